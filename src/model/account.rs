@@ -1,0 +1,27 @@
+//! The declarative account: everything that people configured, as one validated value. `store` reads it from a file
+//! (later from the control database); `engine` compiles it into a catalog.
+
+use super::creative::Creative;
+use super::exchange::ExchangeProfile;
+use super::line_item::{Advertiser, Campaign, LineItem};
+use super::rates::Rates;
+use super::taxonomy::Segment;
+
+/// One account's configuration. References between its parts are checked by `store` before it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Exchange rates.
+    pub rates: Rates,
+    /// Exchange profiles.
+    pub exchanges: Vec<ExchangeProfile>,
+    /// Advertisers.
+    pub advertisers: Vec<Advertiser>,
+    /// Campaigns.
+    pub campaigns: Vec<Campaign>,
+    /// Line items.
+    pub line_items: Vec<LineItem>,
+    /// Creatives.
+    pub creatives: Vec<Creative>,
+    /// Segments and classification trees.
+    pub segments: Vec<Segment>,
+}

@@ -1,0 +1,343 @@
+//! A bid request as decisions see it: borrowed from the body it came in, only the fields that decisions use, the
+//! same whether it came as OpenRTB 2.5 or 2.6, JSON or protobuf.
+//!
+//! Absent is not zero (OpenRTB 2.6 section 2.3): tri-state flags are `Option<bool>`, and a default is applied only
+//! where the specification gives one. Unknown enum values are kept as their number. Strings are as sent; compare
+//! them case-insensitively where the field's meaning asks for it.
+
+use super::country::Country;
+use super::money::{Cpm, Currency};
+use super::no_bid::NoBidReason;
+
+/// One bid request (OpenRTB 2.6 section 3.2.1).
+#[derive(Clone, Debug, Default)]
+pub struct Auction<'a> {
+    /// `id`: opaque, echoed byte for byte. A number in the request is kept as its text.
+    pub id: &'a str,
+    /// The impressions, in request order; never empty after a successful parse.
+    pub imps: &'a [Imp<'a>],
+    /// `at`: 1 first price, 2 second price plus, 500+ the exchange's own; `None` = absent.
+    pub at: Option<i64>,
+    /// `tmax` in milliseconds; `None` when absent, not positive or unreadable.
+    pub tmax_ms: Option<u32>,
+    /// `test = 1`: not billable; no budget, cap or learning may move.
+    pub test: bool,
+    /// `allimps`.
+    pub all_imps: bool,
+    /// `cur`: allowed bid currencies; empty = absent. Unknown codes are dropped here, see [`Auction::cur_given`].
+    pub cur: &'a [Currency],
+    /// Whether `cur` was there with at least one entry, readable or not.
+    pub cur_given: bool,
+    /// `wseat`: allowed buyer seats; empty = no restriction.
+    pub wseat: &'a [&'a str],
+    /// `bseat`: blocked buyer seats.
+    pub bseat: &'a [&'a str],
+    /// `wlang` and `wlangb`: allowed creative languages; empty = no restriction.
+    pub wlang: &'a [&'a str],
+    /// `acat`: allowed advertiser categories; empty = no restriction.
+    pub acat: &'a [&'a str],
+    /// `bcat`: blocked advertiser categories.
+    pub bcat: &'a [&'a str],
+    /// `cattax`: the taxonomy of `acat` and `bcat`; the default is 1, IAB Content 1.0.
+    pub cattax: u16,
+    /// `badv`: blocked advertiser domains.
+    pub badv: &'a [&'a str],
+    /// `bapp`: blocked promoted apps.
+    pub bapp: &'a [&'a str],
+    /// Where the impressions are shown.
+    pub channel: Channel<'a>,
+    /// `device`.
+    pub device: Device<'a>,
+    /// `user`.
+    pub user: User<'a>,
+    /// `regs`.
+    pub regs: Regs<'a>,
+    /// `source`.
+    pub source: Source<'a>,
+    /// Set when the whole request must be answered 204: the first reason in rank order.
+    pub fault: Option<NoBidReason>,
+}
+
+/// One impression together with the request that it belongs to: what a decision is taken about.
+#[derive(Clone, Copy, Debug)]
+pub struct Opportunity<'r> {
+    /// The request.
+    pub auction: &'r Auction<'r>,
+    /// The impression.
+    pub imp: &'r Imp<'r>,
+}
+
+impl<'a> Auction<'a> {
+    /// One [`Opportunity`] per impression, in request order.
+    pub fn opportunities<'r>(&'r self) -> impl Iterator<Item = Opportunity<'r>>
+    where
+        'a: 'r,
+    {
+        self.imps.iter().map(move |imp| Opportunity { auction: self, imp })
+    }
+}
+
+/// `imp` (OpenRTB 2.6 section 3.2.4).
+#[derive(Clone, Debug, Default)]
+pub struct Imp<'a> {
+    /// `id`, echoed byte for byte in `bid.impid`.
+    pub id: &'a str,
+    /// `banner`.
+    pub banner: Option<Banner<'a>>,
+    /// A usable `video` object is offered.
+    pub video: bool,
+    /// A usable `audio` object is offered.
+    pub audio: bool,
+    /// A usable `native` object is offered.
+    pub native: bool,
+    /// `instl = 1`.
+    pub interstitial: bool,
+    /// `tagid`.
+    pub tag_id: Option<&'a str>,
+    /// `bidfloor` in CPM of `bidfloorcur`, rounded up to a micro; absent = 0.
+    pub bid_floor: Cpm,
+    /// `bidfloorcur`; the default is USD. `None` when it is given and unreadable: then a floor > 0 cannot be met.
+    pub bid_floor_cur: Option<Currency>,
+    /// `secure`: `None` = unknown.
+    pub secure: Option<bool>,
+    /// `exp`: advisory seconds from auction to impression.
+    pub exp_s: Option<u32>,
+    /// `rwdd = 1`.
+    pub rewarded: bool,
+    /// `qty.multiplier` in millionths; 1_000_000 when absent, `None` when given and not usable.
+    pub multiplier_ppm: Option<i64>,
+    /// `pmp.private_auction = 1`: only deal bids are allowed.
+    pub private_auction: bool,
+    /// `pmp.deals`.
+    pub deals: &'a [Deal<'a>],
+    /// Set when this impression must not be bid on: the first reason in rank order.
+    pub fault: Option<NoBidReason>,
+}
+
+/// `banner` (section 3.2.6).
+#[derive(Clone, Debug, Default)]
+pub struct Banner<'a> {
+    /// The sizes in pixels that are offered: `format[]` where given, else `w` × `h`. Flexible formats (ratios) are
+    /// not among them. Empty = no usable size.
+    pub sizes: &'a [Size],
+    /// `btype`: blocked banner ad types.
+    pub btype: &'a [i64],
+    /// `battr`: blocked creative attributes.
+    pub battr: &'a [i64],
+    /// `mimes`: supported content types; empty = absent.
+    pub mimes: &'a [&'a str],
+    /// `api`: supported frameworks; empty = none.
+    pub api: &'a [i64],
+    /// `pos`.
+    pub pos: Option<i64>,
+}
+
+/// A size in pixels.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Size {
+    /// Width in pixels.
+    pub w: u16,
+    /// Height in pixels.
+    pub h: u16,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.w, self.h)
+    }
+}
+
+/// `pmp.deals[]` (section 3.2.12).
+#[derive(Clone, Debug, Default)]
+pub struct Deal<'a> {
+    /// `id`.
+    pub id: &'a str,
+    /// `bidfloor`, rounded up to a micro; absent = 0. `None` when unreadable: the deal is not bid on.
+    pub bid_floor: Option<Cpm>,
+    /// `bidfloorcur`; the default is USD, never the impression's. `None` when unreadable.
+    pub bid_floor_cur: Option<Currency>,
+    /// `at`: overrides the request's; 3 = `bidfloor` is the agreed price.
+    pub at: Option<i64>,
+    /// `wseat`: empty = no restriction.
+    pub wseat: &'a [&'a str],
+    /// `wadomain`: empty = no restriction.
+    pub wadomain: &'a [&'a str],
+    /// `guar = 1`: programmatic guaranteed.
+    pub guaranteed: bool,
+}
+
+/// Where an impression is shown: at most one of site, app and dooh (section 3.2.1).
+#[derive(Clone, Debug, Default)]
+pub enum Channel<'a> {
+    /// None of them is given.
+    #[default]
+    Unknown,
+    /// `site`.
+    Site(Inventory<'a>),
+    /// `app`.
+    App(Inventory<'a>),
+    /// `dooh`.
+    Dooh(Inventory<'a>),
+}
+
+impl<'a> Channel<'a> {
+    /// The inventory, whatever its kind.
+    pub fn inventory(&self) -> Option<&Inventory<'a>> {
+        match self {
+            Channel::Unknown => None,
+            Channel::Site(inventory) | Channel::App(inventory) | Channel::Dooh(inventory) => Some(inventory),
+        }
+    }
+}
+
+/// What `site`, `app` and `dooh` have in common (sections 3.2.13, 3.2.14, 3.2.18).
+#[derive(Clone, Debug, Default)]
+pub struct Inventory<'a> {
+    /// `id`: the exchange's.
+    pub id: Option<&'a str>,
+    /// `name`.
+    pub name: Option<&'a str>,
+    /// `domain` as sent; where absent, the host of `page`.
+    pub domain: Option<&'a str>,
+    /// `bundle` of an app.
+    pub bundle: Option<&'a str>,
+    /// `page` of a site.
+    pub page: Option<&'a str>,
+    /// `publisher.id`.
+    pub publisher_id: Option<&'a str>,
+    /// `cat`, `sectioncat` and `pagecat`, in this order, and `content.cat`.
+    pub cat: &'a [&'a str],
+    /// `cattax` of them; the default is 1.
+    pub cattax: u16,
+    /// `keywords` (comma-separated, trimmed) or `kwarray`, and those of `content`.
+    pub keywords: &'a [&'a str],
+    /// `content.language` or `content.langb`.
+    pub content_language: Option<&'a str>,
+}
+
+/// `device` (section 3.2.18) and its `geo`.
+#[derive(Clone, Debug, Default)]
+pub struct Device<'a> {
+    /// `ua`.
+    pub ua: Option<&'a str>,
+    /// The first brand of `sua.browsers` that is not a placeholder.
+    pub sua_browser: Option<&'a str>,
+    /// `sua.platform.brand`.
+    pub sua_platform: Option<&'a str>,
+    /// `geo`: where the device is now.
+    pub geo: Geo<'a>,
+    /// `dnt`.
+    pub dnt: Option<bool>,
+    /// `lmt`.
+    pub lmt: Option<bool>,
+    /// `ip`.
+    pub ip: Option<&'a str>,
+    /// `ipv6`.
+    pub ipv6: Option<&'a str>,
+    /// `devicetype`: 1 mobile/tablet, 2 PC, 3 CTV, 4 phone, 5 tablet, 6 connected device, 7 set-top box, 8 OOH.
+    pub device_type: Option<i64>,
+    /// `make`.
+    pub make: Option<&'a str>,
+    /// `model`.
+    pub model: Option<&'a str>,
+    /// `os`.
+    pub os: Option<&'a str>,
+    /// `osv`.
+    pub osv: Option<&'a str>,
+    /// `langb`, else `language`.
+    pub language: Option<&'a str>,
+    /// `carrier`.
+    pub carrier: Option<&'a str>,
+    /// `mccmnc`.
+    pub mccmnc: Option<&'a str>,
+    /// `connectiontype`: 1 ethernet, 2 wifi, 3–7 cellular.
+    pub connection_type: Option<i64>,
+    /// `ifa`; `None` when absent, empty or all zero.
+    pub ifa: Option<&'a str>,
+}
+
+/// `geo` (section 3.2.19).
+#[derive(Clone, Debug, Default)]
+pub struct Geo<'a> {
+    /// `country`, alpha-2 or alpha-3.
+    pub country: Option<Country>,
+    /// `region`: `CA` or `US-CA`.
+    pub region: Option<&'a str>,
+    /// `metro`.
+    pub metro: Option<&'a str>,
+    /// `city`.
+    pub city: Option<&'a str>,
+    /// `zip`.
+    pub zip: Option<&'a str>,
+    /// `utcoffset` in minutes.
+    pub utc_offset_min: Option<i32>,
+}
+
+/// `user` (section 3.2.20).
+#[derive(Clone, Debug, Default)]
+pub struct User<'a> {
+    /// `id`: the exchange's.
+    pub id: Option<&'a str>,
+    /// `buyeruid`: ours.
+    pub buyeruid: Option<&'a str>,
+    /// `eids` (2.6) and `ext.eids` (2.5), in this order.
+    pub eids: &'a [Eid<'a>],
+    /// `consent` (2.6) or `ext.consent` (2.5).
+    pub consent: Option<&'a str>,
+    /// `keywords` or `kwarray`.
+    pub keywords: &'a [&'a str],
+    /// `geo`: home.
+    pub geo: Geo<'a>,
+}
+
+/// One identifier of `eids[].uids[]` (sections 3.2.27 and 3.2.28).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Eid<'a> {
+    /// `source`.
+    pub source: &'a str,
+    /// `uids[].id`.
+    pub id: &'a str,
+    /// `mm`: 0 unknown, 1 none, 2 cookie sync, 3 authenticated, 4 observed first party, 5 inferred.
+    pub match_method: Option<i64>,
+    /// `uids[].atype`.
+    pub agent_type: Option<i64>,
+}
+
+/// `regs` (section 3.2.3), 2.6 and 2.5 locations joined; where both are given and differ the stricter stands.
+#[derive(Clone, Debug, Default)]
+pub struct Regs<'a> {
+    /// `coppa`.
+    pub coppa: Option<bool>,
+    /// `gdpr`.
+    pub gdpr: Option<bool>,
+    /// `us_privacy`.
+    pub us_privacy: Option<&'a str>,
+    /// `gpp`.
+    pub gpp: Option<&'a str>,
+    /// `gpp_sid`.
+    pub gpp_sid: &'a [i64],
+    /// `ext.gpc`: Global Privacy Control, the string `"1"`.
+    pub gpc: bool,
+    /// `ext.dsa.dsarequired`.
+    pub dsa_required: Option<i64>,
+}
+
+/// `source` (section 3.2.2).
+#[derive(Clone, Debug, Default)]
+pub struct Source<'a> {
+    /// `tid`.
+    pub tid: Option<&'a str>,
+    /// `schain` (2.6) or `ext.schain` (2.5): whether it is complete; `None` = no chain.
+    pub schain_complete: Option<bool>,
+    /// `schain.nodes`.
+    pub schain_nodes: &'a [SupplyNode<'a>],
+}
+
+/// `schain.nodes[]` (section 3.2.26).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SupplyNode<'a> {
+    /// `asi`.
+    pub asi: &'a str,
+    /// `sid`.
+    pub sid: &'a str,
+}

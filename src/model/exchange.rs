@@ -1,0 +1,193 @@
+//! An exchange's profile: everything that differs from exchange to exchange and that a decision, an answer or a
+//! notice must know.
+
+use super::ids::ExchangeId;
+use super::money::{Cpm, Currency, Nanos};
+
+/// The contract with one exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeProfile {
+    /// Stable id, as tokens carry it.
+    pub id: ExchangeId,
+    /// Name in the bid URL: `POST /openrtb2/{name}`.
+    pub name: String,
+    /// How the exchange proves who it is.
+    pub auth: ExchangeAuth,
+    /// Our seat: `seatbid.seat`, compared with `wseat` and `bseat`.
+    pub seat: String,
+    /// Currency to bid in where the request allows it.
+    pub currency: Currency,
+    /// How the clearing price is written in notices.
+    pub price_codec: PriceCodec,
+    /// What the clearing price counts.
+    pub price_unit: PriceUnit,
+    /// Which notice books the spend.
+    pub billing_event: BillingEvent,
+    /// What a billing notice without a readable price costs.
+    pub missing_price: MissingPrice,
+    /// `at` when the request has none; OpenRTB's default is 2.
+    pub default_at: i64,
+    /// `tmax` in milliseconds when the request has none, or an unreadable one.
+    pub default_tmax_ms: u32,
+    /// A larger `tmax` counts as this.
+    pub max_tmax_ms: u32,
+    /// What the network takes of `tmax`, in milliseconds.
+    pub network_margin_ms: u32,
+    /// Lives of holds.
+    pub holds: HoldLives,
+    /// Largest `imp.qty.multiplier`, in millionths.
+    pub max_multiplier_ppm: i64,
+    /// Never bid above this here, in the profile's currency.
+    pub max_cpm: Cpm,
+    /// Requests a second; `None` = no cap.
+    pub max_qps: Option<u32>,
+    /// Value of all open holds, in nanos of the profile's currency; `None` = no cap.
+    pub max_open_holds: Option<Nanos>,
+    /// Longest `adm` in bytes.
+    pub max_adm_bytes: u32,
+    /// Longest URL in bytes.
+    pub max_url_bytes: u32,
+    /// Send `nbr` with status 200 instead of an empty 204 where OpenRTB has a code.
+    pub send_nbr: bool,
+    /// Send `lurl`.
+    pub send_lurl: bool,
+    /// Sources of `user.eids` that may be looked up, in order of priority.
+    pub eid_sources: Vec<String>,
+    /// `user.id` is a key of our match table with this exchange.
+    pub match_user_id: bool,
+    /// What an EEA/UK/CH or unknown place without a signal means: see `privacy`.
+    pub gdpr_default: GdprDefault,
+}
+
+/// How an exchange authenticates itself (money.md 3.2: third parties must not be able to ask for signed URLs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExchangeAuth {
+    /// Nothing: only for listeners on loopback.
+    LoopbackOnly,
+    /// A header with a secret value.
+    Header {
+        /// Lower-case header name.
+        name: String,
+        /// Its value, compared in constant time.
+        secret: String,
+    },
+    /// A secret path segment: `POST /openrtb2/{name}/{secret}`.
+    PathSecret(String),
+    /// Addresses or networks of the peer, `a.b.c.d/n` or IPv6 alike.
+    Addresses(Vec<IpNet>),
+}
+
+/// An address block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpNet {
+    /// Network address.
+    pub addr: std::net::IpAddr,
+    /// Prefix length in bits.
+    pub prefix: u8,
+}
+
+impl IpNet {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32` or a single address.
+    pub fn parse(text: &str) -> Option<IpNet> {
+        let (addr, prefix) = match text.split_once('/') {
+            Some((addr, prefix)) => (addr, Some(prefix.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let addr: std::net::IpAddr = addr.parse().ok()?;
+        let width = if addr.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(width);
+        (prefix <= width).then_some(IpNet { addr, prefix })
+    }
+
+    /// Whether `addr` lies in the block; an IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, addr: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        match (self.addr, addr.to_canonical()) {
+            (V4(net), V4(addr)) => {
+                let shift = 32 - u32::from(self.prefix);
+                shift == 32 || (net.to_bits() ^ addr.to_bits()) >> shift == 0
+            }
+            (V6(net), V6(addr)) => {
+                let shift = 128 - u32::from(self.prefix);
+                shift == 128 || (net.to_bits() ^ addr.to_bits()) >> shift == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How a price stands in a notice URL. Google's, OpenX's and Blowfish codecs come with the money issue; a profile
+/// that names one is refused until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceCodec {
+    /// A plain decimal.
+    Plain,
+}
+
+/// What the number of a clearing price means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceUnit {
+    /// Units of the currency per thousand impressions.
+    Cpm,
+    /// Millionths of a unit per thousand impressions.
+    CpmMicros,
+}
+
+/// The notice that books the spend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BillingEvent {
+    /// `burl`.
+    Burl,
+    /// The impression pixel.
+    Impression,
+    /// `nurl`: legacy, warned about.
+    Nurl,
+}
+
+/// What a billing notice without a usable price costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingPrice {
+    /// The bid price.
+    Bid,
+    /// Nothing: the notice is refused and counted.
+    Reject,
+}
+
+/// What is assumed where no GDPR signal is present and the place is EEA/UK/CH or unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GdprDefault {
+    /// GDPR applies: contextual only.
+    Applies,
+    /// An unknown place counts as outside; EEA/UK/CH stays contextual.
+    UnknownIsOutside,
+}
+
+/// Seconds that a hold lives by format, and the bounds around them (money.md 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldLives {
+    /// Web banner.
+    pub web_banner_s: u32,
+    /// App banner.
+    pub app_banner_s: u32,
+    /// Interstitial or native in an app.
+    pub app_interstitial_s: u32,
+    /// Video and audio.
+    pub video_s: u32,
+    /// Added to each.
+    pub grace_s: u32,
+    /// A request that needs a longer life is not bid on.
+    pub max_s: u32,
+}
+
+impl Default for HoldLives {
+    fn default() -> Self {
+        HoldLives {
+            web_banner_s: 120,
+            app_banner_s: 300,
+            app_interstitial_s: 1_800,
+            video_s: 600,
+            grace_s: 10,
+            max_s: 7_200,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Advertisers, campaigns and line items as configured.
+
+use super::ids::{AdvertiserId, CampaignId, CreativeId, LineItemId};
+use super::money::{Cpm, Currency, Nanos};
+use super::targeting::{HourMask, Targeting};
+use super::{auction::Size, country::Country, ids::ExchangeId, ids::SegmentId};
+
+/// Who pays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertiser {
+    /// Stable id.
+    pub id: AdvertiserId,
+    /// For people.
+    pub name: String,
+    /// Currency of the wallet and of every amount below it.
+    pub currency: Currency,
+    /// IANA time zone: budget days are its civil days.
+    pub time_zone: String,
+    /// The money in the wallet.
+    pub wallet: Nanos,
+    /// Data fee per thousand impressions.
+    pub data_fee: Cpm,
+    /// Platform share of the media cost in parts per million.
+    pub platform_ppm: i64,
+    /// Whether it may serve.
+    pub active: bool,
+}
+
+/// A limit on spend; `None` is no limit at this level (a wallet always is one).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Over the whole life.
+    pub lifetime: Option<Nanos>,
+    /// Per civil day of the advertiser's zone.
+    pub daily: Option<Nanos>,
+}
+
+/// When something may serve: half-open, milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flight {
+    /// First moment; `None` = since ever.
+    pub start_ms: Option<i64>,
+    /// First moment after; `None` = for ever.
+    pub end_ms: Option<i64>,
+}
+
+impl Flight {
+    /// Whether `unix_ms` lies in the flight.
+    pub fn contains(&self, unix_ms: i64) -> bool {
+        self.start_ms.is_none_or(|s| unix_ms >= s) && self.end_ms.is_none_or(|e| unix_ms < e)
+    }
+}
+
+/// A campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Campaign {
+    /// Stable id.
+    pub id: CampaignId,
+    /// Owner.
+    pub advertiser: AdvertiserId,
+    /// For people.
+    pub name: String,
+    /// Spend limits.
+    pub budget: Budget,
+    /// When it may serve.
+    pub flight: Flight,
+    /// Whether it may serve.
+    pub active: bool,
+}
+
+/// A line item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineItem {
+    /// Stable id.
+    pub id: LineItemId,
+    /// Owner.
+    pub campaign: CampaignId,
+    /// For people.
+    pub name: String,
+    /// Spend limits below the campaign's.
+    pub budget: Budget,
+    /// When it may serve.
+    pub flight: Flight,
+    /// Whether it may serve.
+    pub active: bool,
+    /// Fixed price in the advertiser's currency, before multipliers.
+    pub bid: Cpm,
+    /// Never bid above this.
+    pub max_bid: Cpm,
+    /// Price differences by audience, time, place, device, channel.
+    pub multipliers: Multipliers,
+    /// Whom to reach.
+    pub targeting: Targeting,
+    /// Creatives to choose from, with weights.
+    pub creatives: Vec<CreativeAssignment>,
+}
+
+/// A creative of a line item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreativeAssignment {
+    /// The creative.
+    pub creative: CreativeId,
+    /// Relative share of rotation, ≥ 1.
+    pub weight: u32,
+}
+
+/// Where an ad is shown, as a price dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChannelKind {
+    /// A web site.
+    Site,
+    /// An app.
+    App,
+    /// Digital out of home.
+    Dooh,
+}
+
+/// Factors in parts per million by dimension: the largest matching factor within a dimension, the product across
+/// dimensions; 0 excludes; a dimension without a match counts 1. The product is clamped to 0.05–20.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Multipliers {
+    /// By audience segment or tree node.
+    pub segments: Vec<(SegmentId, i64)>,
+    /// By exchange.
+    pub exchanges: Vec<(ExchangeId, i64)>,
+    /// By country.
+    pub countries: Vec<(Country, i64)>,
+    /// By `devicetype`.
+    pub device_types: Vec<(i64, i64)>,
+    /// By channel.
+    pub channels: Vec<(ChannelKind, i64)>,
+    /// By offered size of the creative.
+    pub sizes: Vec<(Size, i64)>,
+    /// By deal id.
+    pub deals: Vec<(String, i64)>,
+    /// By hour of the week in the advertiser's zone.
+    pub hours: Vec<(HourMask, i64)>,
+}

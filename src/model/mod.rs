@@ -1,0 +1,21 @@
+//! Pure values and traits that every other module speaks: no I/O, no wire formats, no clock of its own.
+//!
+//! Invariant: `model` imports nothing of this crate, so that a value means the same in the parser, the matcher,
+//! the ledger and the simulator. What is deliberately absent: serde derives for wire formats (they live in
+//! `exchange` and `store`), and any behaviour that needs a lock, a file or a socket.
+
+pub mod account;
+pub mod auction;
+pub mod bid;
+pub mod clock;
+pub mod country;
+pub mod creative;
+pub mod exchange;
+pub mod ids;
+pub mod line_item;
+pub mod money;
+pub mod no_bid;
+pub mod rates;
+pub mod targeting;
+pub mod taxonomy;
+pub mod token;

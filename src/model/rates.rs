@@ -1,0 +1,90 @@
+//! Exchange rates as a frozen table. A rate is an integer (nano-units of the base currency for one unit of the
+//! currency), so that a conversion is exact up to one stated rounding and replays to the same number.
+
+use super::money::{Cpm, Currency};
+use std::collections::BTreeMap;
+
+/// Nano-units of the table's base currency that one unit of a currency is worth.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rate(pub i64);
+
+impl Rate {
+    /// The rate of a currency to itself.
+    pub const ONE: Rate = Rate(1_000_000_000);
+}
+
+/// A table of rates against one base currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rates {
+    base: Currency,
+    rates: BTreeMap<Currency, Rate>,
+}
+
+/// Which way a conversion that does not come out even is rounded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Round {
+    /// Toward zero: bids.
+    Down,
+    /// Away from zero: floors.
+    Up,
+}
+
+impl Rates {
+    /// A table that knows only its base.
+    pub fn new(base: Currency) -> Rates {
+        Rates { base, rates: BTreeMap::from([(base, Rate::ONE)]) }
+    }
+
+    /// Adds or replaces a currency; a rate that is not positive, or one of the base itself, is refused.
+    pub fn set(&mut self, currency: Currency, rate: Rate) -> bool {
+        let accepted = rate.0 > 0 && currency != self.base;
+        if accepted {
+            self.rates.insert(currency, rate);
+        }
+        accepted
+    }
+
+    /// The rate of one currency, if it is known.
+    pub fn get(&self, currency: Currency) -> Option<Rate> {
+        if currency == self.base { Some(Rate::ONE) } else { self.rates.get(&currency).copied() }
+    }
+
+    /// The factor from one currency into another in nano-units of `to` for one unit of `from`, rounded down: what
+    /// a token freezes.
+    pub fn cross(&self, from: Currency, to: Currency) -> Option<Rate> {
+        if from == to {
+            return Some(Rate::ONE);
+        }
+        let cross = i128::from(self.get(from)?.0) * 1_000_000_000 / i128::from(self.get(to)?.0);
+        i64::try_from(cross).ok().filter(|r| *r > 0).map(Rate)
+    }
+
+    /// Converts a price; `None` when either currency is unknown or the result leaves the range of a price.
+    pub fn convert(&self, price: Cpm, from: Currency, to: Currency, round: Round) -> Option<Cpm> {
+        if from == to {
+            return Some(price);
+        }
+        let numerator = i128::from(price.0) * i128::from(self.get(from)?.0);
+        let denominator = i128::from(self.get(to)?.0);
+        let quotient = numerator.div_euclid(denominator);
+        let up = round == Round::Up && numerator.rem_euclid(denominator) != 0;
+        let micros = quotient + i128::from(up);
+        (micros <= i128::from(Cpm::MAX.0)).then_some(Cpm(micros as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_rounds_up_and_a_bid_rounds_down() {
+        let eur = Currency::parse("eur").unwrap();
+        let mut rates = Rates::new(Currency::USD);
+        assert!(rates.set(eur, Rate(1_080_000_000)));
+        assert_eq!(rates.convert(Cpm(1_000_001), Currency::USD, eur, Round::Up), Some(Cpm(925_927)));
+        assert_eq!(rates.convert(Cpm(1_000_001), Currency::USD, eur, Round::Down), Some(Cpm(925_926)));
+        assert_eq!(rates.convert(Cpm(5), eur, Currency::parse("JPY").unwrap(), Round::Up), None);
+        assert!(!rates.set(Currency::USD, Rate(2)));
+    }
+}

@@ -1,0 +1,160 @@
+//! What a line item wants to be shown to. Semantics (tested against the naive evaluator):
+//! no targeting on a dimension = eligible for every value, known or unknown; an include list is not met by a request
+//! that lacks the field; exclude beats include; an empty include list is no restriction; a tree node includes its
+//! descendants; dayparts are half-open and in a named time zone.
+
+use super::auction::Size;
+use super::country::Country;
+use super::ids::{ExchangeId, SegmentId};
+
+/// Include and exclude lists of one dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule<T> {
+    /// At least one must match; empty = no restriction.
+    pub include: Vec<T>,
+    /// None may match; beats `include`.
+    pub exclude: Vec<T>,
+}
+
+impl<T> Default for Rule<T> {
+    fn default() -> Self {
+        Rule { include: Vec::new(), exclude: Vec::new() }
+    }
+}
+
+impl<T> Rule<T> {
+    /// Whether the rule restricts nothing.
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// A medium (the number is OpenRTB's `mtype`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum MediaType {
+    /// `banner`.
+    Banner = 1,
+    /// `video`.
+    Video = 2,
+    /// `audio`.
+    Audio = 3,
+    /// `native`.
+    Native = 4,
+}
+
+/// A content category in a taxonomy (`cattax`, AdCOM "Category Taxonomies"). A node of IAB Content 1.0 (`cattax` 1)
+/// includes its descendants by its code: `IAB2` includes `IAB2-3`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Category {
+    /// Taxonomy.
+    pub cattax: u16,
+    /// Id in it.
+    pub id: String,
+}
+
+/// Audience segments or tree nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentRule {
+    /// Every one must be held (a node is held when it or a descendant is).
+    pub all_of: Vec<SegmentId>,
+    /// At least one must be held; empty = no restriction.
+    pub any_of: Vec<SegmentId>,
+    /// None may be held; beats the others.
+    pub none_of: Vec<SegmentId>,
+}
+
+impl SegmentRule {
+    /// Whether the rule restricts nothing.
+    pub fn is_empty(&self) -> bool {
+        self.all_of.is_empty() && self.any_of.is_empty() && self.none_of.is_empty()
+    }
+
+    /// Whether the rule needs to know the user's segments to be met.
+    pub fn needs_user(&self) -> bool {
+        !self.all_of.is_empty() || !self.any_of.is_empty()
+    }
+}
+
+/// The 168 hours of a week as a bit set; hour 0 is Monday 00:00–01:00 in the daypart's zone, half-open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct HourMask(pub [u64; 3]);
+
+impl HourMask {
+    /// Hours in a week.
+    pub const HOURS: usize = 168;
+    /// No hour.
+    pub const NONE: HourMask = HourMask([0; 3]);
+    /// Every hour.
+    pub const ALL: HourMask = HourMask([u64::MAX, u64::MAX, (1 << 40) - 1]);
+
+    /// Adds one hour of the week (0–167); others are ignored.
+    pub fn insert(&mut self, hour: usize) {
+        if hour < Self::HOURS {
+            self.0[hour / 64] |= 1 << (hour % 64);
+        }
+    }
+
+    /// Whether the hour of the week is in the set.
+    pub fn contains(&self, hour: usize) -> bool {
+        hour < Self::HOURS && self.0[hour / 64] >> (hour % 64) & 1 == 1
+    }
+}
+
+/// Hours of the week in a named time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daypart {
+    /// Hours in which to serve: what is included less what is excluded.
+    pub hours: HourMask,
+    /// IANA name, checked when the account is loaded.
+    pub time_zone: String,
+}
+
+/// Everything that a line item can target. Texts are compared case-insensitively (ASCII) and are stored in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targeting {
+    /// Exchanges.
+    pub exchanges: Rule<ExchangeId>,
+    /// Deal ids (case-sensitive): with an include list the line item bids only on those deals.
+    pub deals: Rule<String>,
+    /// Media.
+    pub formats: Rule<MediaType>,
+    /// Offered sizes.
+    pub sizes: Rule<Size>,
+    /// `device.geo.country`.
+    pub countries: Rule<Country>,
+    /// Regions as `us-ca`; a request may say `CA` with its country or `US-CA`.
+    pub regions: Rule<String>,
+    /// `device.geo.metro`.
+    pub metros: Rule<String>,
+    /// Cities as `berlin`, or with their country as `de:berlin`.
+    pub cities: Rule<String>,
+    /// Postal codes as `10115`, or with their country as `de:10115`.
+    pub zips: Rule<String>,
+    /// `devicetype` numbers. A target of 1 (mobile or tablet) accepts 4 and 5 as well.
+    pub device_types: Rule<i64>,
+    /// Operating systems (`android`, `ios`, `windows` …).
+    pub os: Rule<String>,
+    /// Browser families (`chrome`, `safari`, `firefox`, `edge` …).
+    pub browsers: Rule<String>,
+    /// `connectiontype` numbers.
+    pub connections: Rule<i64>,
+    /// `carrier` names or `mccmnc` codes.
+    pub carriers: Rule<String>,
+    /// Device languages: `en` accepts `en-US`, `en-us` only itself.
+    pub languages: Rule<String>,
+    /// Site domains; `example.com` accepts its subdomains.
+    pub domains: Rule<String>,
+    /// App bundles (compared case-insensitively).
+    pub bundles: Rule<String>,
+    /// `publisher.id` values.
+    pub publishers: Rule<String>,
+    /// Content categories.
+    pub categories: Rule<Category>,
+    /// Keywords of the content or the user.
+    pub keywords: Rule<String>,
+    /// Audience.
+    pub segments: SegmentRule,
+    /// Hours of the week; `None` = always.
+    pub daypart: Option<Daypart>,
+}

@@ -1,0 +1,173 @@
+//! A classification tree, numbered so that "is under" is two comparisons: a node's descendants are the nodes whose
+//! entry number lies in its interval (Euler tour).
+
+use super::ids::SegmentId;
+use std::collections::BTreeMap;
+
+/// A node as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Id in the append-only dictionary.
+    pub id: SegmentId,
+    /// Unique key for files and people, such as `persona.wealthy`.
+    pub key: String,
+    /// For people.
+    pub name: String,
+    /// The node above; `None` = a root or a flat segment.
+    pub parent: Option<SegmentId>,
+    /// Health, family, finances: a membership counts only with explicit consent on record.
+    pub sensitive: bool,
+}
+
+/// Every tree of an account, immutable.
+#[derive(Clone, Debug, Default)]
+pub struct Taxonomy {
+    /// By segment id: (entry, one past the last descendant's entry); (0, 0) = unknown id.
+    intervals: Vec<(u32, u32)>,
+    /// Segment ids by entry number (which starts at 1).
+    by_entry: Vec<SegmentId>,
+    sensitive: Vec<bool>,
+}
+
+/// Why a set of segments is no forest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaxonomyError {
+    /// Two nodes have one id.
+    #[error("segment id {0} is used twice")]
+    DuplicateId(SegmentId),
+    /// The parent is not among the nodes.
+    #[error("segment {child} names the parent {parent}, which does not exist")]
+    UnknownParent {
+        /// The node.
+        child: SegmentId,
+        /// Its missing parent.
+        parent: SegmentId,
+    },
+    /// The parents lead round in a circle.
+    #[error("segment {0} is its own ancestor")]
+    Cycle(SegmentId),
+}
+
+impl Taxonomy {
+    /// Numbers the nodes. A node that names itself as parent is taken as a root (IAB files contain one).
+    pub fn build(segments: &[Segment]) -> Result<Taxonomy, TaxonomyError> {
+        let mut children: BTreeMap<Option<SegmentId>, Vec<SegmentId>> = BTreeMap::new();
+        let mut known = BTreeMap::new();
+        for segment in segments {
+            if known.insert(segment.id, segment.sensitive).is_some() {
+                return Err(TaxonomyError::DuplicateId(segment.id));
+            }
+        }
+        for segment in segments {
+            let parent = segment.parent.filter(|p| *p != segment.id);
+            if let Some(parent) = parent
+                && !known.contains_key(&parent)
+            {
+                return Err(TaxonomyError::UnknownParent { child: segment.id, parent });
+            }
+            children.entry(parent).or_default().push(segment.id);
+        }
+        let size = known.keys().next_back().map_or(0, |id| id.0 as usize + 1);
+        let mut tree =
+            Taxonomy { intervals: vec![(0, 0); size], by_entry: Vec::new(), sensitive: vec![false; size] };
+        for (id, sensitive) in &known {
+            tree.sensitive[id.0 as usize] = *sensitive;
+        }
+        tree.number(&children);
+        match known.keys().find(|id| tree.intervals[id.0 as usize].0 == 0) {
+            Some(unreached) => Err(TaxonomyError::Cycle(*unreached)),
+            None => Ok(tree),
+        }
+    }
+
+    /// Iterative pre-order walk: depth is unlimited, so recursion is not an option.
+    fn number(&mut self, children: &BTreeMap<Option<SegmentId>, Vec<SegmentId>>) {
+        enum Step {
+            Enter(SegmentId),
+            Leave(SegmentId),
+        }
+        let of = |id: Option<SegmentId>| children.get(&id).map_or(&[][..], Vec::as_slice);
+        let mut stack: Vec<Step> = of(None).iter().rev().map(|id| Step::Enter(*id)).collect();
+        while let Some(step) = stack.pop() {
+            match step {
+                Step::Enter(id) => {
+                    self.by_entry.push(id);
+                    self.intervals[id.0 as usize].0 = self.by_entry.len() as u32;
+                    stack.push(Step::Leave(id));
+                    stack.extend(of(Some(id)).iter().rev().map(|child| Step::Enter(*child)));
+                }
+                Step::Leave(id) => self.intervals[id.0 as usize].1 = self.by_entry.len() as u32 + 1,
+            }
+        }
+    }
+
+    fn interval(&self, id: SegmentId) -> Option<(u32, u32)> {
+        self.intervals.get(id.0 as usize).copied().filter(|(entry, _)| *entry != 0)
+    }
+
+    /// Whether `id` is `node` or a descendant of it. A segment that no tree knows is under itself only.
+    pub fn is_under(&self, id: SegmentId, node: SegmentId) -> bool {
+        match (self.interval(id), self.interval(node)) {
+            (Some((entry, _)), Some((from, to))) => (from..to).contains(&entry),
+            _ => id == node,
+        }
+    }
+
+    /// `node` and everything below it; for a segment that no tree knows, nothing.
+    pub fn descendants(&self, node: SegmentId) -> &[SegmentId] {
+        let (from, to) = self.interval(node).unwrap_or((1, 1));
+        &self.by_entry[from as usize - 1..to as usize - 1]
+    }
+
+    /// Whether a membership of `id` needs explicit consent.
+    pub fn is_sensitive(&self, id: SegmentId) -> bool {
+        self.sensitive.get(id.0 as usize).copied().unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: u32, parent: Option<u32>) -> Segment {
+        Segment {
+            id: SegmentId(id),
+            key: format!("s{id}"),
+            name: String::new(),
+            parent: parent.map(SegmentId),
+            sensitive: id == 4,
+        }
+    }
+
+    #[test]
+    fn a_node_includes_its_descendants_and_nothing_else() {
+        let tree = Taxonomy::build(&[
+            node(3, Some(1)),
+            node(1, None),
+            node(4, Some(3)),
+            node(7, None),
+            node(9, Some(9)),
+        ])
+        .unwrap();
+        assert!(tree.is_under(SegmentId(4), SegmentId(1)));
+        assert!(tree.is_under(SegmentId(1), SegmentId(1)));
+        assert!(!tree.is_under(SegmentId(1), SegmentId(4)));
+        assert!(!tree.is_under(SegmentId(7), SegmentId(1)));
+        assert!(tree.is_under(SegmentId(99), SegmentId(99)));
+        assert_eq!(tree.descendants(SegmentId(3)), [SegmentId(3), SegmentId(4)]);
+        assert!(tree.is_sensitive(SegmentId(4)) && !tree.is_sensitive(SegmentId(3)));
+    }
+
+    #[test]
+    fn what_is_no_forest_is_refused() {
+        assert_eq!(
+            Taxonomy::build(&[node(1, Some(2)), node(2, Some(1))]).unwrap_err(),
+            TaxonomyError::Cycle(SegmentId(1))
+        );
+        assert_eq!(
+            Taxonomy::build(&[node(1, None), node(1, None)]).unwrap_err(),
+            TaxonomyError::DuplicateId(SegmentId(1))
+        );
+        assert!(matches!(Taxonomy::build(&[node(1, Some(8))]), Err(TaxonomyError::UnknownParent { .. })));
+    }
+}

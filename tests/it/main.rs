@@ -1,0 +1,12 @@
+//! One integration binary: a file per behaviour, because each file in `tests/` would be linked apart.
+
+mod audience;
+mod bad_input;
+mod config;
+mod judge;
+mod parse;
+mod respond;
+mod store;
+mod targeting;
+mod tidy;
+mod token;
