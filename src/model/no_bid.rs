@@ -25,6 +25,8 @@ pub enum NoBidReason {
     Multiplier,
     /// The hold would have to live longer than the profile allows.
     HoldLife,
+    /// No line item matches; explain names the reason of each.
+    NoMatch,
     // The line item, in the order of the funnel.
     /// The line item, its campaign or its advertiser is not active, or is stopped.
     Inactive,
@@ -84,7 +86,7 @@ pub enum NoBidReason {
 
 impl NoBidReason {
     /// Every reason, in rank order.
-    pub const ALL: [NoBidReason; 35] = {
+    pub const ALL: [NoBidReason; 36] = {
         use NoBidReason::*;
         [
             InvalidRequest,
@@ -95,6 +97,7 @@ impl NoBidReason {
             Seat,
             Multiplier,
             HoldLife,
+            NoMatch,
             Inactive,
             Flight,
             Daypart,
@@ -137,6 +140,7 @@ impl NoBidReason {
             Seat => "seat",
             Multiplier => "multiplier",
             HoldLife => "hold_life",
+            NoMatch => "no_match",
             Inactive => "inactive",
             Flight => "flight",
             Daypart => "daypart",

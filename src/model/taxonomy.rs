@@ -101,7 +101,8 @@ impl Taxonomy {
         }
     }
 
-    fn interval(&self, id: SegmentId) -> Option<(u32, u32)> {
+    /// The half-open interval of entry numbers of `id` and everything below it; `None` for an unknown id.
+    pub fn interval(&self, id: SegmentId) -> Option<(u32, u32)> {
         self.intervals.get(id.0 as usize).copied().filter(|(entry, _)| *entry != 0)
     }
 

@@ -14,6 +14,33 @@ pub struct Bucket {
     pub slot: u32,
 }
 
+/// The format half of a hold class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u16)]
+pub enum HoldFormat {
+    /// A banner on the web, or out of home.
+    WebBanner = 0,
+    /// A banner in an app.
+    AppBanner = 1,
+    /// An interstitial in an app.
+    AppInterstitial = 2,
+}
+
+/// Formats that fit one exchange in [`Bucket::class`].
+const FORMATS: u16 = 4;
+
+impl Bucket {
+    /// The bucket of a hold class and slot.
+    pub fn new(exchange: ExchangeId, format: HoldFormat, slot: u32) -> Bucket {
+        Bucket { class: exchange.0.saturating_mul(FORMATS) + format as u16, slot }
+    }
+
+    /// The exchange half of the class.
+    pub fn exchange(self) -> ExchangeId {
+        ExchangeId(self.class / FORMATS)
+    }
+}
+
 /// The signed content of a notice URL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenClaims {

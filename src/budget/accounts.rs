@@ -1,0 +1,98 @@
+//! The accounts that a charge must fit into, and what they know.
+
+use super::days::BudgetDay;
+use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
+use crate::model::money::Nanos;
+use std::collections::HashMap;
+
+/// One account.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AccountKey {
+    /// The advertiser's wallet.
+    Wallet(AdvertiserId),
+    /// A campaign over its life.
+    CampaignTotal(CampaignId),
+    /// A campaign on one local date.
+    CampaignDay(CampaignId, BudgetDay),
+    /// A line item over its life.
+    LineItemTotal(LineItemId),
+    /// A line item on one local date.
+    LineItemDay(LineItemId, BudgetDay),
+}
+
+/// What an account shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Balance {
+    /// The budget; `None` = no limit at this level.
+    pub budget: Option<Nanos>,
+    /// Charged for good.
+    pub posted: Nanos,
+    /// Granted to leases and neither posted nor returned: held by open bids or ready for the next.
+    pub leased: Nanos,
+}
+
+impl Balance {
+    /// What may still be granted; `None` = no limit at this level. Negative only after a budget was cut.
+    pub fn available(&self) -> Option<i128> {
+        self.budget.map(|b| i128::from(b.0) - i128::from(self.posted.0) - i128::from(self.leased.0))
+    }
+}
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    balances: HashMap<AccountKey, Balance>,
+}
+
+impl Accounts {
+    /// Sets a budget and keeps what the account already knows.
+    pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) {
+        self.balances.entry(key).or_default().budget = budget;
+    }
+
+    pub(super) fn balance(&self, key: AccountKey) -> Balance {
+        self.balances.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (AccountKey, Balance)> + '_ {
+        self.balances.iter().map(|(key, balance)| (*key, *balance))
+    }
+
+    /// What all of `keys` still allow; [`i64::MAX`] when none limits.
+    pub(super) fn available(&self, keys: &[AccountKey]) -> i64 {
+        let tightest = keys.iter().filter_map(|key| self.balance(*key).available()).min();
+        tightest.map_or(i64::MAX, |amount| amount.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+    }
+
+    /// Moves `amount` into leases on all of `keys`, or on none.
+    pub(super) fn grant(&mut self, keys: &[AccountKey], amount: Nanos) -> bool {
+        if amount.0 < 0 || self.available(keys) < amount.0 {
+            return false;
+        }
+        self.each(keys, |balance| balance.leased.0 += amount.0);
+        true
+    }
+
+    /// Gives `amount` back from leases.
+    pub(super) fn give_back(&mut self, keys: &[AccountKey], amount: Nanos) {
+        self.each(keys, |balance| balance.leased.0 -= amount.0);
+    }
+
+    /// Charges `amount` that was leased.
+    pub(super) fn post(&mut self, keys: &[AccountKey], amount: Nanos) {
+        self.each(keys, |balance| {
+            balance.leased.0 -= amount.0;
+            balance.posted.0 += amount.0;
+        });
+    }
+
+    fn each(&mut self, keys: &[AccountKey], change: impl Fn(&mut Balance)) {
+        for key in keys {
+            let balance = self.balances.entry(*key).or_default();
+            change(balance);
+            if balance.leased.0 < 0 || balance.posted.0 < 0 {
+                super::broken("I2 lease", &format!("{key:?} shows {balance:?}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a bid holds and what a bill charges (money.md 2.1):
+//! charge = ⌊media⌋ + ⌊data fee⌋ + ⌊platform share · media⌋; a hold is the same sum at the full bid price with each
+//! part rounded up, so that a charge at or below the bid price never exceeds its hold.
+
+use crate::model::money::{Cpm, Nanos, PPM};
+use crate::model::rates::Rate;
+use crate::model::token::TokenClaims;
+
+/// What turns a price into money of the wallet; frozen at the bid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Nano-units of the wallet's currency for one unit of the bid's currency.
+    pub rate: Rate,
+    /// Data fee per thousand impressions, in the wallet's currency.
+    pub data_fee: Cpm,
+    /// Platform share of the media cost, parts per million.
+    pub platform_ppm: i64,
+    /// Impressions that one play counts for, in millionths (`imp.qty.multiplier`).
+    pub multiplier_ppm: i64,
+}
+
+impl Terms {
+    /// The terms that a token froze.
+    pub fn of(claims: &TokenClaims) -> Terms {
+        Terms {
+            rate: claims.rate,
+            data_fee: claims.data_fee,
+            platform_ppm: i64::from(claims.platform_ppm),
+            multiplier_ppm: claims.multiplier_ppm,
+        }
+    }
+}
+
+/// What to hold for a bid at `price`: each part rounded up. `None` when the sum leaves the range of [`Nanos`].
+pub fn hold_for(price: Cpm, terms: &Terms) -> Option<Nanos> {
+    amount(price, terms, |numerator, denominator| numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) != 0))
+}
+
+/// What a bill at `price` costs: each part rounded down. `None` when the sum leaves the range of [`Nanos`].
+pub fn charge(price: Cpm, terms: &Terms) -> Option<Nanos> {
+    amount(price, terms, i128::div_euclid)
+}
+
+/// One CPM micro is one nano per impression, so media = price · rate / 10⁹ · multiplier / 10⁶, rounded once.
+fn amount(price: Cpm, terms: &Terms, divide: impl Fn(i128, i128) -> i128) -> Option<Nanos> {
+    let plays = i128::from(terms.multiplier_ppm);
+    let ppm = i128::from(PPM);
+    let media_scaled = i128::from(price.0) * i128::from(terms.rate.0);
+    let media = divide(media_scaled.checked_mul(plays)?, 1_000_000_000 * ppm);
+    let data = divide(i128::from(terms.data_fee.0) * plays, ppm);
+    let platform = divide(media.checked_mul(i128::from(terms.platform_ppm))?, ppm);
+    i64::try_from(media + data + platform).ok().map(Nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: Terms = Terms { rate: Rate::ONE, data_fee: Cpm(0), platform_ppm: 0, multiplier_ppm: PPM };
+
+    #[test]
+    fn one_cpm_micro_is_one_nano_an_impression() {
+        assert_eq!(charge(Cpm(2_500_000), &PLAIN), Some(Nanos(2_500_000)));
+        let fees = Terms { data_fee: Cpm(500_000), platform_ppm: 100_000, ..PLAIN };
+        assert_eq!(charge(Cpm(2_500_000), &fees), Some(Nanos(2_500_000 + 500_000 + 250_000)));
+        let play = Terms { multiplier_ppm: 4_200_000, ..PLAIN };
+        assert_eq!(charge(Cpm(1_000_000), &play), Some(Nanos(4_200_000)));
+        assert_eq!(charge(Cpm::MAX, &Terms { multiplier_ppm: i64::MAX, ..PLAIN }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_charge_at_or_below_the_bid_never_exceeds_the_hold(
+            bid in 0i64..10_000_000_000, part in 0u64..=1_000_000, rate in 1i64..5_000_000_000,
+            fee in 0i64..10_000_000, ppm in 0i64..=1_000_000, plays in 1i64..50_000_000,
+        ) {
+            let terms = Terms { rate: Rate(rate), data_fee: Cpm(fee), platform_ppm: ppm, multiplier_ppm: plays };
+            let paid = (i128::from(bid) * i128::from(part) / 1_000_000) as i64;
+            prop_assert!(charge(Cpm(paid), &terms).unwrap() <= hold_for(Cpm(bid), &terms).unwrap());
+        }
+    }
+}

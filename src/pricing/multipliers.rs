@@ -1,0 +1,193 @@
+//! Differential prices: factors by audience, exchange, country, device, channel, size, deal and hour. The largest
+//! matching factor within a dimension, the product across dimensions, 0 excludes, the product clamped to 0.05–20.
+
+use crate::model::auction::Size;
+use crate::model::country::Country;
+use crate::model::ids::ExchangeId;
+use crate::model::line_item::{ChannelKind, Multipliers};
+use crate::model::money::PPM;
+use crate::model::targeting::HourMask;
+use crate::model::taxonomy::Taxonomy;
+
+/// Smallest product, in ppm.
+const MIN_PRODUCT: i64 = PPM / 20;
+/// Largest product, in ppm.
+const MAX_PRODUCT: i64 = 20 * PPM;
+
+/// The dimensions, in the order of [`Factors::by_dimension`].
+pub const DIMENSIONS: [&str; 8] =
+    ["audience", "exchange", "country", "device_type", "channel", "size", "deal", "hour"];
+
+/// Multipliers ready for the bid path.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledMultipliers {
+    /// (first entry, one past the last, ppm) of a tree node's interval, see [`Taxonomy::interval`].
+    segments: Vec<(u32, u32, i64)>,
+    exchanges: Vec<(ExchangeId, i64)>,
+    countries: Vec<(Country, i64)>,
+    device_types: Vec<(i64, i64)>,
+    channels: Vec<(ChannelKind, i64)>,
+    sizes: Vec<(Size, i64)>,
+    deals: Vec<(String, i64)>,
+    hours: Vec<(HourMask, i64)>,
+    upper_ppm: i64,
+}
+
+/// What multipliers look at.
+#[derive(Clone, Copy, Debug)]
+pub struct PriceFacts<'r> {
+    /// Entry numbers of the user's segments in the taxonomy, ascending.
+    pub segment_entries: &'r [u32],
+    /// The exchange.
+    pub exchange: ExchangeId,
+    /// Where the device is.
+    pub country: Option<Country>,
+    /// `device.devicetype`.
+    pub device_type: Option<i64>,
+    /// Kind of inventory.
+    pub channel: Option<ChannelKind>,
+    /// Size of the creative.
+    pub size: Size,
+    /// The deal that is bid on.
+    pub deal: Option<&'r str>,
+    /// Hour of the week in the advertiser's zone.
+    pub hour_of_week: usize,
+}
+
+/// The factors that applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Factors {
+    /// In ppm, in the order of [`DIMENSIONS`]; 1_000_000 where nothing matched.
+    pub by_dimension: [i64; 8],
+    /// The clamped product in ppm; 0 = excluded.
+    pub product_ppm: i64,
+}
+
+impl CompiledMultipliers {
+    /// Resolves tree nodes to their intervals; nodes that the taxonomy does not know never match.
+    pub fn compile(source: &Multipliers, taxonomy: &Taxonomy) -> CompiledMultipliers {
+        let interval = |(node, ppm): &(_, i64)| taxonomy.interval(*node).map(|(from, to)| (from, to, *ppm));
+        let mut compiled = CompiledMultipliers {
+            segments: source.segments.iter().filter_map(interval).collect(),
+            exchanges: source.exchanges.clone(),
+            countries: source.countries.clone(),
+            device_types: source.device_types.clone(),
+            channels: source.channels.clone(),
+            sizes: source.sizes.clone(),
+            deals: source.deals.clone(),
+            hours: source.hours.clone(),
+            upper_ppm: PPM,
+        };
+        compiled.upper_ppm = compiled.largest_product();
+        compiled
+    }
+
+    /// No request gets a larger product than this, in ppm.
+    pub fn upper_ppm(&self) -> i64 {
+        self.upper_ppm
+    }
+
+    fn largest_product(&self) -> i64 {
+        let largest = |ppm: Option<i64>| ppm.unwrap_or(PPM).max(PPM);
+        let by_dimension = [
+            largest(self.segments.iter().map(|m| m.2).max()),
+            largest(self.exchanges.iter().map(|m| m.1).max()),
+            largest(self.countries.iter().map(|m| m.1).max()),
+            largest(self.device_types.iter().map(|m| m.1).max()),
+            largest(self.channels.iter().map(|m| m.1).max()),
+            largest(self.sizes.iter().map(|m| m.1).max()),
+            largest(self.deals.iter().map(|m| m.1).max()),
+            largest(self.hours.iter().map(|m| m.1).max()),
+        ];
+        product(&by_dimension)
+    }
+
+    /// The factors for one impression and creative.
+    pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
+        let has_entry = |(from, to, _): &&(u32, u32, i64)| {
+            let first = facts.segment_entries.partition_point(|entry| entry < from);
+            facts.segment_entries.get(first).is_some_and(|entry| entry < to)
+        };
+        let by_dimension = [
+            self.segments.iter().filter(has_entry).map(|m| m.2).max().unwrap_or(PPM),
+            largest_equal(&self.exchanges, Some(&facts.exchange)),
+            largest_equal(&self.countries, facts.country.as_ref()),
+            largest_equal(&self.device_types, facts.device_type.as_ref()),
+            largest_equal(&self.channels, facts.channel.as_ref()),
+            largest_equal(&self.sizes, Some(&facts.size)),
+            self.deals.iter().filter(|m| facts.deal == Some(&m.0)).map(|m| m.1).max().unwrap_or(PPM),
+            self.hours.iter().filter(|m| m.0.contains(facts.hour_of_week)).map(|m| m.1).max().unwrap_or(PPM),
+        ];
+        Factors { by_dimension, product_ppm: product(&by_dimension) }
+    }
+}
+
+fn largest_equal<T: PartialEq>(table: &[(T, i64)], value: Option<&T>) -> i64 {
+    let Some(value) = value else { return PPM };
+    table.iter().filter(|(key, _)| key == value).map(|(_, ppm)| *ppm).max().unwrap_or(PPM)
+}
+
+/// The clamped product; a zero anywhere excludes.
+fn product(by_dimension: &[i64; 8]) -> i64 {
+    if by_dimension.contains(&0) {
+        return 0;
+    }
+    // Carried with twelve more decimals, so that eight roundings stay far below one ppm; a factor is at most 10⁸ ppm.
+    let scale = 1_000_000_000_000i128;
+    let scaled = by_dimension.iter().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
+    (scaled * i128::from(PPM) / scale).clamp(i128::from(MIN_PRODUCT), i128::from(MAX_PRODUCT)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::SegmentId;
+    use crate::model::taxonomy::Segment;
+
+    fn facts(entries: &[u32]) -> PriceFacts<'_> {
+        PriceFacts {
+            segment_entries: entries,
+            exchange: ExchangeId(1),
+            country: Country::parse("US"),
+            device_type: Some(4),
+            channel: Some(ChannelKind::App),
+            size: Size { w: 300, h: 250 },
+            deal: None,
+            hour_of_week: 9,
+        }
+    }
+
+    fn node(id: u32, parent: Option<u32>) -> Segment {
+        let (name, key) = (String::new(), format!("s{id}"));
+        Segment { id: SegmentId(id), key, name, parent: parent.map(SegmentId), sensitive: false }
+    }
+
+    #[test]
+    fn dimensions_multiply_and_the_largest_within_one_counts() {
+        let tree = Taxonomy::build(&[node(1, None), node(2, Some(1)), node(3, None)]).unwrap();
+        let source = Multipliers {
+            segments: vec![(SegmentId(1), 1_500_000), (SegmentId(3), 1_200_000)],
+            device_types: vec![(4, 2_000_000)],
+            deals: vec![("d".into(), 9_000_000)],
+            ..Multipliers::default()
+        };
+        let compiled = CompiledMultipliers::compile(&source, &tree);
+        let entry = |id| tree.interval(SegmentId(id)).unwrap().0;
+        let mut both = [entry(2), entry(3)];
+        both.sort();
+        assert_eq!(compiled.factors(&facts(&both)).product_ppm, 3_000_000);
+        assert_eq!(compiled.factors(&facts(&[])).product_ppm, 2_000_000);
+        assert_eq!(compiled.upper_ppm(), MAX_PRODUCT);
+    }
+
+    #[test]
+    fn zero_excludes_and_the_product_is_clamped() {
+        let tree = Taxonomy::default();
+        let with = |ppm| {
+            let countries = vec![(Country::parse("US").unwrap(), ppm)];
+            CompiledMultipliers::compile(&Multipliers { countries, ..Multipliers::default() }, &tree)
+        };
+        assert_eq!(with(0).factors(&facts(&[])).product_ppm, 0);
+        assert_eq!(with(1).factors(&facts(&[])).product_ppm, MIN_PRODUCT);
+    }
+}
