@@ -15,7 +15,8 @@ pub struct Segment {
     pub name: String,
     /// The node above; `None` = a root or a flat segment.
     pub parent: Option<SegmentId>,
-    /// Health, family, finances: a membership counts only with explicit consent on record.
+    /// Health, family, finances: a membership counts only with explicit consent on record. Holds for every node
+    /// below this one as well.
     pub sensitive: bool,
 }
 
@@ -26,6 +27,7 @@ pub struct Taxonomy {
     intervals: Vec<(u32, u32)>,
     /// Segment ids by entry number (which starts at 1).
     by_entry: Vec<SegmentId>,
+    /// By segment id: the node or one above it is sensitive.
     sensitive: Vec<bool>,
 }
 
@@ -76,7 +78,23 @@ impl Taxonomy {
         tree.number(&children);
         match known.keys().find(|id| tree.intervals[id.0 as usize].0 == 0) {
             Some(unreached) => Err(TaxonomyError::Cycle(*unreached)),
-            None => Ok(tree),
+            None => {
+                tree.inherit_sensitivity();
+                Ok(tree)
+            }
+        }
+    }
+
+    /// What lies under a sensitive node is sensitive: otherwise a finer label would escape the rule of its parent.
+    fn inherit_sensitivity(&mut self) {
+        let mut sensitive_until = 0;
+        for (id, entry) in self.by_entry.iter().zip(1..) {
+            let index = id.0 as usize;
+            if entry < sensitive_until {
+                self.sensitive[index] = true;
+            } else if self.sensitive[index] {
+                sensitive_until = self.intervals[index].1;
+            }
         }
     }
 
@@ -120,7 +138,7 @@ impl Taxonomy {
         &self.by_entry[from as usize - 1..to as usize - 1]
     }
 
-    /// Whether a membership of `id` needs explicit consent.
+    /// Whether a membership of `id` needs explicit consent: the node or one above it is sensitive.
     pub fn is_sensitive(&self, id: SegmentId) -> bool {
         self.sensitive.get(id.0 as usize).copied().unwrap_or(false)
     }
@@ -157,6 +175,21 @@ mod tests {
         assert!(tree.is_under(SegmentId(99), SegmentId(99)));
         assert_eq!(tree.descendants(SegmentId(3)), [SegmentId(3), SegmentId(4)]);
         assert!(tree.is_sensitive(SegmentId(4)) && !tree.is_sensitive(SegmentId(3)));
+    }
+
+    #[test]
+    fn what_lies_under_a_sensitive_node_is_sensitive() {
+        let tree = Taxonomy::build(&[
+            node(2, Some(4)),
+            node(4, Some(1)),
+            node(1, None),
+            node(5, Some(2)),
+            node(6, Some(1)),
+            node(7, None),
+        ])
+        .unwrap();
+        let sensitive: Vec<u32> = (0..9).filter(|id| tree.is_sensitive(SegmentId(*id))).collect();
+        assert_eq!(sensitive, [2, 4, 5]);
     }
 
     #[test]
