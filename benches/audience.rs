@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use foldhash::fast::RandomState;
-use outbid::audience::{AudienceIndex, Builder, IdKind, Keys, Lookup, Membership};
+use outbid::audience::{AudienceIndex, Builder, IdKey, IdKind, Keys, Lookup, Membership};
 use outbid::model::auction::{Auction, Imp};
 use outbid::model::country::Country;
 use outbid::model::exchange::GdprDefault;
@@ -185,11 +185,31 @@ fn throughput_dashmap(bencher: Bencher<'_, '_>, ask: Ask) {
     run(bencher, ask, false, dashmap);
 }
 
+/// What a writer and a restart cost, in seconds, on a copy of the measured index.
+fn print_times(folder: &std::path::Path) {
+    let secret = IdKey([1; 16]);
+    let timed = |name: &str, work: &mut dyn FnMut()| {
+        let start = quanta::Instant::now();
+        work();
+        eprintln!("{name:<44} {:7.3} s", start.elapsed().as_secs_f64());
+    };
+    let mut copy = None;
+    timed("generate, sort, pack 1 M users", &mut || copy = Some(build_index(per_user)));
+    timed("save and flush to disk", &mut || drop(INDEX.save(folder, &secret).expect("the disk has room")));
+    timed("load and check", &mut || copy = AudienceIndex::load(folder, &secret).expect("as it was saved"));
+    let copy = copy.expect("it was saved");
+    let more = Membership::of(SegmentId(SEGMENTS - 1));
+    timed("add 100,000 memberships", &mut || {
+        (0..100_000).for_each(|user| copy.add(UserKey(mix(user * 7)), more).expect("inside the limits"));
+    });
+    timed("merge them, all 256 shards", &mut || copy.merge(NOW).expect("inside the limits"));
+}
+
 /// Bytes that `build` asked for and still holds, a user.
 fn print_bytes<T>(name: &str, build: impl FnOnce() -> T) {
     let mut built = None;
     let held = allocation_counter::measure(|| built = Some(build())).bytes_current;
-    eprintln!("{name:<40} {:7.2} bytes a user", held as f64 / USERS as f64);
+    eprintln!("{name:<44} {:7.2} bytes a user", held as f64 / USERS as f64);
 }
 
 fn main() {
@@ -199,6 +219,8 @@ fn main() {
     });
     print_bytes("packed, one expiry a user (measured below)", || LazyLock::force(&INDEX));
     print_bytes("DashMap<u64, Box<[u32]>>", || LazyLock::force(&MAP));
-    eprintln!("{:#?}", INDEX.stats());
+    eprintln!("{:?}", INDEX.stats());
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    print_times(folder.path());
     divan::main();
 }

@@ -54,6 +54,16 @@ impl Lookup {
     }
 }
 
+/// Loads a byte of each cache line that a bucket of usual size covers. None of these loads waits for another, while
+/// reading the bucket finds out line by line where to go on: one miss of the memory instead of up to four.
+fn request(bucket: &[u8]) {
+    const LINE: usize = 64;
+    if let Some(last) = bucket.len().checked_sub(1) {
+        let lines: [u8; 5] = std::array::from_fn(|line| bucket[last.min(line * LINE)]);
+        std::hint::black_box(lines);
+    }
+}
+
 /// One group of one key is sorted already.
 fn sort_once(segments: &mut Vec<SegmentId>) {
     if !segments.is_sorted_by(|a, b| a < b) {
@@ -108,6 +118,7 @@ impl AudienceIndex {
             (Some(key), Some(shard)) => shard.bucket(key.0),
             _ => &[],
         });
+        buckets[..keys.len()].iter().for_each(|bucket| request(bucket));
         for ((key, shard), bucket) in keys.iter().zip(shards.iter().flatten()).zip(buckets) {
             if let Some(user) = User::find(bucket, key.0, shard.epoch) {
                 user.for_each_live(now, &mut take);

@@ -76,7 +76,8 @@ impl Record {
         if membership.segment.0 >= MAX_SEGMENTS {
             return Err(AudienceError::SegmentId(membership.segment));
         }
-        let provenance = (membership.origin as u8) << 1 | u8::from(membership.explicit_consent) * CONSENT;
+        let consent = if membership.explicit_consent { CONSENT } else { 0 };
+        let provenance = ((membership.origin as u8) << 1) | consent;
         Ok(Record::new(membership.segment.0, expiry_units(membership.expires_s), provenance))
     }
 
