@@ -24,7 +24,7 @@ fn permissions() -> Permissions {
     let imps = [Imp::default()];
     let mut auction = Auction { imps: &imps, ..Auction::default() };
     auction.device.geo.country = Country::parse("US");
-    let opportunity = auction.opportunities().next().unwrap();
+    let opportunity = auction.opportunities().next().expect("one impression");
     gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies })
 }
 
@@ -45,7 +45,7 @@ fn taxonomy() -> Taxonomy {
         node(70_001, Some(8), false),
         node(70_002, None, false),
     ])
-    .unwrap()
+    .expect("a forest")
 }
 
 fn cookies(cookies: &[UserKey]) -> Keys {
@@ -56,7 +56,7 @@ fn cookies(cookies: &[UserKey]) -> Keys {
 
 fn look_up(index: &AudienceIndex, keys: &Keys, now_s: i64) -> Lookup {
     let mut out = Lookup::default();
-    index.lookup(keys, &taxonomy(), now_s, permissions().segments().unwrap(), &mut out);
+    index.lookup(keys, &taxonomy(), now_s, permissions().segments().expect("permitted"), &mut out);
     out
 }
 
@@ -111,7 +111,7 @@ fn profile(eid_sources: &[&str], match_user_id: bool) -> ExchangeProfile {
 fn keys_of(auction: &Auction<'_>, profile: &ExchangeProfile) -> Vec<(UserKey, IdKind)> {
     let mut out = Keys::default();
     out.push(UserKey(1), IdKind::Device);
-    keys(auction, profile, &SECRET, permissions().ids().unwrap(), &mut out);
+    keys(auction, profile, &SECRET, permissions().ids().expect("permitted"), &mut out);
     out.as_slice().to_vec()
 }
 
