@@ -53,6 +53,12 @@ pub struct Category {
     pub id: String,
 }
 
+impl std::fmt::Display for Category {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.cattax, self.id)
+    }
+}
+
 /// Audience segments or tree nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentRule {
