@@ -1,1 +1,5 @@
-//! (in work)
+//! Targeting: what each rule means, and that the compiled index and the naive evaluator agree.
+
+mod agreement;
+mod rules;
+mod world;

@@ -1,0 +1,321 @@
+//! The compiled index and what a request does with it.
+//!
+//! 1. The values of the request become terms (`terms`).
+//! 2. Each term leads to slots, 64 at a time; the bit sets of the broad dimensions are ANDed over these words only.
+//! 3. Per impression the offered sizes are ANDed, deals add what only they lead to, and the few line items that are
+//!    left answer for their daypart and their remaining clauses.
+//!
+//! Invariant: a [`Matcher`] never changes; everything that a request writes is in the caller's [`Scratch`].
+
+use super::dim::Dim;
+use super::terms::{Present, Term, Terms};
+use super::week::{Hours, ZoneIx, Zones};
+use super::{Facts, LineItemIx};
+use crate::model::auction::Imp;
+use crate::model::targeting::HourMask;
+
+/// The compiled targeting of one catalog: immutable, shared by all cores.
+#[derive(Debug)]
+pub struct Matcher {
+    /// Unique in the process: tells a scratch that the catalog has changed.
+    pub(super) id: u64,
+    /// By slot.
+    pub(super) line_items: Vec<LineItemIx>,
+    /// By term, and after the last one the slots that every request leads to.
+    pub(super) postings: Postings,
+    pub(super) rows: Rows,
+    /// By line item.
+    pub(super) items: Vec<Item>,
+    pub(super) clauses: Vec<Clause>,
+    pub(super) clause_terms: Vec<Term>,
+    pub(super) dayparts: Vec<(ZoneIx, HourMask)>,
+    pub(super) terms: Terms,
+    pub(super) zones: Zones,
+}
+
+/// 64 slots and those of them that a term leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) mask: u64,
+    pub(super) word: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Postings {
+    /// By term, where its entries start; one more at the end.
+    pub(super) starts: Vec<u32>,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Postings {
+    fn of(&self, term: Term) -> &[Entry] {
+        let (start, end) = (self.starts[term as usize], self.starts[term as usize + 1]);
+        &self.entries[start as usize..end as usize]
+    }
+
+    fn always(&self) -> &[Entry] {
+        self.of(self.starts.len() as Term - 2)
+    }
+}
+
+/// Bit sets over the slots: who accepts a value of a broad dimension, or a size. Row 0 has every slot.
+#[derive(Debug)]
+pub(super) struct Rows {
+    words: usize,
+    bits: Vec<u64>,
+    /// By term, for dimensions that have rows.
+    pub(super) of_term: Vec<u32>,
+    /// By broad dimension, for a request without a targeted value; row 0 where there are no rows.
+    pub(super) other: [u32; Dim::BROAD.len()],
+    count: u32,
+}
+
+impl Rows {
+    pub(super) fn new(slots: usize, terms: usize) -> Rows {
+        let words = slots.div_ceil(64);
+        let mut rows =
+            Rows { words, bits: Vec::new(), of_term: vec![0; terms], other: [0; Dim::BROAD.len()], count: 0 };
+        rows.push_full();
+        rows
+    }
+
+    pub(super) fn push_full(&mut self) -> u32 {
+        self.bits.resize(self.bits.len() + self.words, u64::MAX);
+        self.count += 1;
+        self.count - 1
+    }
+
+    pub(super) fn push_copy(&mut self, row: u32) -> u32 {
+        let start = row as usize * self.words;
+        self.bits.extend_from_within(start..start + self.words);
+        self.count += 1;
+        self.count - 1
+    }
+
+    pub(super) fn set(&mut self, row: u32, slot: u32) {
+        self.bits[row as usize * self.words + slot as usize / 64] |= 1 << (slot % 64);
+    }
+
+    pub(super) fn clear(&mut self, row: u32, slot: u32) {
+        self.bits[row as usize * self.words + slot as usize / 64] &= !(1 << (slot % 64));
+    }
+
+    fn row(&self, row: u32) -> &[u64] {
+        &self.bits[row as usize * self.words..][..self.words]
+    }
+
+    /// The rows of the request's values, one per broad dimension. A value implies the targeted values above it, and
+    /// its row was built with them, so the most specific one says it all.
+    fn of_request(&self, present: &Present) -> [u32; Dim::BROAD.len()] {
+        Dim::BROAD.map(|dim| match (self.other[dim as usize], present.of(dim).first()) {
+            (0, _) => 0,
+            (_, Some(term)) => self.of_term[*term as usize],
+            (other, None) => other,
+        })
+    }
+}
+
+/// What is left to test of a line item when its slot was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Item {
+    /// Range of the matcher's clauses.
+    pub(super) clauses: (u32, u32),
+    pub(super) daypart: Option<u32>,
+}
+
+/// Some of a range of terms is present or, negated, none is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clause {
+    pub(super) dim: Dim,
+    pub(super) negated: bool,
+    /// Ascending terms in the matcher's `clause_terms`.
+    pub(super) start: u32,
+    pub(super) len: u32,
+}
+
+/// Memory that requests reuse: one per core. It follows its user from catalog to catalog by itself.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The matcher that it was last used with; 0 = none, or it is in use.
+    matcher: u64,
+    hours: Hours,
+    present: Present,
+    rows: [u32; Dim::BROAD.len()],
+    /// What is left of the slots after the request's broad dimensions; a word may stand here more than once.
+    live: Vec<Entry>,
+    /// By line item: passed everything; empty between calls.
+    passed: Marks,
+    found: Vec<LineItemIx>,
+}
+
+impl Scratch {
+    /// An empty one. It grows to its working size within the first requests.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    /// Starts from nothing where it was last used with another matcher, or where a panic left it half written.
+    fn begin(&mut self, matcher: &Matcher) {
+        if self.matcher != matcher.id {
+            self.hours.reset();
+            self.present.resize(matcher.terms.len());
+            self.passed.resize(matcher.items.len());
+        }
+        self.matcher = 0;
+    }
+}
+
+impl Matcher {
+    /// How many line items were compiled, those that can never match included.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are no line items.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Does the work that all impressions of a request share. Allocates nothing once `scratch` has grown.
+    pub fn request(&self, facts: &Facts<'_>, scratch: &mut Scratch) {
+        scratch.begin(self);
+        scratch.hours.refresh(&self.zones, facts.unix_s);
+        self.terms.resolve_request(facts, &mut scratch.present);
+        scratch.rows = self.rows.of_request(&scratch.present);
+        scratch.live.clear();
+        let rows = scratch.rows.map(|row| self.rows.row(row));
+        let terms = scratch.present.of_request().iter();
+        for entry in terms.flat_map(|term| self.postings.of(*term)).chain(self.postings.always()) {
+            let mask = and(&rows, *entry);
+            if mask != 0 {
+                scratch.live.push(Entry { mask, word: entry.word });
+            }
+        }
+        scratch.matcher = self.id;
+    }
+
+    /// The line items that may be shown in an impression of the request last given to [`Matcher::request`], in
+    /// ascending order. Allocates nothing once `scratch` has grown.
+    ///
+    /// # Panics
+    /// When `scratch` was not last used by [`Matcher::request`] of the same matcher.
+    pub fn candidates<'s>(&self, imp: &Imp<'_>, scratch: &'s mut Scratch) -> &'s [LineItemIx] {
+        assert_eq!(
+            scratch.matcher, self.id,
+            "a request is matched before its impressions, by the same matcher"
+        );
+        let Scratch { matcher, hours, present, rows, live, passed, found } = scratch;
+        *matcher = 0;
+        found.clear();
+        self.terms.resolve_imp(imp, present);
+        // Every line item needs a size: without a banner, or where no size is one of a creative, nothing can match.
+        if !present.of(Dim::Size).is_empty() {
+            let mut sieve = Sieve { matcher: self, present, hours, passed };
+            if !imp.private_auction {
+                live.iter().for_each(|entry| sieve.sift(*entry));
+            }
+            let rows = rows.map(|row| self.rows.row(row));
+            for entry in present.of(Dim::Deal).iter().flat_map(|term| self.postings.of(*term)) {
+                sieve.sift(Entry { mask: and(&rows, *entry), word: entry.word });
+            }
+            passed.drain_into(found);
+        }
+        *matcher = self.id;
+        found
+    }
+}
+
+/// The slots of `entry` that are in all rows.
+fn and(rows: &[&[u64]; Dim::BROAD.len()], entry: Entry) -> u64 {
+    rows.iter().fold(entry.mask, |mask, row| mask & row[entry.word as usize])
+}
+
+/// The tests of one impression.
+struct Sieve<'m> {
+    matcher: &'m Matcher,
+    present: &'m Present,
+    hours: &'m Hours,
+    passed: &'m mut Marks,
+}
+
+impl Sieve<'_> {
+    /// Marks the line items of an entry that pass what the request's rows did not say.
+    fn sift(&mut self, entry: Entry) {
+        let mut mask = entry.mask & self.offered(entry.word);
+        while mask != 0 {
+            let slot = entry.word as usize * 64 + mask.trailing_zeros() as usize;
+            let line_item = self.matcher.line_items[slot];
+            if self.passes(&self.matcher.items[line_item.0 as usize]) {
+                self.passed.set(line_item);
+            }
+            mask &= mask - 1;
+        }
+    }
+
+    /// The slots of a word with a creative in some offered size.
+    fn offered(&self, word: u32) -> u64 {
+        let rows = &self.matcher.rows;
+        let sizes = self.present.of(Dim::Size).iter();
+        sizes.fold(0, |any, term| any | rows.row(rows.of_term[*term as usize])[word as usize])
+    }
+
+    fn passes(&self, item: &Item) -> bool {
+        let matcher = self.matcher;
+        let open = item.daypart.is_none_or(|at| {
+            let (zone, hours) = &matcher.dayparts[at as usize];
+            hours.contains(self.hours.get(*zone))
+        });
+        let (start, end) = item.clauses;
+        open && matcher.clauses[start as usize..end as usize].iter().all(|clause| self.holds(clause))
+    }
+
+    fn holds(&self, clause: &Clause) -> bool {
+        /// A longer list is searched for the request's few values rather than walked through.
+        const WALKED: usize = 8;
+        let (start, len) = (clause.start as usize, clause.len as usize);
+        let terms = &self.matcher.clause_terms[start..start + len];
+        let hit = if len <= WALKED {
+            terms.iter().any(|term| self.present.contains(*term))
+        } else {
+            self.present.of(clause.dim).iter().any(|term| terms.binary_search(term).is_ok())
+        };
+        hit != clause.negated
+    }
+}
+
+/// A set of line items that is drained in ascending order: a bit each, and a bit for each word that is not empty.
+#[derive(Debug, Default)]
+struct Marks {
+    words: Vec<u64>,
+    used: Vec<u64>,
+}
+
+impl Marks {
+    fn resize(&mut self, line_items: usize) {
+        let words = line_items.div_ceil(64);
+        self.words.clear();
+        self.words.resize(words, 0);
+        self.used.clear();
+        self.used.resize(words.div_ceil(64), 0);
+    }
+
+    fn set(&mut self, line_item: LineItemIx) {
+        let word = line_item.0 / 64;
+        self.words[word as usize] |= 1 << (line_item.0 % 64);
+        self.used[word as usize / 64] |= 1 << (word % 64);
+    }
+
+    fn drain_into(&mut self, found: &mut Vec<LineItemIx>) {
+        for (at, used) in self.used.iter_mut().enumerate() {
+            while *used != 0 {
+                let word = at * 64 + used.trailing_zeros() as usize;
+                let mut bits = std::mem::take(&mut self.words[word]);
+                while bits != 0 {
+                    found.push(LineItemIx(word as u32 * 64 + bits.trailing_zeros()));
+                    bits &= bits - 1;
+                }
+                *used &= *used - 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One line item's targeting as clauses over terms, and the choice of the clause through which it is found.
+
+use super::dim::Dim;
+use super::terms::{Term, Terms, country_number, size_number};
+use super::week::{ZoneError, ZoneIx, Zones};
+use super::{LineItemIx, MatchInput};
+use crate::model::auction::Size;
+use crate::model::ids::SegmentId;
+use crate::model::targeting::{HourMask, MediaType, Rule, Targeting};
+
+/// A condition on one dimension: some term of the list is present, or, negated, none is.
+#[derive(Debug)]
+pub(super) struct Clause {
+    pub(super) dim: Dim,
+    pub(super) negated: bool,
+    /// Ascending, without repetition, not empty.
+    pub(super) terms: Vec<Term>,
+}
+
+/// A line item ready to be placed in the index: it matches when all clauses hold and the daypart is open.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) line_item: LineItemIx,
+    pub(super) clauses: Vec<Clause>,
+    pub(super) daypart: Option<(ZoneIx, HourMask)>,
+}
+
+impl Plan {
+    /// The clause whose terms lead to the line item, chosen so that few requests do; `None` = every request does.
+    /// `breadth` says by term how many raw values have it: the segments under a tree node.
+    ///
+    /// A deal list always leads: that a private auction looks at deals alone rests on it.
+    pub(super) fn anchor(&self, breadth: &[u32]) -> Option<usize> {
+        /// Being found through this share of requests is no better than being looked at in all of them.
+        const EVERY_REQUEST_PPM: u64 = 900_000;
+        let share_ppm = |clause: &Clause| {
+            let values: u64 = clause.terms.iter().map(|term| u64::from(breadth[*term as usize])).sum();
+            values.saturating_mul(clause.dim.expected_share_ppm())
+        };
+        let positive = self.clauses.iter().enumerate().filter(|(_, clause)| !clause.negated);
+        positive
+            .map(|(at, clause)| (share_ppm(clause), at))
+            .min()
+            .filter(|(share_ppm, _)| *share_ppm < EVERY_REQUEST_PPM)
+            .map(|(_, at)| at)
+    }
+}
+
+/// Numbers the line item's values; `None` = it can never match, because nothing of it fits a banner.
+pub(super) fn plan(
+    line_item: LineItemIx,
+    input: &MatchInput<'_>,
+    terms: &mut Terms,
+    zones: &mut Zones,
+) -> Result<Option<Plan>, ZoneError> {
+    let targeting = input.targeting;
+    // The zone is checked even where it does not matter, so that a typing error never waits for another change.
+    let daypart = match &targeting.daypart {
+        Some(daypart) => Some((zones.add(&daypart.time_zone)?, daypart.hours)),
+        None => None,
+    };
+    let sizes = usable_sizes(input);
+    if sizes.is_empty() || !accepts(&targeting.formats, &MediaType::Banner) {
+        return Ok(None);
+    }
+    let mut clauses = Clauses { terms, found: Vec::new() };
+    clauses.push(Dim::Size, false, &sizes, |t, size| t.intern_number(Dim::Size, size_number(*size)));
+    clauses.numbers(targeting);
+    clauses.texts(targeting);
+    clauses.segments(targeting);
+    Ok(Some(Plan { line_item, clauses: clauses.found, daypart }))
+}
+
+fn accepts<T: PartialEq>(rule: &Rule<T>, value: &T) -> bool {
+    !rule.exclude.contains(value) && (rule.include.is_empty() || rule.include.contains(value))
+}
+
+fn usable_sizes(input: &MatchInput<'_>) -> Vec<Size> {
+    input.creative_sizes.iter().filter(|size| accepts(&input.targeting.sizes, size)).copied().collect()
+}
+
+struct Clauses<'t> {
+    terms: &'t mut Terms,
+    found: Vec<Clause>,
+}
+
+impl Clauses<'_> {
+    fn push<T>(&mut self, dim: Dim, negated: bool, values: &[T], term: impl Fn(&mut Terms, &T) -> Term) {
+        if values.is_empty() {
+            return;
+        }
+        let mut terms: Vec<Term> = values.iter().map(|value| term(self.terms, value)).collect();
+        terms.sort_unstable();
+        terms.dedup();
+        self.found.push(Clause { dim, negated, terms });
+    }
+
+    fn rule<T>(&mut self, dim: Dim, rule: &Rule<T>, term: impl Fn(&mut Terms, &T) -> Term) {
+        self.push(dim, false, &rule.include, &term);
+        self.push(dim, true, &rule.exclude, &term);
+    }
+
+    fn numbers(&mut self, targeting: &Targeting) {
+        let integer = |dim| move |t: &mut Terms, value: &i64| t.intern_number(dim, value.cast_unsigned());
+        self.rule(Dim::Exchange, &targeting.exchanges, |t, id| {
+            t.intern_number(Dim::Exchange, u64::from(id.0))
+        });
+        self.rule(Dim::Country, &targeting.countries, |t, country| {
+            t.intern_number(Dim::Country, country_number(*country))
+        });
+        self.rule(Dim::DeviceType, &targeting.device_types, integer(Dim::DeviceType));
+        self.rule(Dim::Connection, &targeting.connections, integer(Dim::Connection));
+    }
+
+    fn texts(&mut self, targeting: &Targeting) {
+        for (dim, rule) in [
+            (Dim::Os, &targeting.os),
+            (Dim::Browser, &targeting.browsers),
+            (Dim::Language, &targeting.languages),
+            (Dim::Region, &targeting.regions),
+            (Dim::Metro, &targeting.metros),
+            (Dim::City, &targeting.cities),
+            (Dim::Zip, &targeting.zips),
+            (Dim::Carrier, &targeting.carriers),
+            (Dim::Domain, &targeting.domains),
+            (Dim::Bundle, &targeting.bundles),
+            (Dim::Publisher, &targeting.publishers),
+            (Dim::Keyword, &targeting.keywords),
+            (Dim::Deal, &targeting.deals),
+        ] {
+            self.rule(dim, rule, |t, text| t.intern_text(dim, text));
+        }
+        self.rule(Dim::Category, &targeting.categories, Terms::intern_category);
+    }
+
+    fn segments(&mut self, targeting: &Targeting) {
+        let term = |t: &mut Terms, id: &SegmentId| t.intern_number(Dim::Segment, u64::from(id.0));
+        let segments = &targeting.segments;
+        for node in &segments.all_of {
+            self.push(Dim::Segment, false, std::slice::from_ref(node), term);
+        }
+        self.push(Dim::Segment, false, &segments.any_of, term);
+        self.push(Dim::Segment, true, &segments.none_of, term);
+    }
+}
