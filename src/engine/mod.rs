@@ -1,1 +1,26 @@
-//! (in work)
+//! The decision: one request, one snapshot, one clock reading in; bids with their money held, or a reason, out.
+//!
+//! The straight line, readable in [`decide`]: privacy gate → audience look-up → matching → eligibility → price →
+//! selection → hold. No step goes back, none waits, and after warm-up none allocates.
+//!
+//! Invariant: the same request, snapshot, hold state, seed and clock give the same decision, bit by bit; what is
+//! explained is decided by this very code with a recorder plugged in. Deliberately absent: sockets, JSON, tokens.
+
+mod catalog;
+mod choose;
+mod context;
+mod creative;
+mod deadline;
+mod decide;
+mod device;
+mod explain;
+mod observer;
+mod snapshot;
+
+pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
+pub use context::{BidIds, Core, Request, Settings};
+pub use deadline::Deadline;
+pub use decide::{Decision, decide};
+pub use explain::{Explanation, ImpExplanation, LineItemVerdict, Priced, explain};
+pub use observer::{NoObserver, Observer};
+pub use snapshot::{Snapshot, SnapshotCell};

@@ -1,0 +1,302 @@
+//! The compiled catalog: line items with their matcher, creatives with their templates, exchange profiles. Immutable;
+//! dense indexes live only inside one catalog, everything that must survive a rebuild is keyed by stable id.
+
+use crate::budget::Funding;
+use crate::model::account::Account;
+use crate::model::auction::Size;
+use crate::model::creative::{Creative, Template};
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
+use crate::model::line_item::{Advertiser, Campaign, LineItem};
+use crate::model::money::Cpm;
+use crate::model::taxonomy::{Taxonomy, TaxonomyError};
+use crate::pricing::{CompiledMultipliers, Pricer};
+use crate::targeting::week::{ZoneError, ZoneIx, Zones};
+use crate::targeting::{CompileError, LineItemIx, MatchInput, Matcher};
+use std::collections::HashMap;
+
+/// A creative with its compiled markup.
+#[derive(Clone, Debug)]
+pub struct CatalogCreative {
+    /// As configured.
+    pub creative: Creative,
+    /// Compiled markup.
+    pub template: Template,
+}
+
+/// A line item with what the bid path needs of its parents.
+#[derive(Clone, Debug)]
+pub struct CatalogLineItem {
+    /// As configured.
+    pub item: LineItem,
+    /// Position of its campaign in [`Catalog::campaigns`].
+    pub campaign: usize,
+    /// Position of its advertiser in [`Catalog::advertisers`].
+    pub advertiser: usize,
+    /// It, its campaign and its advertiser are active.
+    pub active: bool,
+    /// Price and cap.
+    pub pricer: Pricer,
+    /// Factors.
+    pub multipliers: CompiledMultipliers,
+    /// No offer is above this, in the advertiser's currency.
+    pub upper_bid: Cpm,
+    /// (position in [`Catalog::creatives`], weight), in the order of assignment.
+    pub creatives: Vec<(usize, u32)>,
+    /// Sizes of the approved creatives, sorted, without repetition.
+    pub sizes: Vec<Size>,
+    /// Position of the advertiser's time zone in the catalog's list of zones.
+    pub zone: ZoneIx,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Grows with every rebuild.
+    pub version: u64,
+    exchanges: Vec<ExchangeProfile>,
+    exchange_by_name: HashMap<String, usize>,
+    advertisers: Vec<Advertiser>,
+    campaigns: Vec<Campaign>,
+    line_items: Vec<CatalogLineItem>,
+    line_item_by_id: HashMap<LineItemId, LineItemIx>,
+    creatives: Vec<CatalogCreative>,
+    creative_by_id: HashMap<CreativeId, usize>,
+    taxonomy: Taxonomy,
+    matcher: Matcher,
+    zones: Zones,
+}
+
+/// Why an account cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The segments are no forest.
+    #[error("segments: {0}")]
+    Taxonomy(#[from] TaxonomyError),
+    /// The targeting cannot be compiled.
+    #[error("targeting: {0}")]
+    Targeting(#[from] CompileError),
+    /// An advertiser's time zone is unknown.
+    #[error("advertisers: {0}")]
+    Zone(#[from] ZoneError),
+    /// A creative's markup cannot be compiled.
+    #[error("creative {creative}: {problem}")]
+    Markup {
+        /// The creative.
+        creative: CreativeId,
+        /// What is wrong with it, and where.
+        problem: String,
+    },
+    /// Something names a thing that does not exist.
+    #[error("{from} names {to}, which does not exist")]
+    Dangling {
+        /// Who names it.
+        from: String,
+        /// What is missing.
+        to: String,
+    },
+}
+
+impl Catalog {
+    /// Compiles an account. `compile_markup` turns a creative's markup into a template or says what is wrong with it
+    /// (markup syntax is known to `exchange`, which lies beside the engine, not below it).
+    pub fn compile(
+        account: Account,
+        version: u64,
+        compile_markup: &dyn Fn(&str) -> Result<Template, String>,
+    ) -> Result<Catalog, CatalogError> {
+        let taxonomy = Taxonomy::build(&account.segments)?;
+        let mut creatives = Vec::with_capacity(account.creatives.len());
+        for creative in account.creatives {
+            let compiled = compile_markup(&creative.markup);
+            let template =
+                compiled.map_err(|problem| CatalogError::Markup { creative: creative.id, problem })?;
+            creatives.push(CatalogCreative { creative, template });
+        }
+        let parents = Parents {
+            campaigns: index(account.campaigns.iter().map(|c| c.id)),
+            advertisers: index(account.advertisers.iter().map(|a| a.id)),
+            creatives: index(creatives.iter().map(|c| c.creative.id)),
+        };
+        let mut zones = Zones::default();
+        let mut line_items = Vec::with_capacity(account.line_items.len());
+        for item in account.line_items {
+            let (campaign, advertiser) = parents.of(&item, &account.campaigns)?;
+            let parents_of = (&account.campaigns[campaign], &account.advertisers[advertiser]);
+            let zone = zones.add(&parents_of.1.time_zone)?;
+            let assigned = parents.creatives_of(&item)?;
+            let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
+            line_items.push(CatalogLineItem {
+                active: item.active && parents_of.0.active && parents_of.1.active,
+                pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency: parents_of.1.currency },
+                upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
+                sizes: approved_sizes(&assigned, &creatives),
+                creatives: assigned,
+                multipliers,
+                campaign,
+                advertiser,
+                zone,
+                item,
+            });
+        }
+        let inputs: Vec<MatchInput<'_>> = line_items.iter().map(CatalogLineItem::match_input).collect();
+        let matcher = Matcher::compile(&inputs, &taxonomy)?;
+        Ok(Catalog {
+            version,
+            exchange_by_name: account
+                .exchanges
+                .iter()
+                .enumerate()
+                .map(|(i, e)| (e.name.clone(), i))
+                .collect(),
+            exchanges: account.exchanges,
+            advertisers: account.advertisers,
+            campaigns: account.campaigns,
+            line_item_by_id: (0u32..).zip(&line_items).map(|(i, l)| (l.item.id, LineItemIx(i))).collect(),
+            line_items,
+            creatives,
+            creative_by_id: parents.creatives,
+            taxonomy,
+            matcher,
+            zones,
+        })
+    }
+
+    /// The position in [`Catalog::exchanges`] of the profile behind a name in the bid URL.
+    pub fn exchange_position(&self, name: &str) -> Option<usize> {
+        self.exchange_by_name.get(name).copied()
+    }
+
+    /// The profile behind a name in the bid URL.
+    pub fn exchange(&self, name: &str) -> Option<&ExchangeProfile> {
+        self.exchange_position(name).map(|position| &self.exchanges[position])
+    }
+
+    /// The profile behind an id in a token.
+    pub fn exchange_by_id(&self, id: ExchangeId) -> Option<&ExchangeProfile> {
+        self.exchanges.iter().find(|profile| profile.id == id)
+    }
+
+    /// Every profile.
+    pub fn exchanges(&self) -> &[ExchangeProfile] {
+        &self.exchanges
+    }
+
+    /// Every advertiser.
+    pub fn advertisers(&self) -> &[Advertiser] {
+        &self.advertisers
+    }
+
+    /// Every campaign.
+    pub fn campaigns(&self) -> &[Campaign] {
+        &self.campaigns
+    }
+
+    /// Every line item, by dense index.
+    pub fn line_items(&self) -> &[CatalogLineItem] {
+        &self.line_items
+    }
+
+    /// One line item.
+    pub fn line_item(&self, ix: LineItemIx) -> &CatalogLineItem {
+        &self.line_items[ix.0 as usize]
+    }
+
+    /// The dense index of a line item.
+    pub fn line_item_ix(&self, id: LineItemId) -> Option<LineItemIx> {
+        self.line_item_by_id.get(&id).copied()
+    }
+
+    /// Every creative.
+    pub fn creatives(&self) -> &[CatalogCreative] {
+        &self.creatives
+    }
+
+    /// One creative by its stable id.
+    pub fn creative_by_id(&self, id: CreativeId) -> Option<&CatalogCreative> {
+        self.creative_by_id.get(&id).map(|i| &self.creatives[*i])
+    }
+
+    /// The classification trees.
+    pub fn taxonomy(&self) -> &Taxonomy {
+        &self.taxonomy
+    }
+
+    /// The targeting index.
+    pub fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
+    /// The advertisers' time zones; [`CatalogLineItem::zone`] is one of them.
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// Where each line item's money comes from, for the ledger.
+    pub fn funding(&self) -> impl Iterator<Item = Funding> + '_ {
+        self.line_items.iter().map(|line| {
+            let (campaign, advertiser) = (&self.campaigns[line.campaign], &self.advertisers[line.advertiser]);
+            Funding {
+                line_item: line.item.id,
+                line_item_budget: line.item.budget,
+                campaign: campaign.id,
+                campaign_budget: campaign.budget,
+                advertiser: advertiser.id,
+                wallet: advertiser.wallet,
+                time_zone: advertiser.time_zone.clone(),
+            }
+        })
+    }
+}
+
+impl CatalogLineItem {
+    /// What the targeting index sees of it. An inactive line item offers no size, so the index never visits it.
+    pub fn match_input(&self) -> MatchInput<'_> {
+        let creative_sizes = if self.active { &self.sizes[..] } else { &[] };
+        MatchInput { targeting: &self.item.targeting, creative_sizes }
+    }
+}
+
+fn approved_sizes(assigned: &[(usize, u32)], creatives: &[CatalogCreative]) -> Vec<Size> {
+    let approved = assigned.iter().map(|(i, _)| &creatives[*i].creative).filter(|c| c.approved);
+    let mut sizes: Vec<Size> = approved.map(|c| c.size).collect();
+    sizes.sort();
+    sizes.dedup();
+    sizes
+}
+
+fn index<K: std::hash::Hash + Eq>(ids: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    ids.enumerate().map(|(position, id)| (id, position)).collect()
+}
+
+/// Positions by stable id while an account is compiled.
+struct Parents {
+    campaigns: HashMap<CampaignId, usize>,
+    advertisers: HashMap<AdvertiserId, usize>,
+    creatives: HashMap<CreativeId, usize>,
+}
+
+impl Parents {
+    fn of(&self, item: &LineItem, campaigns: &[Campaign]) -> Result<(usize, usize), CatalogError> {
+        let missing = |to: String| CatalogError::Dangling { from: format!("line item {}", item.id), to };
+        let campaign = *self
+            .campaigns
+            .get(&item.campaign)
+            .ok_or_else(|| missing(format!("campaign {}", item.campaign)))?;
+        let owner = campaigns[campaign].advertiser;
+        let advertiser =
+            *self.advertisers.get(&owner).ok_or_else(|| missing(format!("advertiser {owner}")))?;
+        Ok((campaign, advertiser))
+    }
+
+    fn creatives_of(&self, item: &LineItem) -> Result<Vec<(usize, u32)>, CatalogError> {
+        let resolve = |assignment: &crate::model::line_item::CreativeAssignment| {
+            let position = self.creatives.get(&assignment.creative).copied();
+            position.map(|position| (position, assignment.weight)).ok_or_else(|| CatalogError::Dangling {
+                from: format!("line item {}", item.id),
+                to: format!("creative {}", assignment.creative),
+            })
+        };
+        item.creatives.iter().map(resolve).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! What goes into a decision, and what a core keeps between decisions.
+
+use super::catalog::Catalog;
+use super::device::FamilyCache;
+use super::snapshot::Snapshot;
+use crate::audience::{AudienceIndex, IdKey, Keys, Lookup};
+use crate::model::auction::Auction;
+use crate::model::clock::Now;
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::BidId;
+use crate::model::money::Cpm;
+use crate::targeting::Scratch;
+use crate::targeting::week::Hours;
+use bumpalo::Bump;
+
+/// Settings of the engine that come from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Exploration, rotation and ties derive from (seed, request id, impression id).
+    pub seed: u64,
+    /// Whether `track.public_url` is https: else impressions with `secure = 1` are not bid on.
+    pub tracking_is_https: bool,
+    /// Most survivors of one impression that are scored, by upper bound.
+    pub max_candidates: usize,
+}
+
+/// One request with everything its decision may read.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// The parsed request.
+    pub auction: &'r Auction<'r>,
+    /// The exchange that sent it.
+    pub profile: &'r ExchangeProfile,
+    /// The snapshot that it is decided on.
+    pub snapshot: &'r Snapshot,
+    /// Who belongs to which segment.
+    pub audience: &'r AudienceIndex,
+    /// Key of the user hashes.
+    pub id_key: &'r IdKey,
+    /// Settings.
+    pub settings: &'r Settings,
+    /// The one clock reading that all impressions share.
+    pub now: Now,
+    /// Where the decision's bids live.
+    pub arena: &'r Bump,
+}
+
+impl<'r> Request<'r> {
+    /// The catalog of the snapshot.
+    pub fn catalog(&self) -> &'r Catalog {
+        &self.snapshot.catalog
+    }
+}
+
+/// Hands out bid ids.
+#[derive(Clone, Copy, Debug)]
+pub struct BidIds {
+    next: BidId,
+}
+
+impl BidIds {
+    /// Ids of one core from one boot on.
+    pub fn new(epoch: u32, core: u16) -> BidIds {
+        BidIds { next: BidId { epoch, core, sequence: 0 } }
+    }
+
+    /// The next id.
+    pub(super) fn next(&mut self) -> BidId {
+        let id = self.next;
+        self.next.sequence += 1;
+        id
+    }
+}
+
+/// What one core reuses from request to request, so that a decision allocates nothing.
+pub struct Core {
+    pub(super) bid_ids: BidIds,
+    pub(super) families: FamilyCache,
+    pub(super) scratch: Scratch,
+    pub(super) keys: Keys,
+    pub(super) lookup: Lookup,
+    pub(super) user_permitted: bool,
+    pub(super) segment_entries: Vec<u32>,
+    pub(super) survivors: Vec<Survivor>,
+    pub(super) hours: Hours,
+    /// Version of the catalog that the hours belong to.
+    pub(super) hours_of: u64,
+    /// Survivors per impression since the last look: for the metrics.
+    pub last_survivors: Vec<u32>,
+}
+
+/// A line item that the index found eligible, with the most that it could offer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Survivor {
+    pub(super) line_item: crate::targeting::LineItemIx,
+    /// In the bid's currency.
+    pub(super) upper: Cpm,
+    /// Set once it made no valid offer, or its money could not be held.
+    pub(super) out: bool,
+}
+
+impl Core {
+    /// A core that gives its bids ids from `bid_ids`.
+    pub fn new(bid_ids: BidIds) -> Core {
+        Core {
+            bid_ids,
+            families: FamilyCache::default(),
+            scratch: Scratch::default(),
+            keys: Keys::default(),
+            lookup: Lookup::default(),
+            user_permitted: false,
+            segment_entries: Vec::new(),
+            survivors: Vec::new(),
+            hours: Hours::default(),
+            hours_of: 0,
+            last_survivors: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The moment after which an answer is worth nothing. Compared in ticks at fixed points: a tokio timer is 1 ms
+//! coarse, as long as the whole budget.
+
+use crate::model::clock::Clock;
+use crate::model::exchange::ExchangeProfile;
+
+/// A deadline on the monotonic clock.
+#[derive(Clone, Copy)]
+pub struct Deadline<'c> {
+    clock: Option<&'c dyn Clock>,
+    at_ns: u64,
+}
+
+impl<'c> Deadline<'c> {
+    /// The earlier of the engine's own budget and what `tmax` leaves: `tmax` includes the network both ways
+    /// (OpenRTB 2.6 section 3.2.1), so the profile's margin comes off it first.
+    pub fn new(
+        clock: &'c dyn Clock,
+        arrived_ns: u64,
+        tmax_ms: Option<u32>,
+        profile: &ExchangeProfile,
+        engine_budget_us: u32,
+    ) -> Deadline<'c> {
+        let tmax_ms = tmax_ms.unwrap_or(profile.default_tmax_ms).min(profile.max_tmax_ms);
+        let left_ns = u64::from(tmax_ms.saturating_sub(profile.network_margin_ms)) * 1_000_000;
+        let budget_ns = u64::from(engine_budget_us) * 1_000;
+        Deadline { clock: Some(clock), at_ns: arrived_ns + left_ns.min(budget_ns) }
+    }
+
+    /// For replays and explanations: never passed.
+    pub fn never() -> Deadline<'static> {
+        Deadline { clock: None, at_ns: u64::MAX }
+    }
+
+    /// Whether it is too late.
+    pub fn passed(&self) -> bool {
+        self.clock.is_some_and(|clock| clock.mono_ns() >= self.at_ns)
+    }
+}

@@ -1,0 +1,302 @@
+//! The inner line: one function a step, one reason a rejection.
+
+use super::catalog::CatalogLineItem;
+use super::choose::Choice;
+use super::context::{Core, Request, Survivor};
+use super::deadline::Deadline;
+use super::observer::Observer;
+use crate::audience;
+use crate::budget::HoldSource;
+use crate::model::auction::{Channel, Deal, Imp};
+use crate::model::bid::Bid;
+use crate::model::ids::SegmentId;
+use crate::model::money::{Cpm, Currency};
+use crate::model::no_bid::NoBidReason;
+use crate::model::rates::Round;
+use crate::model::token::{Bucket, HoldFormat};
+use crate::privacy;
+use crate::targeting::Facts;
+use bumpalo::collections::Vec as ArenaVec;
+use std::hash::BuildHasher;
+
+/// All bids of one answer, in the order of the impressions, never none; beside each the guard of its money, which
+/// releases it unless it is kept.
+#[derive(Debug)]
+pub struct Decision<'r, H> {
+    /// What to answer.
+    pub bids: ArenaVec<'r, Bid<'r>>,
+    /// `holds[i]` guards the money of `bids[i]`.
+    pub holds: ArenaVec<'r, H>,
+}
+
+/// Decides one request. An error is the reason for the whole request: the first in rank order of what its
+/// impressions met. Past the deadline the answer is [`NoBidReason::Deadline`] and nothing stays held.
+pub fn decide<'r, S: HoldSource, O: Observer>(
+    request: &Request<'r>,
+    core: &mut Core,
+    holds: &mut S,
+    deadline: &Deadline<'_>,
+    observer: &mut O,
+) -> Result<Decision<'r, S::Hold>, NoBidReason> {
+    core.last_survivors.clear();
+    let currency = preflight(request)?;
+    look_up(request, core, observer);
+    refresh_hours(request, core);
+    match_request(request, core);
+    if deadline.passed() {
+        return Err(NoBidReason::Deadline);
+    }
+    let arena = request.arena;
+    let mut decision = Decision { bids: ArenaVec::new_in(arena), holds: ArenaVec::new_in(arena) };
+    let mut reason: Option<NoBidReason> = None;
+    for (position, imp) in request.auction.imps.iter().enumerate() {
+        let before = decision.bids.len();
+        let place = Place { position, imp, currency };
+        let met = decide_imp(request, core, holds, observer, &place, &mut decision);
+        if decision.bids.len() == before {
+            observer.no_bid(position, met);
+            reason = Some(reason.map_or(met, |r| r.min(met)));
+        }
+    }
+    if deadline.passed() {
+        return Err(NoBidReason::Deadline);
+    }
+    if decision.bids.is_empty() { Err(reason.unwrap_or(NoBidReason::InvalidRequest)) } else { Ok(decision) }
+}
+
+/// What rules out the whole request; else the currency to bid in.
+fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
+    let (auction, profile) = (request.auction, request.profile);
+    if let Some(fault) = auction.fault {
+        return Err(fault);
+    }
+    let currency = bid_currency(request).ok_or(NoBidReason::Currency)?;
+    let seat = profile.seat.as_str();
+    let allowed = auction.wseat.is_empty() || auction.wseat.contains(&seat);
+    if !allowed || auction.bseat.contains(&seat) { Err(NoBidReason::Seat) } else { Ok(currency) }
+}
+
+/// The profile's currency where the request allows it, else the first allowed one that has a rate. An absent `cur`
+/// means USD (market convention, OpenRTB 2.6 section 3.2.1).
+fn bid_currency(request: &Request<'_>) -> Option<Currency> {
+    let rates = &request.snapshot.rates;
+    let preferred = request.profile.currency;
+    let implied = [Currency::USD];
+    let allowed = if request.auction.cur_given { request.auction.cur } else { &implied };
+    let usable = |currency: &&Currency| rates.get(**currency).is_some();
+    allowed.iter().filter(usable).find(|c| **c == preferred).or_else(|| allowed.iter().find(usable)).copied()
+}
+
+/// Privacy gate, then the user's segments as far as it permits.
+fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O) {
+    core.keys.clear();
+    core.lookup.clear();
+    core.segment_entries.clear();
+    core.user_permitted = false;
+    let Some(opportunity) = request.auction.opportunities().next() else { return };
+    let rules = privacy::Rules { gdpr_default: request.profile.gdpr_default };
+    let permissions = privacy::gate(&opportunity, &rules);
+    observer.permissions(&permissions);
+    if let Some(proof) = permissions.ids() {
+        audience::keys(request.auction, request.profile, request.id_key, proof, &mut core.keys);
+    }
+    core.user_permitted = permissions.segments().is_some();
+    if let Some(proof) = permissions.segments() {
+        let taxonomy = request.catalog().taxonomy();
+        request.audience.lookup(&core.keys, taxonomy, request.now.unix_s(), proof, &mut core.lookup);
+        let entry = |segment| taxonomy.interval(segment).map(|(entry, _)| entry);
+        core.segment_entries.extend(core.lookup.segments.iter().filter_map(|s| entry(*s)));
+        core.segment_entries.sort_unstable();
+    }
+    observer.audience(&core.lookup);
+}
+
+/// The hour of the week in each advertiser's zone, for the hour multipliers.
+fn refresh_hours(request: &Request<'_>, core: &mut Core) {
+    let catalog = request.catalog();
+    if core.hours_of != catalog.version {
+        core.hours.reset();
+        core.hours_of = catalog.version;
+    }
+    core.hours.refresh(catalog.zones(), request.now.unix_s());
+}
+
+/// The request-level half of matching.
+fn match_request(request: &Request<'_>, core: &mut Core) {
+    let families = core.families.resolve(&request.auction.device);
+    let facts = facts(request, &core.lookup.segments, core.user_permitted, families);
+    request.catalog().matcher().request(&facts, &mut core.scratch);
+}
+
+/// What targeting looks at.
+pub(super) fn facts<'f>(
+    request: &Request<'f>,
+    segments: &'f [SegmentId],
+    user_permitted: bool,
+    (os, browser): (Option<&'f str>, Option<&'f str>),
+) -> Facts<'f> {
+    let (exchange, auction, unix_s) = (request.profile.id, request.auction, request.now.unix_s());
+    Facts { exchange, auction, user_permitted, segments, os, browser, unix_s }
+}
+
+/// One impression and the currency of the answer.
+pub(super) struct Place<'r> {
+    pub(super) position: usize,
+    pub(super) imp: &'r Imp<'r>,
+    pub(super) currency: Currency,
+}
+
+/// Bids for one impression: the best open offer and the best for each deal, each from another campaign. Returns the
+/// reason to report if it adds none.
+fn decide_imp<'r, S: HoldSource, O: Observer>(
+    request: &Request<'r>,
+    core: &mut Core,
+    holds: &mut S,
+    observer: &mut O,
+    place: &Place<'r>,
+    decision: &mut Decision<'r, S::Hold>,
+) -> NoBidReason {
+    let terms = match imp_terms(request, place) {
+        Ok(terms) => terms,
+        Err(reason) => return reason,
+    };
+    let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
+    collect_survivors(request, core, observer, place, &mut reasons);
+    let first_bid = decision.bids.len();
+    for deal in place.imp.deals.iter().map(Some).chain([None]) {
+        if !deal_open_to_us(request, place.imp, deal) {
+            continue;
+        }
+        let mut choice = Choice { request, place, deal, terms: &terms, observer, reasons: &mut reasons };
+        while let Some(best) = choice.best(core, &decision.bids[first_bid..]) {
+            match choice.hold(core, holds, &best) {
+                Ok((bid, hold)) => {
+                    choice.observer.chosen(place.position, best.line_item, deal.map(|d| d.id));
+                    decision.bids.push(bid);
+                    decision.holds.push(hold);
+                    break;
+                }
+                Err(reason) => choice.reject(core, &best, reason),
+            }
+        }
+    }
+    reasons.first
+}
+
+/// The first reason in rank order that was met.
+pub(super) struct Reasons {
+    first: NoBidReason,
+    any: bool,
+}
+
+impl Reasons {
+    pub(super) fn add(&mut self, reason: NoBidReason) {
+        self.first = if self.any { self.first.min(reason) } else { reason };
+        self.any = true;
+    }
+}
+
+/// What holds for every offer on one impression.
+pub(super) struct ImpTerms {
+    pub(super) multiplier_ppm: i64,
+    /// Seconds that the bid stands.
+    pub(super) exp_s: u32,
+    pub(super) bucket: Bucket,
+    pub(super) exchange_cap: Cpm,
+    /// Draws of this impression derive from it.
+    pub(super) seed: u64,
+}
+
+fn imp_terms(request: &Request<'_>, place: &Place<'_>) -> Result<ImpTerms, NoBidReason> {
+    let (imp, profile) = (place.imp, request.profile);
+    if let Some(fault) = imp.fault {
+        return Err(fault);
+    }
+    if imp.banner.is_none() {
+        return Err(NoBidReason::NoUsableMedium);
+    }
+    let multiplier = imp.multiplier_ppm.filter(|m| (1..=profile.max_multiplier_ppm).contains(m));
+    let multiplier_ppm = multiplier.ok_or(NoBidReason::Multiplier)?;
+    let (exp_s, bucket) = hold_life(request, imp)?;
+    let rates = &request.snapshot.rates;
+    let exchange_cap = rates
+        .convert(profile.max_cpm, profile.currency, place.currency, Round::Down)
+        .ok_or(NoBidReason::Currency)?;
+    let hasher = foldhash::quality::FixedState::with_seed(request.settings.seed);
+    let seed = hasher.hash_one((request.auction.id, imp.id));
+    Ok(ImpTerms { multiplier_ppm, exp_s, bucket, exchange_cap, seed })
+}
+
+/// Life of a hold (money.md 2.3): max(imp.exp, the profile's default for the format) + grace, in slots of a 32nd of
+/// the default, named by the second of the process's monotonic clock at which they end.
+fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<(u32, Bucket), NoBidReason> {
+    let lives = &request.profile.holds;
+    let (format, default_s) = match (&request.auction.channel, imp.interstitial) {
+        (Channel::App(_), true) => (HoldFormat::AppInterstitial, lives.app_interstitial_s),
+        (Channel::App(_), false) => (HoldFormat::AppBanner, lives.app_banner_s),
+        _ => (HoldFormat::WebBanner, lives.web_banner_s),
+    };
+    let exp_s = default_s.max(imp.exp_s.unwrap_or(0));
+    let life_s =
+        exp_s.checked_add(lives.grace_s).filter(|s| *s <= lives.max_s).ok_or(NoBidReason::HoldLife)?;
+    let slot_s = (default_s / 32).max(1);
+    let ends_s = (request.now.mono_ns / 1_000_000_000) as u32 + life_s;
+    Ok((exp_s, Bucket::new(request.profile.id, format, ends_s.div_ceil(slot_s) * slot_s)))
+}
+
+/// What the index finds, less what is not active or not in flight, by falling upper bound.
+fn collect_survivors<O: Observer>(
+    request: &Request<'_>,
+    core: &mut Core,
+    observer: &mut O,
+    place: &Place<'_>,
+    reasons: &mut Reasons,
+) {
+    let catalog = request.catalog();
+    let found = catalog.matcher().candidates(place.imp, &mut core.scratch);
+    observer.candidates(place.position, found);
+    core.survivors.clear();
+    for ix in found {
+        let line = catalog.line_item(*ix);
+        match eligible(line, request) {
+            Ok(()) => {
+                let rates = &request.snapshot.rates;
+                let upper = rates.convert(line.upper_bid, line.pricer.currency, place.currency, Round::Up);
+                let upper = upper.unwrap_or(Cpm::MAX);
+                core.survivors.push(Survivor { line_item: *ix, upper, out: false });
+            }
+            Err(reason) => {
+                observer.rejected(place.position, *ix, reason, None);
+                reasons.add(reason);
+            }
+        }
+    }
+    core.last_survivors.push(core.survivors.len() as u32);
+    core.survivors.sort_unstable_by(|a, b| b.upper.cmp(&a.upper).then(a.line_item.cmp(&b.line_item)));
+    for beyond in core.survivors.iter().skip(request.settings.max_candidates) {
+        observer.rejected(place.position, beyond.line_item, NoBidReason::LostInternal, None);
+    }
+    core.survivors.truncate(request.settings.max_candidates);
+}
+
+/// Active and in flight; the daypart is part of matching, money is asked for when the offer is best.
+fn eligible(line: &CatalogLineItem, request: &Request<'_>) -> Result<(), NoBidReason> {
+    let campaign = &request.catalog().campaigns()[line.campaign];
+    if !line.active {
+        return Err(NoBidReason::Inactive);
+    }
+    let now_ms = request.now.unix_ms;
+    if line.item.flight.contains(now_ms) && campaign.flight.contains(now_ms) {
+        Ok(())
+    } else {
+        Err(NoBidReason::Flight)
+    }
+}
+
+/// Whether we may bid here at all: open auction (`deal` is none) or one deal.
+fn deal_open_to_us(request: &Request<'_>, imp: &Imp<'_>, deal: Option<&Deal<'_>>) -> bool {
+    match deal {
+        None => !imp.private_auction,
+        Some(deal) => deal.wseat.is_empty() || deal.wseat.contains(&request.profile.seat.as_str()),
+    }
+}

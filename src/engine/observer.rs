@@ -1,0 +1,49 @@
+//! What a decision can be watched by. Serving plugs in nothing and pays nothing; explaining plugs in a recorder.
+
+use crate::audience::Lookup;
+use crate::model::no_bid::NoBidReason;
+use crate::pricing::{Factors, Offer};
+use crate::privacy::Permissions;
+use crate::targeting::LineItemIx;
+
+/// Watches one decision. Every method does nothing by default.
+pub trait Observer {
+    /// Whether everything must be looked at: then no survivor is skipped because a better one is already known.
+    const EXHAUSTIVE: bool = false;
+
+    /// The privacy gate's answer.
+    fn permissions(&mut self, _permissions: &Permissions) {}
+    /// What the audience index knows.
+    fn audience(&mut self, _lookup: &Lookup) {}
+    /// The line items that the index found for one impression (its position in the request).
+    fn candidates(&mut self, _imp: usize, _found: &[LineItemIx]) {}
+    /// One of them may not bid; the offer is given where the price was the reason.
+    fn rejected(
+        &mut self,
+        _imp: usize,
+        _line_item: LineItemIx,
+        _reason: NoBidReason,
+        _offer: Option<&Offer>,
+    ) {
+    }
+    /// One of them made an offer, in the open auction or for a deal.
+    fn offered(
+        &mut self,
+        _imp: usize,
+        _line_item: LineItemIx,
+        _deal: Option<&str>,
+        _offer: &Offer,
+        _factors: &Factors,
+    ) {
+    }
+    /// An offer was chosen and its money is held.
+    fn chosen(&mut self, _imp: usize, _line_item: LineItemIx, _deal: Option<&str>) {}
+    /// An impression gets no bid.
+    fn no_bid(&mut self, _imp: usize, _reason: NoBidReason) {}
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
