@@ -1,2 +1,3 @@
-//! `outbid-load`: plays an ad exchange against an `outbid` server over HTTP and measures it.
+//! x
+mod market;
 fn main() {}

@@ -6,6 +6,7 @@ mod config;
 mod judge;
 mod parse;
 mod respond;
+mod seed;
 mod store;
 mod targeting;
 mod tidy;
