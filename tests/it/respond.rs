@@ -1,1 +1,5 @@
-//! (in work)
+//! Answers, notice URLs and markup through their public faces.
+
+mod answers;
+mod macros;
+mod notices;

@@ -1,0 +1,109 @@
+//! JSON strings, written straight into the answer.
+//!
+//! Invariant: the output is a JSON string (RFC 8259 section 7) that parses back to the same text, for any UTF-8.
+//! U+2028 and U+2029 are escaped too, so that the answer is JavaScript as well. Text is copied in runs: eight bytes
+//! are tested at once for the few that need an escape.
+
+use super::super::macros::Sink;
+
+/// Appends `text` as a JSON string with its quotes.
+pub fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    push_escaped(text, out);
+    out.push(b'"');
+}
+
+/// The inside of a JSON string to which text is appended piece by piece.
+pub(super) struct JsonText<'o> {
+    out: &'o mut Vec<u8>,
+    bytes: usize,
+}
+
+impl<'o> JsonText<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> JsonText<'o> {
+        JsonText { out, bytes: 0 }
+    }
+
+    /// Bytes of text so far, before escaping: what an exchange measures after it has read the JSON.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Sink for JsonText<'_> {
+    fn push(&mut self, text: &str) {
+        self.bytes += text.len();
+        push_escaped(text, self.out);
+    }
+}
+
+fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + bytes.len() / 8);
+    let mut from = 0;
+    while let Some(found) = find_special(&bytes[from..]) {
+        let at = from + found;
+        let (escape, width) = match bytes[at] {
+            // All of U+2000–U+2FFF begin so, only two of them are meant.
+            0xe2 => match bytes.get(at + 1..at + 3) {
+                Some([0x80, 0xa8]) => (*b"\\u2028", 3),
+                Some([0x80, 0xa9]) => (*b"\\u2029", 3),
+                _ => {
+                    out.extend_from_slice(&bytes[from..=at]);
+                    from = at + 1;
+                    continue;
+                }
+            },
+            byte => {
+                out.extend_from_slice(&bytes[from..at]);
+                push_short(byte, out);
+                from = at + 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[from..at]);
+        out.extend_from_slice(&escape);
+        from = at + width;
+    }
+    out.extend_from_slice(&bytes[from..]);
+}
+
+/// A quote, a backslash or a control character.
+fn push_short(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        _ => {
+            let hex = b"0123456789abcdef";
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Position of the first byte that may need an escape: a control, `"`, `\` or 0xE2.
+fn find_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // High bit set in every zero byte; a false hit can only follow a true one, and the lowest is taken.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let hits = controls
+            | zeros(word ^ (ONES * u64::from(b'"')))
+            | zeros(word ^ (ONES * u64::from(b'\\')))
+            | zeros(word ^ (ONES * 0xe2));
+        if hits != 0 {
+            return Some(index * 8 + hits.trailing_zeros() as usize / 8);
+        }
+    }
+    let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\' | 0xe2);
+    tail.iter().position(special).map(|at| words.len() * 8 + at)
+}
