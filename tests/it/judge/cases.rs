@@ -1,0 +1,311 @@
+//! The judge judged: a good answer passes, and each rule catches an answer that breaks it and nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
+
+use super::{JudgeContext, judge, lint_pair};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const BASE: &str = "https://track.example/t";
+
+fn url(path: &str, rest: &str) -> String {
+    format!("{BASE}/{path}/{}{rest}", "T".repeat(148))
+}
+
+fn request() -> Value {
+    json!({
+        "id": "auction-1",
+        "imp": [
+            {"id": "1", "banner": {"format": [{"w": 300, "h": 250}, {"w": 320, "h": 50}], "w": 728, "h": 90},
+             "bidfloor": 0.5, "bidfloorcur": "USD", "secure": 1,
+             "pmp": {"private_auction": 0, "deals": [{"id": "deal-1", "bidfloor": 1.0}]}},
+            {"id": "2", "banner": {"w": 300, "h": 250}}
+        ],
+        "site": {"domain": "news.example", "page": "https://news.example/a"},
+        "cur": ["USD", "EUR"]
+    })
+}
+
+fn response() -> Value {
+    let markup = format!(
+        r#"<a href="{}"><img src="https://cdn.example/a.png"></a><img src="{}">"#,
+        url("c", ""),
+        url("i", ".gif")
+    );
+    json!({
+        "id": "auction-1", "bidid": "b", "cur": "USD",
+        "seatbid": [{"seat": "seat-1", "bid": [{
+            "id": "b-1", "impid": "1", "price": 1.25, "adm": markup, "adomain": ["shop.example"],
+            "cid": "5", "crid": "9", "w": 300, "h": 250, "mtype": 1, "cat": ["IAB3-1"], "attr": [2],
+            "language": "en", "exp": 120,
+            "nurl": url("n", "?p=${AUCTION_PRICE}"), "burl": url("b", "?p=${AUCTION_PRICE}"),
+            "lurl": url("l", "?r=${AUCTION_LOSS}&p=${AUCTION_PRICE}")
+        }]}]
+    })
+}
+
+fn context() -> JudgeContext<'static> {
+    JudgeContext {
+        our_seat: "seat-1",
+        rates: BTreeMap::from([("USD", 1.0), ("EUR", 1.25)]),
+        public_url: BASE,
+        keys: None,
+        burl: true,
+        lurl: true,
+        banner_types: BTreeMap::from([("9".to_owned(), 3)]),
+    }
+}
+
+/// Judges the good pair after `change(request, response, bid)`.
+fn after(change: impl FnOnce(&mut Value, &mut Value)) -> Vec<String> {
+    let (mut request, mut response) = (request(), response());
+    change(&mut request, &mut response);
+    judge(&request, &response, &context())
+}
+
+/// Exactly the one violation `expected` (its head) must be found.
+fn check(expected: &str, change: impl FnOnce(&mut Value, &mut Value)) {
+    let found = after(change);
+    assert!(found.len() == 1 && found[0].starts_with(expected), "expected {expected:?}, found {found:?}");
+}
+
+/// The same with a change of the first bid only.
+fn check_bid(expected: &str, change: impl FnOnce(&mut Value)) {
+    check(expected, |_, response| change(&mut response["seatbid"][0]["bid"][0]));
+}
+
+/// The same with a change of the request only.
+fn check_request(expected: &str, change: impl FnOnce(&mut Value)) {
+    check(expected, |request, _| change(request));
+}
+
+fn good(change: impl FnOnce(&mut Value, &mut Value)) {
+    assert_eq!(after(change), Vec::<String>::new());
+}
+
+fn remove(value: &mut Value, name: &str) {
+    value.as_object_mut().unwrap().remove(name);
+}
+
+#[test]
+fn a_good_answer_passes_both_judges() {
+    good(|_, _| {});
+    assert_eq!(lint_pair(&request().to_string(), &response().to_string()), Vec::<String>::new());
+}
+
+#[test]
+fn each_form_of_a_no_bid_passes() {
+    for answer in [json!({}), json!({"id": "auction-1", "seatbid": []}), json!({"id": "auction-1", "nbr": 2})]
+    {
+        assert_eq!(judge(&request(), &answer, &context()), Vec::<String>::new());
+    }
+    assert_eq!(judge(&request(), &json!({"id": "other", "nbr": 2}), &context()).len(), 1);
+}
+
+#[test]
+fn the_answer_as_a_whole_is_judged() {
+    check("id:", |_, response| response["id"] = json!("auction-2"));
+    check("id:", |request, _| request["id"] = json!(7));
+    good(|request, response| (request["id"], response["id"]) = (json!(7), json!("7")));
+    check("bidid:", |_, response| remove(response, "bidid"));
+    check("nbr:", |_, response| response["nbr"] = json!(0));
+    check("cur:", |request, _| request["cur"] = json!(["EUR"]));
+    check("cur:", |request, response| {
+        remove(request, "cur");
+        response["cur"] = json!("EUR");
+    });
+    good(|request, response| {
+        remove(request, "cur");
+        remove(response, "cur");
+    });
+    check("seat:", |_, response| response["seatbid"][0]["seat"] = json!("seat-2"));
+    check_request("wseat:", |request| request["wseat"] = json!(["seat-2"]));
+    good(|request, _| request["wseat"] = json!("seat-1"));
+    check_request("bseat:", |request| request["bseat"] = json!(["seat-1"]));
+    check("seatbid:", |_, response| response["seatbid"][0]["bid"] = json!([]));
+    check("group:", |_, response| response["seatbid"][0]["group"] = json!(1));
+    check_request("request: several", |request| request["app"] = json!({"bundle": "a"}));
+    check_request("request: impressions", |request| request["imp"][1]["id"] = json!(1));
+}
+
+#[test]
+fn what_must_be_unique_is_judged() {
+    let twice = |change: fn(&mut Value)| {
+        move |_: &mut Value, response: &mut Value| {
+            let mut second = response["seatbid"][0]["bid"][0].clone();
+            change(&mut second);
+            response["seatbid"][0]["bid"].as_array_mut().unwrap().push(second);
+        }
+    };
+    check("bid.id:", twice(|second| second["impid"] = json!("2")));
+    check("impid: two", twice(|second| second["id"] = json!("b-2")));
+    good(twice(|second| (second["id"], second["impid"]) = (json!("b-2"), json!("2"))));
+    good(twice(|second| (second["id"], second["dealid"]) = (json!("b-2"), json!("deal-1"))));
+    check_bid("bid.id:", |bid| remove(bid, "id"));
+    check_bid("impid: is no", |bid| bid["impid"] = json!("3"));
+}
+
+#[test]
+fn the_price_is_judged_against_the_floor_that_counts() {
+    check_bid("price:", |bid| bid["price"] = json!("1.25"));
+    check("price:", |request, response| {
+        remove(&mut request["imp"][0], "bidfloor");
+        response["seatbid"][0]["bid"][0]["price"] = json!(0);
+    });
+    check_bid("bidfloor:", |bid| bid["price"] = json!(0.499999));
+    good(|_, response| response["seatbid"][0]["bid"][0]["price"] = json!(0.5));
+    check_request("bidfloor:", |request| request["imp"][0]["bidfloor"] = json!("1.250001"));
+    check_request("bidfloor:", |request| {
+        (request["imp"][0]["bidfloor"], request["imp"][0]["bidfloorcur"]) = (json!(1.1), json!("eur"));
+    });
+    good(|request, _| {
+        (request["imp"][0]["bidfloor"], request["imp"][0]["bidfloorcur"]) = (json!(1.0), json!("EUR"));
+    });
+    check_request("bidfloor:", |request| request["imp"][0]["bidfloorcur"] = json!("XTS"));
+    // 1.25 EUR are 1.5625 USD.
+    good(|request, response| {
+        response["cur"] = json!("EUR");
+        request["imp"][0]["bidfloor"] = json!(1.5625);
+    });
+    check("bidfloor:", |request, response| {
+        response["cur"] = json!("EUR");
+        request["imp"][0]["bidfloor"] = json!(1.5626);
+    });
+}
+
+#[test]
+fn deals_are_judged() {
+    let on_deal = |change: fn(&mut Value, &mut Value)| {
+        move |request: &mut Value, response: &mut Value| {
+            let bid = &mut response["seatbid"][0]["bid"][0];
+            bid["dealid"] = json!("deal-1");
+            change(&mut request["imp"][0], bid);
+        }
+    };
+    good(on_deal(|_, _| {}));
+    check("dealid:", on_deal(|_, bid| bid["dealid"] = json!("deal-2")));
+    check("private_auction:", |request, _| request["imp"][0]["pmp"]["private_auction"] = json!("1"));
+    good(on_deal(|imp, _| imp["pmp"]["private_auction"] = json!(1)));
+    // The deal's floor stands in place of the impression's, in its own currency.
+    check("bidfloor:", on_deal(|imp, _| imp["pmp"]["deals"][0]["bidfloor"] = json!(1.3)));
+    good(on_deal(|imp, _| imp["bidfloor"] = json!(2.0)));
+    good(on_deal(|imp, _| {
+        imp["bidfloorcur"] = json!("EUR");
+        imp["pmp"]["deals"][0]["bidfloor"] = json!(1.25);
+    }));
+    check(
+        "bidfloor:",
+        on_deal(|imp, _| {
+            remove(&mut imp["pmp"]["deals"][0], "bidfloor");
+            imp["bidfloor"] = json!(2.0);
+        }),
+    );
+    check("at:", on_deal(|imp, _| imp["pmp"]["deals"][0]["at"] = json!(3)));
+    good(on_deal(|imp, bid| {
+        imp["pmp"]["deals"][0]["at"] = json!(3);
+        bid["price"] = json!(1.0);
+    }));
+    check("deal.wseat:", on_deal(|imp, _| imp["pmp"]["deals"][0]["wseat"] = json!(["seat-2"])));
+    check("wadomain:", on_deal(|imp, _| imp["pmp"]["deals"][0]["wadomain"] = json!(["other.example"])));
+    good(on_deal(|imp, _| imp["pmp"]["deals"][0]["wadomain"] = json!(["SHOP.example"])));
+}
+
+#[test]
+fn the_banner_is_judged() {
+    check_bid("mtype:", |bid| bid["mtype"] = json!(2));
+    check_bid("size:", |bid| bid["w"] = json!(301));
+    // With a list of formats the banner's own size is not offered.
+    check_bid("size:", |bid| (bid["w"], bid["h"]) = (json!(728), json!(90)));
+    good(|_, response| response["seatbid"][0]["bid"][0]["impid"] = json!("2"));
+    check_request("banner:", |request| {
+        remove(&mut request["imp"][0], "banner");
+        request["imp"][0]["video"] = json!({});
+    });
+    check_request("battr:", |request| request["imp"][0]["banner"]["battr"] = json!([1, "2"]));
+    check_request("btype:", |request| request["imp"][0]["banner"]["btype"] = json!([3]));
+    check_bid("api:", |bid| bid["apis"] = json!([5]));
+    good(|request, response| {
+        request["imp"][0]["banner"]["api"] = json!([3, 5]);
+        response["seatbid"][0]["bid"][0]["apis"] = json!([5]);
+    });
+}
+
+#[test]
+fn block_and_allow_lists_are_judged() {
+    check_bid("adomain:", |bid| bid["adomain"] = json!([]));
+    check_request("badv:", |request| request["badv"] = json!(["SHOP.example"]));
+    check_request("badv:", |request| request["badv"] = json!(["example"]));
+    good(|request, _| request["badv"] = json!(["op.example", "www.shop.example", ""]));
+    check_request("bcat:", |request| request["bcat"] = json!(["IAB3"]));
+    check_request("bcat:", |request| request["bcat"] = json!(["iab3-1"]));
+    good(|request, _| request["bcat"] = json!(["IAB3-10", "IAB30", "IAB"]));
+    good(|request, _| (request["bcat"], request["cattax"]) = (json!(["IAB3-1"]), json!(7)));
+    check_request("acat:", |request| request["acat"] = json!(["IAB4"]));
+    good(|request, _| request["acat"] = json!(["IAB3"]));
+    check("acat:", |request, response| {
+        request["acat"] = json!(["IAB3"]);
+        remove(&mut response["seatbid"][0]["bid"][0], "cat");
+    });
+    check("bapp:", |request, response| {
+        request["bapp"] = json!(["com.a"]);
+        response["seatbid"][0]["bid"][0]["bundle"] = json!("com.a");
+    });
+    check_request("wlang:", |request| request["wlang"] = json!(["de"]));
+    good(|request, _| request["wlangb"] = json!(["en-GB"]));
+    good(|request, response| {
+        request["wlang"] = json!(["de"]);
+        remove(&mut response["seatbid"][0]["bid"][0], "language");
+    });
+    check_request("dsa:", |request| request["regs"] = json!({"ext": {"dsa": {"dsarequired": 2}}}));
+}
+
+#[test]
+fn identity_markup_and_notices_are_judged() {
+    for name in ["cid", "crid"] {
+        check_bid(name, |bid| remove(bid, name));
+    }
+    check_bid("exp:", |bid| bid["exp"] = json!(0));
+    let text = |bid: &Value, name: &str| bid[name].as_str().unwrap().to_owned();
+    check_bid("adm: has no click", |bid| bid["adm"] = json!(text(bid, "adm").replace("/t/c/", "/x/")));
+    check_bid("adm: has no impression", |bid| bid["adm"] = json!(text(bid, "adm").replace("/t/i/", "/x/")));
+    check_bid("adm: a macro", |bid| bid["adm"] = json!(text(bid, "adm") + "{{WIDTH}}"));
+    check_bid("secure: the markup", |bid| {
+        bid["adm"] = json!(text(bid, "adm") + "<img src=HTTP://a.example/>")
+    });
+    good(|_, response| {
+        let bid = &mut response["seatbid"][0]["bid"][0];
+        bid["adm"] = json!(text(bid, "adm") + "<svg xmlns='http://www.w3.org/2000/svg'></svg>");
+    });
+    check_bid("token:", |bid| bid["nurl"] = json!(text(bid, "nurl").replacen('T', "", 1)));
+    for name in ["nurl", "burl", "lurl"] {
+        check_bid(name, |bid| remove(bid, name));
+        check_bid(name, |bid| bid[name] = json!("/relative"));
+        check_bid(name, |bid| bid[name] = json!(text(bid, name) + "&x=a b"));
+        check_bid(name, |bid| bid[name] = json!(text(bid, name).replace("${AUCTION_", "${")));
+    }
+    let mut not_agreed = context();
+    (not_agreed.burl, not_agreed.lurl) = (false, false);
+    assert_eq!(judge(&request(), &response(), &not_agreed).len(), 2);
+    let mut insecure = context();
+    insecure.public_url = "http://track.example/t";
+    let answer = response().to_string().replace("https://track", "http://track");
+    let found = judge(&request(), &serde_json::from_str(&answer).unwrap(), &insecure);
+    assert_eq!(found.len(), 4, "markup and three notices: {found:?}");
+}
+
+#[test]
+fn the_linter_sees_the_answer_and_not_the_request() {
+    let with = |request: Value, response: Value| lint_pair(&request.to_string(), &response.to_string());
+    let mut odd = request();
+    (odd["id"], odd["imp"][0]["id"]) = (json!(5), json!(1));
+    (odd["cur"], odd["tmax"], odd["at"]) = (json!("usd"), json!("abc"), json!("x"));
+    let mut answer = response();
+    answer["id"] = json!("5");
+    assert_eq!(with(odd.clone(), answer.clone()), Vec::<String>::new());
+    answer["seatbid"][0]["bid"][0]["impid"] = json!("7");
+    assert_eq!(with(odd, answer).len(), 1);
+    let mut typed_wrong = response();
+    typed_wrong["seatbid"][0]["bid"][0]["price"] = json!("1.25");
+    assert_eq!(with(request(), typed_wrong).len(), 1);
+    assert_eq!(lint_pair("{", "{}").len(), 1);
+}
