@@ -1,3 +1,90 @@
-//! x
+//! `outbid-load`: plays an ad exchange against an `outbid` server over HTTP and measures it.
+//!
+//! It imports nothing of the engine: what it knows of a world it reads from the `world.json` that `outbid seed` wrote,
+//! and the tables of the seeded market are its own copy. Exit codes: 0 done, 1 failed, 2 wrong use.
+
+mod bare;
+mod bodies;
+mod client;
+mod corpus;
+mod floor;
+mod json;
 mod market;
-fn main() {}
+mod ops;
+mod process;
+mod report;
+mod servers;
+mod world;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The real server's allocator as well: otherwise the floor would be another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Plays an ad exchange against an outbid server and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "outbid-load", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare the server with a bare HTTP server: CPU per bid request, throughput, latency.
+    Floor(floor::FloorArgs),
+    /// Print generated bid requests, one a line.
+    Bodies {
+        /// Data directory with a world that `outbid seed` wrote.
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        count: u64,
+        /// Seed of the traffic; the world's own seed where it is not given.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// The bare server that `floor` compares with.
+    #[command(hide = true)]
+    FloorServer {
+        /// Addresses to listen on.
+        #[arg(long, required = true)]
+        listen: Vec<SocketAddr>,
+        /// Length of every answer.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(..=bare::MAX_BYTES))]
+        bytes: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Floor(args) => floor::run(&args),
+        Command::Bodies { data_dir, count, seed } => print_bodies(&data_dir, count, seed),
+        Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to be done if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "outbid-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_bodies(data_dir: &std::path::Path, count: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let world = world::World::read(data_dir)?;
+    let bodies = bodies::Bodies::new(&world, seed.unwrap_or(world.seed));
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for n in 0..count {
+        writeln!(out, "{}", bodies.body(n))?;
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -39,7 +39,6 @@ fn both_programs_share_one_cookie_rule_and_one_set_of_dice() {
 #[test]
 fn both_programs_share_one_set_of_facts() {
     use market::facts as theirs;
-    assert_eq!(facts::EXCHANGE, theirs::EXCHANGE);
     assert_eq!(facts::SITES, theirs::SITES);
     assert_eq!(facts::CATEGORIES, theirs::CATEGORIES);
     assert_eq!(facts::PLACES, theirs::PLACES);

@@ -1,9 +1,6 @@
 //! What is for sale in the seeded market, as tables: inventory, places, devices, sizes, categories. No person and no
 //! company stands behind any of it; every domain lies under `.example` (RFC 2606).
 
-/// Name of the exchange in the bid URL and in `world.json`.
-pub(crate) const EXCHANGE: &str = "load";
-
 /// Web sites, by rank from 1: visits follow Zipf.
 pub(crate) const SITES: u64 = 20_000;
 
