@@ -1,6 +1,19 @@
-//! (in work)
+//! The only place that knows wire formats: bid requests in, answers out, notices back.
+//!
+//! Invariant: nothing of a wire format leaves this module; the rest of the engine sees `model` values. Deliberately
+//! absent: deciding anything, and sockets.
+
+mod inflate;
+mod json;
 pub mod macros;
+mod parse;
 pub mod price;
+mod reference;
 pub mod respond;
+mod scan;
 pub mod token;
 pub mod url;
+
+pub use inflate::{InflateError, Inflater, inflate};
+pub use parse::{Limits, ParseError, parse};
+pub use reference::parse_reference;
