@@ -16,6 +16,8 @@ pub mod line_item;
 pub mod money;
 pub mod no_bid;
 pub mod rates;
+pub mod suggest;
 pub mod targeting;
 pub mod taxonomy;
 pub mod token;
+pub mod url;

@@ -44,6 +44,16 @@ impl Rates {
         accepted
     }
 
+    /// The currency that every rate is against.
+    pub fn base(&self) -> Currency {
+        self.base
+    }
+
+    /// Every known currency with its rate, the base with 1 among them, in the order of their codes.
+    pub fn iter(&self) -> impl Iterator<Item = (Currency, Rate)> + '_ {
+        self.rates.iter().map(|(currency, rate)| (*currency, *rate))
+    }
+
     /// The rate of one currency, if it is known.
     pub fn get(&self, currency: Currency) -> Option<Rate> {
         if currency == self.base { Some(Rate::ONE) } else { self.rates.get(&currency).copied() }
