@@ -1,0 +1,232 @@
+//! The table of all options: the only list. From it come the structs of [`Config`], the reader's known keys, the
+//! bounds, the messages and the generated `config/outbid.toml`. A default is written as TOML; `none` means that there
+//! is none.
+
+use super::error::Place;
+use super::secret::Secret;
+use super::sources::Reader;
+use super::value::{Acceptor, Setting};
+use crate::model::exchange::IpNet;
+use crate::model::url::HttpUrl;
+use crate::telemetry::log::{LogFormat, LogLevel};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One section of the table.
+pub(super) struct SectionSpec {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it is about, a line each.
+    pub(super) docs: &'static [&'static str],
+    /// Its options.
+    pub(super) options: &'static [OptionSpec],
+}
+
+/// One option of the table.
+pub(super) struct OptionSpec {
+    /// `section.key`.
+    pub(super) path: &'static str,
+    /// The key inside its section.
+    pub(super) key: &'static str,
+    /// What it does, a line each.
+    pub(super) docs: &'static [&'static str],
+    /// The default as TOML, or `none`.
+    pub(super) default: &'static str,
+    /// What stands in the default file where there is no default.
+    pub(super) example: &'static str,
+    /// Smallest and largest number, or length of a secret.
+    pub(super) bounds: Option<(u64, u64)>,
+    /// What a good value is.
+    pub(super) expects: fn(Option<(u64, u64)>) -> String,
+}
+
+macro_rules! bounds {
+    () => {
+        None
+    };
+    ($min:literal, $max:literal) => {
+        Some(($min, $max))
+    };
+}
+
+macro_rules! options {
+    ($(
+        $(#[doc = $about:literal])+
+        $section:ident: $Section:ident {$(
+            $(#[doc = $doc:literal])+
+            $key:ident: $ty:ty = $default:tt $(in $min:literal ..= $max:literal)?;
+        )+}
+    )+) => {
+        /// The table.
+        pub(super) static SECTIONS: &[SectionSpec] = &[$(SectionSpec {
+            name: stringify!($section),
+            docs: &[$($about),+],
+            options: &[$(OptionSpec {
+                path: concat!(stringify!($section), ".", stringify!($key)),
+                key: stringify!($key),
+                docs: &[$($doc),+],
+                default: stringify!($default),
+                example: <$ty as Setting>::EXAMPLE,
+                bounds: bounds!($($min, $max)?),
+                expects: <$ty as Setting>::expects,
+            }),+],
+        }),+];
+
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $Section {$(
+                $(#[doc = $doc])+
+                pub $key: $ty,
+            )+}
+        )+
+
+        /// The validated configuration: every value has its type and is within its bounds.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $(
+                $(#[doc = $about])+
+                pub $section: $Section,
+            )+
+            /// Where each value that is not a default was given, by path.
+            pub(super) places: BTreeMap<&'static str, Place>,
+        }
+
+        impl Config {
+            /// Takes every option out of the reader, which collects the errors; a refused value becomes its default.
+            pub(super) fn read(reader: &mut Reader<'_>) -> Config {
+                Config {
+                    $($section: $Section {$(
+                        $key: reader.take::<$ty>(concat!(stringify!($section), ".", stringify!($key))),
+                    )+},)+
+                    places: reader.take_places(),
+                }
+            }
+
+            /// Every value as TOML, in the table's order; `None` where an option has no value.
+            pub(super) fn values(&self) -> Vec<Option<String>> {
+                vec![$($(Setting::to_toml(&self.$section.$key),)+)+]
+            }
+        }
+    };
+}
+
+options! {
+    /// Where outbid listens. Each listener has its own threads, so that none can delay the bids.
+    listen: Listen {
+        /// Bid requests: POST /openrtb2/{exchange}. Beyond loopback only with authenticated exchanges.
+        bid: SocketAddr = "127.0.0.1:8080";
+        /// Notices, pixels, clicks, user sync: what browsers and exchanges call after a bid.
+        track: SocketAddr = "127.0.0.1:8081";
+        /// The admin API and the console.
+        admin: SocketAddr = "127.0.0.1:8082";
+        /// /healthz, /readyz, /metrics and drain.
+        ops: SocketAddr = "127.0.0.1:8083";
+    }
+    /// How the tracking side is seen from outside.
+    track: Track {
+        /// The address that browsers and exchanges reach `listen.track` by; a path prefix is allowed. It begins every
+        /// notice, pixel, click and sync URL. Where it is not https, impressions that ask for https are not bid on.
+        public_url: HttpUrl = "http://127.0.0.1:8081";
+        /// Proxies in front of `listen.track` whose X-Forwarded-For is believed; from anyone else it is ignored.
+        trusted_proxies: Vec<IpNet> = [];
+    }
+    /// The admin API.
+    admin: Admin {
+        /// The key of the first administrator. Without it, and without stored keys, the admin API refuses everyone.
+        bootstrap_key: Option<Secret> = none in 16..=4096;
+    }
+    /// What is kept on disk.
+    data: Data {
+        /// The data directory: account, audience, ledger, events, keys. One process at a time.
+        dir: PathBuf = "./outbid-data";
+    }
+    /// The decision.
+    engine: Engine {
+        /// Longest time for one decision in microseconds; past it the answer is 204. The request's `tmax` less the
+        /// exchange's network margin shortens it further.
+        budget_us: u32 = 1_000 in 50..=1_000_000;
+        /// Serving cores, one thread each. 0: all available ones, less one for tracking, learning and the ledger where
+        /// there are four or more.
+        cores: u32 = 0 in 0..=1_024;
+        /// Line items that are scored exactly for one impression, those with the highest possible price first.
+        max_candidates: usize = 256 in 1..=65_536;
+    }
+    /// The HTTP edge of the bid and tracking listeners.
+    server: Server {
+        /// "reuseport": each core has its own listening socket. "balanced": one acceptor hands each connection to the
+        /// core with the fewest, for exchanges that keep a handful of long connections.
+        acceptor: Acceptor = "reuseport";
+        /// A connection that has not sent a whole request head after this many milliseconds is closed.
+        header_timeout_ms: u32 = 5_000 in 10..=600_000;
+        /// A request body that is not complete after this many milliseconds is given up.
+        body_timeout_ms: u32 = 1_000 in 10..=600_000;
+        /// Longest request head in bytes.
+        max_header_bytes: usize = 32_768 in 8_192..=1_048_576;
+        /// Most header fields of a request; more are answered 431.
+        max_headers: usize = 64 in 8..=1_024;
+        /// Most open connections of one listener; further ones wait in the kernel's queue.
+        max_connections: usize = 20_000 in 1..=1_000_000;
+        /// Most open connections of one peer address; further ones are closed at once.
+        max_connections_per_ip: usize = 4_096 in 1..=1_000_000;
+        /// Most bid requests that are being read or answered at once; further ones are answered 204.
+        max_in_flight: usize = 4_096 in 1..=1_000_000;
+        /// A request that waited longer than this before it was looked at, in milliseconds, is a sign of overload ...
+        queue_shed_ms: u32 = 2 in 1..=10_000;
+        /// ... and when all of them did for this many milliseconds, late ones are answered 204 until it is over.
+        queue_shed_window_ms: u32 = 20 in 1..=60_000;
+        /// Bid answers of at least this many bytes are compressed for exchanges that accept gzip. 0: never.
+        gzip_min_bytes: usize = 1_400 in 0..=16_777_216;
+        /// On SIGTERM /readyz says 503 for this many milliseconds before connections are closed, so that load
+        /// balancers look elsewhere first.
+        drain_grace_ms: u32 = 5_000 in 0..=600_000;
+        /// Milliseconds from SIGTERM until what is still running is abandoned.
+        drain_timeout_ms: u32 = 25_000 in 1..=3_600_000;
+    }
+    /// Limits on what comes from outside. Passing one has a defined answer and a counter; a block list is never cut.
+    limits: Limits {
+        /// Longest bid request body in bytes, as sent; longer is answered 413.
+        body_bytes: usize = 262_144 in 1_024..=16_777_216;
+        /// Longest bid request body in bytes after gzip; longer is answered 413.
+        inflated_bytes: usize = 1_048_576 in 1_024..=67_108_864;
+        /// Deepest nesting of JSON; deeper is answered 400.
+        depth: usize = 32 in 8..=128;
+        /// Most impressions of a request; more are answered 400.
+        imps: usize = 64 in 1..=1_024;
+        /// Most deals of an impression; with more it is not bid on.
+        deals: usize = 256 in 1..=16_384;
+        /// Longest string that is read, in bytes.
+        string_bytes: usize = 16_384 in 256..=1_048_576;
+        /// Longest `native.request` in bytes.
+        native_request_bytes: usize = 65_536 in 256..=1_048_576;
+        /// Most entries of an array that is read.
+        array_items: usize = 1_024 in 16..=65_536;
+        /// Most entries of `badv`, `bapp` and `bcat`; with more the request gets no bid.
+        block_list_items: usize = 16_384 in 16..=1_048_576;
+        /// Most line items of the account.
+        line_items: usize = 1_000_000 in 1..=4_000_000;
+        /// Most audience segments of the account.
+        segments: usize = 1_000_000 in 1..=16_777_216;
+        /// Most segments of one user.
+        segments_per_user: usize = 4_096 in 1..=65_535;
+    }
+    /// The log, on standard error.
+    log: Log {
+        /// "error", "warn", "info", "debug" or "trace".
+        level: LogLevel = "info";
+        /// "text" for people, "json" for machines.
+        format: LogFormat = "text";
+    }
+}
+
+impl Engine {
+    /// How many serving cores to start on a machine that has `available` of them: see `engine.cores`.
+    pub fn serving_cores(&self, available: usize) -> usize {
+        match self.cores {
+            0 if available >= 4 => available - 1,
+            0 => available.max(1),
+            cores => cores as usize,
+        }
+    }
+}
