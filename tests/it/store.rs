@@ -1,1 +1,6 @@
-//! (in work)
+//! The account file and the data directory, through their public faces.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod account_file;
+mod data_dir;

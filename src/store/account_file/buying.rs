@@ -1,0 +1,272 @@
+//! Segments, advertisers, campaigns and line items: JSON → model.
+
+use super::known::{Known, Uniques, reference};
+use super::report::{Code, Report};
+use super::targeting;
+use super::wire::{
+    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, SegmentWire,
+};
+use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, LineItemId, SegmentId};
+use crate::model::line_item::{
+    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
+};
+use crate::model::money::{Cpm, Nanos, PPM};
+use crate::model::rates::Rates;
+use crate::model::taxonomy::{Segment, Taxonomy, TaxonomyError};
+
+/// The largest segment id: trees are tables by id.
+const MAX_SEGMENT_ID: u32 = (1 << 24) - 1;
+
+/// Reads all segments and checks that they are trees.
+pub(super) fn segments(report: &mut Report, known: &mut Known, wires: Vec<SegmentWire>) -> Vec<Segment> {
+    let mut uniques = Uniques::new("segments");
+    report.within("segments", |report| {
+        for (index, wire) in wires.iter().enumerate() {
+            report.within(index, |report| {
+                let id = report.id("id", wire.id.as_ref(), MAX_SEGMENT_ID);
+                uniques.id(report, id, index);
+                let Some(key) = report.required("key", wire.key.as_ref()) else { return };
+                if key.is_empty() || key.len() > 255 || !key.bytes().all(|b| b.is_ascii_graphic()) {
+                    report.error_at(
+                        "key",
+                        Code::Malformed,
+                        format!("{key:?}: give 1 to 255 printable ASCII characters"),
+                    );
+                }
+                uniques.key(report, "key", key.clone(), index);
+                known.segments.insert(key.clone(), SegmentId(id.unwrap_or_default()));
+            });
+        }
+    });
+    let errors_before = report.errors.len();
+    let segments = report.each("segments", wires, |report, wire| {
+        let parent =
+            wire.parent.and_then(|key| report.within("parent", |report| known.segment(report, &key)));
+        let key = wire.key.unwrap_or_default();
+        Segment {
+            id: known.segments.get(&key).copied().unwrap_or_default(),
+            name: wire.name.unwrap_or_else(|| key.clone()),
+            key,
+            parent,
+            sensitive: wire.sensitive.unwrap_or(false),
+        }
+    });
+    // A node that is missing or double has been reported already, and would be found again here.
+    if errors_before == report.errors.len()
+        && let Err(TaxonomyError::Cycle(id)) = Taxonomy::build(&segments)
+    {
+        let index = segments.iter().position(|segment| segment.id == id).unwrap_or_default();
+        report.within("segments", |report| {
+            report.within(index, |report| {
+                report.error_at(
+                    "parent",
+                    Code::Conflict,
+                    "the parents lead round in a circle; make one of them a root",
+                );
+            });
+        });
+    }
+    segments
+}
+
+/// Reads all advertisers and remembers their ids and zones.
+pub(super) fn advertisers(
+    report: &mut Report,
+    known: &mut Known,
+    rates: &Rates,
+    wires: Vec<AdvertiserWire>,
+) -> Vec<Advertiser> {
+    let mut uniques = Uniques::new("advertisers");
+    report.each("advertisers", wires.into_iter().enumerate(), |report, (index, wire)| {
+        let id = report.id("id", wire.id.as_ref(), u32::MAX);
+        uniques.id(report, id, index);
+        let name = report.name("name", wire.name).unwrap_or_default();
+        uniques.name(report, name.clone(), index);
+        let currency = report.currency("currency", wire.currency.as_deref()).unwrap_or(rates.base());
+        if rates.get(currency).is_none() {
+            report.error_at(
+                "currency",
+                Code::UnknownReference,
+                format!("{currency} has no rate; add it to /rates/others"),
+            );
+        }
+        let time_zone =
+            report.time_zone("time_zone", wire.time_zone.as_deref()).unwrap_or_else(|| "UTC".to_owned());
+        let wallet = report.required("wallet", wire.wallet);
+        let id = AdvertiserId(id.unwrap_or_default());
+        known.advertisers.insert(id, time_zone.clone());
+        Advertiser {
+            id,
+            name,
+            currency,
+            time_zone,
+            wallet: report.amount("wallet", wallet.as_ref()).unwrap_or(Nanos(0)),
+            data_fee: report.price("data_fee", wire.data_fee.as_ref()).unwrap_or(Cpm(0)),
+            platform_ppm: report.factor("platform_share", wire.platform_share.as_ref(), 1).unwrap_or(0),
+            active: report.status(wire.status.as_deref()),
+        }
+    })
+}
+
+/// Reads all campaigns and remembers their ids and owners.
+pub(super) fn campaigns(report: &mut Report, known: &mut Known, wires: Vec<CampaignWire>) -> Vec<Campaign> {
+    let mut uniques = Uniques::new("campaigns");
+    report.each("campaigns", wires.into_iter().enumerate(), |report, (index, wire)| {
+        let id = report.id("id", wire.id.as_ref(), u32::MAX);
+        uniques.id(report, id, index);
+        let owner =
+            reference(report, "advertiser", wire.advertiser.as_ref(), &known.advertisers, AdvertiserId);
+        let owner = owner.map(|(id, _)| id);
+        let advertiser = owner.unwrap_or_default();
+        let name = report.name("name", wire.name).unwrap_or_default();
+        uniques.name(report, (advertiser, name.clone()), index);
+        let id = CampaignId(id.unwrap_or_default());
+        known.campaigns.insert(id, owner);
+        Campaign {
+            id,
+            advertiser,
+            name,
+            budget: report.within("budget", |report| budget(report, &wire.budget)),
+            flight: report.within("flight", |report| flight(report, &wire.flight)),
+            active: report.status(wire.status.as_deref()),
+        }
+    })
+}
+
+/// Reads all line items; last, because they refer to everything else.
+pub(super) fn line_items(report: &mut Report, known: &Known, wires: Vec<LineItemWire>) -> Vec<LineItem> {
+    let mut uniques = Uniques::new("line_items");
+    report.each("line_items", wires.into_iter().enumerate(), |report, (index, wire)| {
+        let id = report.id("id", wire.id.as_ref(), u32::MAX);
+        uniques.id(report, id, index);
+        let campaign = reference(report, "campaign", wire.campaign.as_ref(), &known.campaigns, CampaignId);
+        let owner = campaign.and_then(|(_, owner)| *owner);
+        let home_zone = owner.and_then(|owner| known.advertisers.get(&owner)).map_or("UTC", String::as_str);
+        let campaign = campaign.map(|(id, _)| id).unwrap_or_default();
+        let name = report.name("name", wire.name).unwrap_or_default();
+        uniques.name(report, (campaign, name.clone()), index);
+        let active = report.status(wire.status.as_deref());
+        let (bid, max_bid) = report.within("bid", |report| price(report, &wire.bid));
+        let multipliers =
+            report.within("multipliers", |r| targeting::multipliers(r, known, wire.multipliers));
+        if bid == max_bid && raises(&multipliers) {
+            report
+                .warn_at("multipliers", "a factor above 1 has no effect, because bid.max is the bid itself");
+        }
+        if active && wire.creatives.is_empty() {
+            report.warn_at("creatives", "has no creative and cannot serve; assign one");
+        }
+        LineItem {
+            id: LineItemId(id.unwrap_or_default()),
+            campaign,
+            name,
+            budget: report.within("budget", |report| budget(report, &wire.budget)),
+            flight: report.within("flight", |report| flight(report, &wire.flight)),
+            active,
+            bid,
+            max_bid,
+            multipliers,
+            targeting: report.within("targeting", |r| targeting::read(r, known, home_zone, wire.targeting)),
+            creatives: assignments(report, known, owner, wire.creatives),
+        }
+    })
+}
+
+/// The bid and its maximum, which is the bid itself where none is given.
+fn price(report: &mut Report, wire: &BidWire) -> (Cpm, Cpm) {
+    match wire.strategy.as_deref() {
+        None | Some("fixed_cpm") => {}
+        Some(
+            later @ ("max_cpm" | "max_cpc" | "target_cpc" | "target_cpa" | "target_roas" | "max_clicks"
+            | "max_conversions" | "reach"),
+        ) => report.error_at(
+            "strategy",
+            Code::NotSupported,
+            format!("{later} is not built yet; only fixed_cpm is"),
+        ),
+        Some(other) => {
+            report.error_at("strategy", Code::Malformed, format!("{other:?} is not known; use fixed_cpm"));
+        }
+    }
+    let amount = report.required("amount", wire.amount.as_ref());
+    let amount = report.price("amount", amount);
+    if amount == Some(Cpm(0)) {
+        report.error_at("amount", Code::OutOfRange, "a bid of nothing never wins; give a price above 0");
+    }
+    let max = report.price("max", wire.max.as_ref());
+    if let (Some(amount), Some(max)) = (amount, max)
+        && max < amount
+    {
+        report.error_at(
+            "max",
+            Code::Conflict,
+            format!("{max} is less than amount ({amount}); raise it or leave it out"),
+        );
+    }
+    let amount = amount.unwrap_or_default();
+    (amount, max.unwrap_or(amount))
+}
+
+fn raises(multipliers: &Multipliers) -> bool {
+    let Multipliers { segments, exchanges, countries, device_types, channels, sizes, deals, hours } =
+        multipliers;
+    let factors = (segments.iter().map(|f| f.1))
+        .chain(exchanges.iter().map(|f| f.1))
+        .chain(countries.iter().map(|f| f.1))
+        .chain(device_types.iter().map(|f| f.1))
+        .chain(channels.iter().map(|f| f.1))
+        .chain(sizes.iter().map(|f| f.1))
+        .chain(deals.iter().map(|f| f.1))
+        .chain(hours.iter().map(|f| f.1));
+    factors.into_iter().any(|factor| factor > PPM)
+}
+
+fn budget(report: &mut Report, wire: &BudgetWire) -> Budget {
+    Budget {
+        lifetime: report.amount("lifetime", wire.lifetime.as_ref()),
+        daily: report.amount("daily", wire.daily.as_ref()),
+    }
+}
+
+fn flight(report: &mut Report, wire: &FlightWire) -> Flight {
+    let flight = Flight {
+        start_ms: report.moment("start_at", wire.start_at.as_deref()),
+        end_ms: report.moment("end_at", wire.end_at.as_deref()),
+    };
+    if let (Some(start), Some(end)) = (flight.start_ms, flight.end_ms)
+        && end <= start
+    {
+        report.error_at("end_at", Code::Conflict, "is not after start_at; a flight ends before this moment");
+    }
+    flight
+}
+
+fn assignments(
+    report: &mut Report,
+    known: &Known,
+    owner: Option<AdvertiserId>,
+    wires: Vec<AssignmentWire>,
+) -> Vec<CreativeAssignment> {
+    let mut seen = super::known::Unique::new();
+    let read = report.each("creatives", wires.into_iter().enumerate(), |report, (index, wire)| {
+        let weight = report.whole("weight", wire.weight, 1..=1_000_000).unwrap_or(1);
+        let (creative, creative_owner) =
+            reference(report, "creative", wire.creative.as_ref(), &known.creatives, CreativeId)?;
+        if let (Some(owner), Some(creative_owner)) = (owner, creative_owner)
+            && owner != *creative_owner
+        {
+            let message =
+                format!("creative {creative} is of advertiser {creative_owner}, the line item of {owner}");
+            report.error_at("creative", Code::UnknownReference, message);
+        }
+        if let Some(before) = seen.note(creative, index) {
+            report.error_at(
+                "creative",
+                Code::Duplicate,
+                format!("is assigned already (entry {before}); give it a weight"),
+            );
+        }
+        Some(CreativeAssignment { creative, weight })
+    });
+    read.into_iter().flatten().collect()
+}

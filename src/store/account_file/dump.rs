@@ -1,0 +1,331 @@
+//! Model → JSON: the inverse of the readers. Everything that has a value is written, defaults too, so that a later
+//! change of a default changes no account.
+
+use super::targeting::hours_of;
+use super::values::Named;
+use super::wire::*;
+use crate::model::account::Account;
+use crate::model::creative::Creative;
+use crate::model::exchange::{ExchangeAuth, ExchangeProfile, PriceCodec};
+use crate::model::ids::{ExchangeId, SegmentId};
+use crate::model::line_item::{Advertiser, Budget, Campaign, Flight, LineItem, Multipliers};
+use crate::model::money::Cpm;
+use crate::model::rates::Rates;
+use crate::model::targeting::{Category, Daypart, HourMask, Rule, SegmentRule, Targeting};
+use crate::model::taxonomy::Segment;
+use std::collections::HashMap;
+use std::fmt::Display;
+
+/// Why an account cannot be written: only a hand-made one can be so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistent {
+    /// A line item names an exchange that the account does not have.
+    #[error("there is no exchange {0}")]
+    Exchange(ExchangeId),
+    /// Something names a segment that the account does not have.
+    #[error("there is no segment {0}")]
+    Segment(SegmentId),
+    /// A flight begins or ends outside the years that a date can have.
+    #[error("{0} ms is no moment that can be written as a date")]
+    Moment(i64),
+}
+
+/// Names by id, for references.
+struct Names<'a> {
+    exchanges: HashMap<ExchangeId, &'a str>,
+    segments: HashMap<SegmentId, &'a str>,
+}
+
+impl Names<'_> {
+    fn exchange(&self, id: &ExchangeId) -> Result<String, Inconsistent> {
+        self.exchanges.get(id).map(|name| (*name).to_owned()).ok_or(Inconsistent::Exchange(*id))
+    }
+
+    fn segment(&self, id: &SegmentId) -> Result<String, Inconsistent> {
+        self.segments.get(id).map(|key| (*key).to_owned()).ok_or(Inconsistent::Segment(*id))
+    }
+}
+
+/// The whole account.
+pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
+    let names = Names {
+        exchanges: account.exchanges.iter().map(|exchange| (exchange.id, exchange.name.as_str())).collect(),
+        segments: account.segments.iter().map(|segment| (segment.id, segment.key.as_str())).collect(),
+    };
+    let segments = account.segments.iter().map(|wire| segment(wire, &names)).collect::<Result<_, _>>()?;
+    let campaigns = account.campaigns.iter().map(campaign).collect::<Result<_, _>>()?;
+    let line_items =
+        account.line_items.iter().map(|item| line_item(item, &names)).collect::<Result<_, _>>()?;
+    Ok(AccountWire {
+        rates: rates(&account.rates),
+        exchanges: account.exchanges.iter().map(exchange).collect(),
+        segments,
+        advertisers: account.advertisers.iter().map(advertiser).collect(),
+        campaigns,
+        creatives: account.creatives.iter().map(creative).collect(),
+        line_items,
+    })
+}
+
+fn quoted(value: impl Display) -> Option<Quoted> {
+    Some(Quoted(value.to_string()))
+}
+
+/// Millionths as a decimal; a price has the same unit.
+fn factor(ppm: i64) -> Quoted {
+    Quoted(Cpm(ppm).to_string())
+}
+
+fn status(active: bool) -> Option<String> {
+    Some(if active { "active" } else { "paused" }.to_owned())
+}
+
+fn name_of<T: Named>(value: T) -> String {
+    value.name().to_owned()
+}
+
+fn rates(rates: &Rates) -> RatesWire {
+    let others = rates.iter().filter(|(currency, _)| *currency != rates.base()).map(|(currency, rate)| {
+        RateWire { currency: Some(currency.to_string()), rate: quoted(crate::model::money::Nanos(rate.0)) }
+    });
+    RatesWire { base: Some(rates.base().to_string()), others: others.collect() }
+}
+
+fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
+    let holds = &profile.holds;
+    ExchangeWire {
+        id: quoted(profile.id),
+        name: Some(profile.name.clone()),
+        auth: auth(&profile.auth),
+        seat: Some(profile.seat.clone()),
+        currency: Some(profile.currency.to_string()),
+        price_codec: Some(match profile.price_codec {
+            PriceCodec::Plain => "plain".to_owned(),
+        }),
+        price_unit: Some(name_of(profile.price_unit)),
+        billing_event: Some(name_of(profile.billing_event)),
+        missing_price: Some(name_of(profile.missing_price)),
+        default_at: Some(profile.default_at),
+        default_tmax_ms: Some(profile.default_tmax_ms.into()),
+        max_tmax_ms: Some(profile.max_tmax_ms.into()),
+        network_margin_ms: Some(profile.network_margin_ms.into()),
+        holds: HoldsWire {
+            web_banner_s: Some(holds.web_banner_s.into()),
+            app_banner_s: Some(holds.app_banner_s.into()),
+            app_interstitial_s: Some(holds.app_interstitial_s.into()),
+            video_s: Some(holds.video_s.into()),
+            grace_s: Some(holds.grace_s.into()),
+            max_s: Some(holds.max_s.into()),
+        },
+        max_multiplier: Some(factor(profile.max_multiplier_ppm)),
+        max_cpm: quoted(profile.max_cpm),
+        max_qps: profile.max_qps.map(i64::from),
+        max_open_holds: profile.max_open_holds.and_then(quoted),
+        max_adm_bytes: Some(profile.max_adm_bytes.into()),
+        max_url_bytes: Some(profile.max_url_bytes.into()),
+        send_nbr: Some(profile.send_nbr),
+        send_lurl: Some(profile.send_lurl),
+        eid_sources: profile.eid_sources.clone(),
+        match_user_id: Some(profile.match_user_id),
+        gdpr_default: Some(name_of(profile.gdpr_default)),
+    }
+}
+
+fn auth(auth: &ExchangeAuth) -> AuthWire {
+    let of_type = |kind: &str| AuthWire { r#type: Some(kind.to_owned()), ..AuthWire::default() };
+    match auth {
+        ExchangeAuth::LoopbackOnly => of_type("loopback_only"),
+        ExchangeAuth::Header { name, secret } => {
+            AuthWire { name: Some(name.clone()), secret: Some(secret.clone()), ..of_type("header") }
+        }
+        ExchangeAuth::PathSecret(secret) => AuthWire { secret: Some(secret.clone()), ..of_type("path") },
+        ExchangeAuth::Addresses(networks) => {
+            let addresses = networks.iter().map(|net| format!("{}/{}", net.addr, net.prefix)).collect();
+            AuthWire { addresses, ..of_type("addresses") }
+        }
+    }
+}
+
+fn segment(segment: &Segment, names: &Names<'_>) -> Result<SegmentWire, Inconsistent> {
+    Ok(SegmentWire {
+        id: quoted(segment.id),
+        key: Some(segment.key.clone()),
+        name: Some(segment.name.clone()),
+        parent: segment.parent.map(|parent| names.segment(&parent)).transpose()?,
+        sensitive: Some(segment.sensitive),
+    })
+}
+
+fn advertiser(advertiser: &Advertiser) -> AdvertiserWire {
+    AdvertiserWire {
+        id: quoted(advertiser.id),
+        name: Some(advertiser.name.clone()),
+        status: status(advertiser.active),
+        currency: Some(advertiser.currency.to_string()),
+        time_zone: Some(advertiser.time_zone.clone()),
+        wallet: quoted(advertiser.wallet),
+        data_fee: quoted(advertiser.data_fee),
+        platform_share: Some(factor(advertiser.platform_ppm)),
+    }
+}
+
+fn budget(budget: Budget) -> BudgetWire {
+    BudgetWire { lifetime: budget.lifetime.and_then(quoted), daily: budget.daily.and_then(quoted) }
+}
+
+fn flight(flight: Flight) -> Result<FlightWire, Inconsistent> {
+    let moment = |ms: Option<i64>| {
+        ms.map(|ms| {
+            jiff::Timestamp::from_millisecond(ms)
+                .map(|moment| moment.to_string())
+                .map_err(|_| Inconsistent::Moment(ms))
+        })
+        .transpose()
+    };
+    Ok(FlightWire { start_at: moment(flight.start_ms)?, end_at: moment(flight.end_ms)? })
+}
+
+fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent> {
+    Ok(CampaignWire {
+        id: quoted(campaign.id),
+        advertiser: quoted(campaign.advertiser),
+        name: Some(campaign.name.clone()),
+        status: status(campaign.active),
+        budget: budget(campaign.budget),
+        flight: flight(campaign.flight)?,
+    })
+}
+
+fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsistent> {
+    let creatives = item.creatives.iter().map(|assignment| AssignmentWire {
+        creative: quoted(assignment.creative),
+        weight: Some(assignment.weight.into()),
+    });
+    Ok(LineItemWire {
+        id: quoted(item.id),
+        campaign: quoted(item.campaign),
+        name: Some(item.name.clone()),
+        status: status(item.active),
+        bid: BidWire {
+            strategy: Some("fixed_cpm".to_owned()),
+            amount: quoted(item.bid),
+            max: quoted(item.max_bid),
+        },
+        budget: budget(item.budget),
+        flight: flight(item.flight)?,
+        targeting: targeting(&item.targeting, names)?,
+        multipliers: multipliers(&item.multipliers, names)?,
+        creatives: creatives.collect(),
+    })
+}
+
+fn rule<T, W>(rule: &Rule<T>, write: impl Fn(&T) -> W) -> RuleWire<W> {
+    RuleWire {
+        include: rule.include.iter().map(&write).collect(),
+        exclude: rule.exclude.iter().map(&write).collect(),
+    }
+}
+
+fn text<T: ToString>(from: &Rule<T>) -> RuleWire<String> {
+    rule(from, T::to_string)
+}
+
+fn targeting(targeting: &Targeting, names: &Names<'_>) -> Result<TargetingWire, Inconsistent> {
+    let exchanges = |list: &[ExchangeId]| list.iter().map(|id| names.exchange(id)).collect::<Result<_, _>>();
+    Ok(TargetingWire {
+        exchanges: RuleWire {
+            include: exchanges(&targeting.exchanges.include)?,
+            exclude: exchanges(&targeting.exchanges.exclude)?,
+        },
+        deals: text(&targeting.deals),
+        formats: rule(&targeting.formats, |media| name_of(*media)),
+        sizes: text(&targeting.sizes),
+        countries: text(&targeting.countries),
+        regions: text(&targeting.regions),
+        metros: text(&targeting.metros),
+        cities: text(&targeting.cities),
+        zips: text(&targeting.zips),
+        device_types: rule(&targeting.device_types, |n| *n),
+        os: text(&targeting.os),
+        browsers: text(&targeting.browsers),
+        connections: rule(&targeting.connections, |n| *n),
+        carriers: text(&targeting.carriers),
+        languages: text(&targeting.languages),
+        domains: text(&targeting.domains),
+        bundles: text(&targeting.bundles),
+        publishers: text(&targeting.publishers),
+        categories: rule(&targeting.categories, category),
+        keywords: text(&targeting.keywords),
+        audience: audience(&targeting.segments, names)?,
+        dayparts: targeting.daypart.as_ref().map(dayparts),
+    })
+}
+
+fn category(category: &Category) -> CategoryWire {
+    CategoryWire { cattax: Some(category.cattax.into()), id: Some(category.id.clone()) }
+}
+
+fn audience(rule: &SegmentRule, names: &Names<'_>) -> Result<AudienceWire, Inconsistent> {
+    let keys = |list: &[SegmentId]| list.iter().map(|id| names.segment(id)).collect::<Result<_, _>>();
+    Ok(AudienceWire {
+        all_of: keys(&rule.all_of)?,
+        any_of: keys(&rule.any_of)?,
+        none_of: keys(&rule.none_of)?,
+    })
+}
+
+/// No hour at all is written as everything excluded, because an empty include list is no restriction.
+fn dayparts(daypart: &Daypart) -> DaypartsWire {
+    let (include, exclude) = match daypart.hours {
+        HourMask::NONE => (Vec::new(), hours_of(HourMask::ALL)),
+        hours => (hours_of(hours), Vec::new()),
+    };
+    DaypartsWire { time_zone: Some(daypart.time_zone.clone()), include, exclude }
+}
+
+fn multipliers(multipliers: &Multipliers, names: &Names<'_>) -> Result<MultipliersWire, Inconsistent> {
+    Ok(MultipliersWire {
+        segments: try_factors(&multipliers.segments, |id| names.segment(id))?,
+        exchanges: try_factors(&multipliers.exchanges, |id| names.exchange(id))?,
+        countries: factors(&multipliers.countries, ToString::to_string),
+        device_types: factors(&multipliers.device_types, |n| *n),
+        channels: factors(&multipliers.channels, |channel| name_of(*channel)),
+        sizes: factors(&multipliers.sizes, ToString::to_string),
+        deals: factors(&multipliers.deals, Clone::clone),
+        hours: factors(&multipliers.hours, |mask| hours_of(*mask)),
+    })
+}
+
+fn factors<T, W>(from: &[(T, i64)], write: impl Fn(&T) -> W) -> Vec<FactorWire<W>> {
+    from.iter().map(|(value, ppm)| FactorWire { value: write(value), factor: factor(*ppm) }).collect()
+}
+
+fn try_factors<T>(
+    from: &[(T, i64)],
+    write: impl Fn(&T) -> Result<String, Inconsistent>,
+) -> Result<Vec<FactorWire<String>>, Inconsistent> {
+    from.iter().map(|(value, ppm)| Ok(FactorWire { value: write(value)?, factor: factor(*ppm) })).collect()
+}
+
+fn creative(creative: &Creative) -> CreativeWire {
+    CreativeWire {
+        id: quoted(creative.id),
+        advertiser: quoted(creative.advertiser),
+        name: Some(creative.name.clone()),
+        format: Some("banner".to_owned()),
+        size: Some(creative.size.to_string()),
+        markup: Some(creative.markup.clone()),
+        click_url: Some(creative.click_url.clone()),
+        landing_domains: creative.landing_domains.clone(),
+        adomain: creative.adomain.clone(),
+        iab_categories: creative.categories.clone(),
+        cattax: Some(creative.cattax.into()),
+        attributes: creative.attributes.clone(),
+        banner_type: Some(creative.banner_type),
+        api: creative.api,
+        language: creative.language.clone(),
+        bundle: creative.bundle.clone(),
+        secure: Some(creative.secure),
+        approval: Some(if creative.approved { "approved" } else { "pending" }.to_owned()),
+    }
+}

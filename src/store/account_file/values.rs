@@ -1,0 +1,227 @@
+//! Single values: each reader takes the field's key, reports what is wrong there and gives `None`, so that the caller
+//! goes on to the next field.
+
+use super::report::{Code, Report};
+use super::wire::Quoted;
+use crate::model::auction::Size;
+use crate::model::line_item::ChannelKind;
+use crate::model::money::{Cpm, Currency, Nanos};
+use crate::model::targeting::MediaType;
+use std::ops::RangeInclusive;
+
+/// Names and values of a field with few of them, for reading and for writing.
+pub(super) trait Named: Copy + PartialEq + 'static {
+    /// The list.
+    const ALL: &'static [(&'static str, Self)];
+
+    /// How the value is written.
+    fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, value)| *value == self);
+        found.map(|(name, _)| *name).expect("every value is in its list")
+    }
+}
+
+impl Named for MediaType {
+    const ALL: &'static [(&'static str, MediaType)] = &[
+        ("banner", MediaType::Banner),
+        ("video", MediaType::Video),
+        ("audio", MediaType::Audio),
+        ("native", MediaType::Native),
+    ];
+}
+
+impl Named for ChannelKind {
+    const ALL: &'static [(&'static str, ChannelKind)] =
+        &[("site", ChannelKind::Site), ("app", ChannelKind::App), ("dooh", ChannelKind::Dooh)];
+}
+
+impl Report {
+    /// A field that must be there.
+    pub(super) fn required<T>(&mut self, key: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.error_at(key, Code::Missing, "is missing; add it");
+        }
+        value
+    }
+
+    /// A value by its name, at the current place.
+    pub(super) fn named_here<T: Named>(&mut self, text: &str) -> Option<T> {
+        let found = T::ALL.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let names: Vec<_> = T::ALL.iter().map(|(name, _)| *name).collect();
+            self.error(Code::Malformed, format!("{text:?} is not known; use one of {}", names.join(", ")));
+        }
+        found
+    }
+
+    /// A value by its name, if the field is there.
+    pub(super) fn named<T: Named>(&mut self, key: &'static str, text: Option<&str>) -> Option<T> {
+        self.within(key, |report| report.named_here(text?))
+    }
+
+    /// A whole number within bounds, if the field is there.
+    pub(super) fn whole<T>(
+        &mut self,
+        key: &'static str,
+        value: Option<i64>,
+        bounds: RangeInclusive<i64>,
+    ) -> Option<T>
+    where
+        T: TryFrom<i64>,
+    {
+        self.within(key, |report| report.whole_here(value?, bounds))
+    }
+
+    /// A whole number within bounds, at the current place.
+    pub(super) fn whole_here<T>(&mut self, value: i64, bounds: RangeInclusive<i64>) -> Option<T>
+    where
+        T: TryFrom<i64>,
+    {
+        let fits = T::try_from(value).ok().filter(|_| bounds.contains(&value));
+        if fits.is_none() {
+            let (min, max) = (bounds.start(), bounds.end());
+            self.error(
+                Code::OutOfRange,
+                format!("{value} is out of range; give a number from {min} to {max}"),
+            );
+        }
+        fits
+    }
+
+    /// An id: a whole number in quotes, at most `max`.
+    pub(super) fn id(&mut self, key: &'static str, text: Option<&Quoted>, max: u32) -> Option<u32> {
+        let text = self.required(key, text)?.0.as_str();
+        let is_plain = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'));
+        let id = text.parse::<u32>().ok().filter(|id| is_plain && *id <= max);
+        if id.is_none() {
+            self.error_at(
+                key,
+                Code::Malformed,
+                format!("{text:?} is no id; give a whole number from 0 to {max}"),
+            );
+        }
+        id
+    }
+
+    /// An exact amount of money ≥ 0, if the field is there.
+    pub(super) fn amount(&mut self, key: &'static str, text: Option<&Quoted>) -> Option<Nanos> {
+        let text = text?.0.as_str();
+        match Nanos::parse_decimal(text) {
+            Some(amount) if amount.0 >= 0 => Some(amount),
+            _ => {
+                let what =
+                    "an amount such as \"12.50\": not negative, at most 9 decimals, at most 9223372036";
+                self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+                None
+            }
+        }
+    }
+
+    /// An exact price ≥ 0 per thousand impressions, if the field is there.
+    pub(super) fn price(&mut self, key: &'static str, text: Option<&Quoted>) -> Option<Cpm> {
+        let text = text?.0.as_str();
+        let price = exact_millionths(text);
+        if price.is_none() {
+            let what =
+                "a price per thousand such as \"2.50\": not negative, at most 6 decimals, at most 1000000";
+            self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+        }
+        price.map(Cpm)
+    }
+
+    /// A factor in millionths, from 0 to `max` whole ones.
+    pub(super) fn factor(&mut self, key: &'static str, text: Option<&Quoted>, max: i64) -> Option<i64> {
+        let text = text?.0.as_str();
+        let factor = exact_millionths(text).filter(|ppm| *ppm <= max * 1_000_000);
+        if factor.is_none() {
+            let what = format!("a factor such as \"1.25\": from 0 to {max}, at most 6 decimals");
+            self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+        }
+        factor
+    }
+
+    /// A currency, if the field is there.
+    pub(super) fn currency(&mut self, key: &'static str, text: Option<&str>) -> Option<Currency> {
+        let text = text?;
+        let currency = Currency::parse(text);
+        if currency.is_none() {
+            self.error_at(
+                key,
+                Code::Malformed,
+                format!("{text:?} is no currency; give three letters such as \"USD\""),
+            );
+        }
+        currency
+    }
+
+    /// A size in pixels such as `300x250`, at the current place.
+    pub(super) fn size_here(&mut self, text: &str) -> Option<Size> {
+        const MAX: u16 = 32_767;
+        let side = |text: &str| {
+            let is_plain = text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<u16>().ok().filter(|n| is_plain && (1..=MAX).contains(n))
+        };
+        let size = text.split_once('x').and_then(|(w, h)| Some(Size { w: side(w)?, h: side(h)? }));
+        if size.is_none() {
+            let what = format!(
+                "{text:?} is no size; give width and height such as \"300x250\", each from 1 to {MAX}"
+            );
+            self.error(Code::Malformed, what);
+        }
+        size
+    }
+
+    /// A name for people: not empty, one line, at most 255 characters.
+    pub(super) fn name(&mut self, key: &'static str, text: Option<String>) -> Option<String> {
+        let text = self.required(key, text)?;
+        if text.trim().is_empty() || text.chars().count() > 255 || text.chars().any(char::is_control) {
+            self.error_at(key, Code::Malformed, "give a name of 1 to 255 characters in one line");
+        }
+        Some(text)
+    }
+
+    /// An IANA time zone by its canonical name, if the field is there.
+    pub(super) fn time_zone(&mut self, key: &'static str, text: Option<&str>) -> Option<String> {
+        let text = text?;
+        let zone = jiff::tz::TimeZone::get(text).ok();
+        let name = zone.as_ref().and_then(|zone| zone.iana_name()).map(str::to_owned);
+        if name.is_none() {
+            let message =
+                format!("{text:?} is no time zone; give an IANA name such as \"Europe/Berlin\" or \"UTC\"");
+            self.error_at(key, Code::Malformed, message);
+        }
+        name
+    }
+
+    /// Whether something with a status may serve; active where the field is absent.
+    pub(super) fn status(&mut self, text: Option<&str>) -> bool {
+        match text {
+            None | Some("active") => true,
+            Some("draft" | "paused" | "archived") => false,
+            Some(other) => {
+                let message = format!("{other:?} is not known; use one of draft, active, paused, archived");
+                self.error_at("status", Code::Malformed, message);
+                false
+            }
+        }
+    }
+
+    /// A moment as RFC 3339, in milliseconds since the Unix epoch, if the field is there.
+    pub(super) fn moment(&mut self, key: &'static str, text: Option<&str>) -> Option<i64> {
+        let text = text?;
+        let moment = text.parse::<jiff::Timestamp>().ok().map(|moment| moment.as_millisecond());
+        if moment.is_none() {
+            let what = "a moment with its offset such as \"2026-03-01T00:00:00+01:00\" or \"…Z\" (RFC 3339)";
+            self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+        }
+        moment
+    }
+}
+
+/// A decimal ≥ 0 in millionths, at most 10^12 of them; `None` when it is malformed or finer.
+fn exact_millionths(text: &str) -> Option<i64> {
+    let (down, up) = (Cpm::parse_decimal(text, false)?, Cpm::parse_decimal(text, true)?);
+    (down == up).then_some(down.0)
+}

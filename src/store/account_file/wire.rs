@@ -1,0 +1,285 @@
+//! The account file as JSON. Nothing is required here and most values are texts, because serde stops at the first
+//! error; what is missing or malformed is found by the readers, all of it and with its place. Unknown fields and wrong
+//! JSON types are serde's.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A number in quotes: an id or an exact decimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct Quoted(pub(super) String);
+
+impl<'de> Deserialize<'de> for Quoted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Quoted, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Quoted;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number in quotes such as \"12\" or \"2.50\"")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Quoted, E> {
+                Ok(Quoted(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Quoted, E> {
+                Ok(Quoted(text))
+            }
+        }
+        deserializer.deserialize_string(Visitor)
+    }
+}
+
+macro_rules! wire {
+    ($($(#[$about:meta])* $name:ident {$($field:ident: $ty:ty,)+})+) => {$(
+        $(#[$about])*
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $name {$(
+            #[serde(skip_serializing_if = "Absent::is_absent")]
+            pub(super) $field: $ty,
+        )+}
+
+        impl Absent for $name {
+            fn is_absent(&self) -> bool {
+                true $(&& self.$field.is_absent())+
+            }
+        }
+    )+};
+}
+
+/// What is not written.
+trait Absent {
+    fn is_absent(&self) -> bool;
+}
+
+impl<T> Absent for Option<T> {
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T> Absent for Vec<T> {
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// Include and exclude lists of one dimension.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RuleWire<T> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) include: Vec<T>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) exclude: Vec<T>,
+}
+
+impl<T> Default for RuleWire<T> {
+    fn default() -> Self {
+        RuleWire { include: Vec::new(), exclude: Vec::new() }
+    }
+}
+
+impl<T> Absent for RuleWire<T> {
+    fn is_absent(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// A factor for one value of a price dimension.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FactorWire<T> {
+    pub(super) value: T,
+    pub(super) factor: Quoted,
+}
+
+wire! {
+    AccountWire {
+        rates: RatesWire,
+        exchanges: Vec<ExchangeWire>,
+        segments: Vec<SegmentWire>,
+        advertisers: Vec<AdvertiserWire>,
+        campaigns: Vec<CampaignWire>,
+        creatives: Vec<CreativeWire>,
+        line_items: Vec<LineItemWire>,
+    }
+    RatesWire {
+        base: Option<String>,
+        others: Vec<RateWire>,
+    }
+    RateWire {
+        currency: Option<String>,
+        rate: Option<Quoted>,
+    }
+    SegmentWire {
+        id: Option<Quoted>,
+        key: Option<String>,
+        name: Option<String>,
+        parent: Option<String>,
+        sensitive: Option<bool>,
+    }
+    AdvertiserWire {
+        id: Option<Quoted>,
+        name: Option<String>,
+        status: Option<String>,
+        currency: Option<String>,
+        time_zone: Option<String>,
+        wallet: Option<Quoted>,
+        data_fee: Option<Quoted>,
+        platform_share: Option<Quoted>,
+    }
+    BudgetWire {
+        lifetime: Option<Quoted>,
+        daily: Option<Quoted>,
+    }
+    FlightWire {
+        start_at: Option<String>,
+        end_at: Option<String>,
+    }
+    CampaignWire {
+        id: Option<Quoted>,
+        advertiser: Option<Quoted>,
+        name: Option<String>,
+        status: Option<String>,
+        budget: BudgetWire,
+        flight: FlightWire,
+    }
+    LineItemWire {
+        id: Option<Quoted>,
+        campaign: Option<Quoted>,
+        name: Option<String>,
+        status: Option<String>,
+        bid: BidWire,
+        budget: BudgetWire,
+        flight: FlightWire,
+        targeting: TargetingWire,
+        multipliers: MultipliersWire,
+        creatives: Vec<AssignmentWire>,
+    }
+    BidWire {
+        strategy: Option<String>,
+        amount: Option<Quoted>,
+        max: Option<Quoted>,
+    }
+    AssignmentWire {
+        creative: Option<Quoted>,
+        weight: Option<i64>,
+    }
+    CategoryWire {
+        cattax: Option<i64>,
+        id: Option<String>,
+    }
+    AudienceWire {
+        all_of: Vec<String>,
+        any_of: Vec<String>,
+        none_of: Vec<String>,
+    }
+    HoursWire {
+        day: Option<String>,
+        start: Option<i64>,
+        end: Option<i64>,
+    }
+    DaypartsWire {
+        time_zone: Option<String>,
+        include: Vec<HoursWire>,
+        exclude: Vec<HoursWire>,
+    }
+    TargetingWire {
+        exchanges: RuleWire<String>,
+        deals: RuleWire<String>,
+        formats: RuleWire<String>,
+        sizes: RuleWire<String>,
+        countries: RuleWire<String>,
+        regions: RuleWire<String>,
+        metros: RuleWire<String>,
+        cities: RuleWire<String>,
+        zips: RuleWire<String>,
+        device_types: RuleWire<i64>,
+        os: RuleWire<String>,
+        browsers: RuleWire<String>,
+        connections: RuleWire<i64>,
+        carriers: RuleWire<String>,
+        languages: RuleWire<String>,
+        domains: RuleWire<String>,
+        bundles: RuleWire<String>,
+        publishers: RuleWire<String>,
+        categories: RuleWire<CategoryWire>,
+        keywords: RuleWire<String>,
+        audience: AudienceWire,
+        dayparts: Option<DaypartsWire>,
+    }
+    MultipliersWire {
+        segments: Vec<FactorWire<String>>,
+        exchanges: Vec<FactorWire<String>>,
+        countries: Vec<FactorWire<String>>,
+        device_types: Vec<FactorWire<i64>>,
+        channels: Vec<FactorWire<String>>,
+        sizes: Vec<FactorWire<String>>,
+        deals: Vec<FactorWire<String>>,
+        hours: Vec<FactorWire<Vec<HoursWire>>>,
+    }
+    CreativeWire {
+        id: Option<Quoted>,
+        advertiser: Option<Quoted>,
+        name: Option<String>,
+        format: Option<String>,
+        size: Option<String>,
+        markup: Option<String>,
+        click_url: Option<String>,
+        landing_domains: Vec<String>,
+        adomain: Vec<String>,
+        iab_categories: Vec<String>,
+        cattax: Option<i64>,
+        attributes: Vec<i64>,
+        banner_type: Option<i64>,
+        api: Option<i64>,
+        language: Option<String>,
+        bundle: Option<String>,
+        secure: Option<bool>,
+        approval: Option<String>,
+    }
+    ExchangeWire {
+        id: Option<Quoted>,
+        name: Option<String>,
+        auth: AuthWire,
+        seat: Option<String>,
+        currency: Option<String>,
+        price_codec: Option<String>,
+        price_unit: Option<String>,
+        billing_event: Option<String>,
+        missing_price: Option<String>,
+        default_at: Option<i64>,
+        default_tmax_ms: Option<i64>,
+        max_tmax_ms: Option<i64>,
+        network_margin_ms: Option<i64>,
+        holds: HoldsWire,
+        max_multiplier: Option<Quoted>,
+        max_cpm: Option<Quoted>,
+        max_qps: Option<i64>,
+        max_open_holds: Option<Quoted>,
+        max_adm_bytes: Option<i64>,
+        max_url_bytes: Option<i64>,
+        send_nbr: Option<bool>,
+        send_lurl: Option<bool>,
+        eid_sources: Vec<String>,
+        match_user_id: Option<bool>,
+        gdpr_default: Option<String>,
+    }
+    AuthWire {
+        r#type: Option<String>,
+        name: Option<String>,
+        secret: Option<String>,
+        addresses: Vec<String>,
+    }
+    HoldsWire {
+        web_banner_s: Option<i64>,
+        app_banner_s: Option<i64>,
+        app_interstitial_s: Option<i64>,
+        video_s: Option<i64>,
+        grace_s: Option<i64>,
+        max_s: Option<i64>,
+    }
+}
