@@ -71,7 +71,8 @@ catalogue! {
         "Requests that broke HTTP or its limits: header_timeout, body_timeout, too_large, protocol.";
 
     NOTICES = Counter "outbid_notices_total" ["kind", "outcome"]
-        "Notices by kind (win, billing, loss, impression, click, view) and outcome (accepted, duplicate, late, stale, test, rejected, forged).";
+        "Notices by kind (win, billing, loss, impression, click, view) and outcome (accepted, duplicate, late, \
+         stale, test, rejected, forged).";
     NOTICE_LATENCY = Histogram "outbid_notice_latency_seconds" [] "From a notice seen to its answer written.";
 
     LEDGER_GRANTED = Gauge "outbid_ledger_granted_nanos" ["currency"]

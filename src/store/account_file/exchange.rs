@@ -77,7 +77,7 @@ pub(super) fn read_all(
 ) -> Vec<ExchangeProfile> {
     let mut uniques = Uniques::new("exchanges");
     let indexed = wires.into_iter().enumerate();
-    let read = report.each("exchanges", indexed, |report, (index, wire)| {
+    report.each("exchanges", indexed, |report, (index, wire)| {
         let id = report.id("id", wire.id.as_ref(), u32::from(u16::MAX));
         uniques.id(report, id, index);
         let name = url_name(report, wire.name.clone());
@@ -87,18 +87,18 @@ pub(super) fn read_all(
         let id = ExchangeId(u16::try_from(id.unwrap_or_default()).expect("the id is at most u16::MAX"));
         known.exchanges.extend(name.clone().map(|name| (name, id)));
         profile(report, rates, id, name.unwrap_or_default(), wire)
-    });
-    read.into_iter().flatten().collect()
+    })
 }
 
-/// `None` where a field without a default is missing; the report says so.
+/// What is missing or refused becomes some default, so that the other fields are read too; the report keeps the account
+/// from being used.
 fn profile(
     report: &mut Report,
     rates: &Rates,
     id: ExchangeId,
     name: String,
     wire: ExchangeWire,
-) -> Option<ExchangeProfile> {
+) -> ExchangeProfile {
     let given_currency = report.currency("currency", wire.currency.as_deref());
     let currency = given_currency.unwrap_or(Currency::USD);
     if rates.get(currency).is_none() {
@@ -112,6 +112,7 @@ fn profile(
         report
             .warn_at("max_cpm", format!("is not given, so nothing above 100.00 {currency} is ever bid here"));
     }
+    let times = times(report, &wire);
     let price_codec = codec(report, wire.price_codec.as_deref());
     let price_unit = report.required("price_unit", wire.price_unit);
     let price_unit = report.named("price_unit", price_unit.as_deref());
@@ -123,15 +124,14 @@ fn profile(
             "a win notice is not an impression; use burl where the exchange has it",
         );
     }
-    let times = times(report, &wire);
-    Some(ExchangeProfile {
+    ExchangeProfile {
         id,
         name,
         auth: report.within("auth", |report| auth(report, wire.auth)),
         seat: seat(report, wire.seat),
         currency,
-        price_codec: price_codec?,
-        price_unit: price_unit?,
+        price_codec: price_codec.unwrap_or(PriceCodec::Plain),
+        price_unit: price_unit.unwrap_or(PriceUnit::Cpm),
         billing_event,
         missing_price: report
             .named("missing_price", wire.missing_price.as_deref())
@@ -156,7 +156,7 @@ fn profile(
         gdpr_default: report
             .named("gdpr_default", wire.gdpr_default.as_deref())
             .unwrap_or(GdprDefault::Applies),
-    })
+    }
 }
 
 struct Times {

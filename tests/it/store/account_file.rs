@@ -154,6 +154,7 @@ fn dayparts_are_hours_of_a_week_in_a_zone() {
 fn all_errors_are_found_at_once_with_their_places() {
     let mut account = minimal();
     set(&mut account, "/exchanges/0/price_unit", Value::Null);
+    set(&mut account, "/exchanges/0/missing_price", json!("free"));
     set(&mut account, "/advertisers/0/wallet", json!("-1"));
     set(&mut account, "/line_items/0/bid", json!({"amount": "4", "max": "3.99"}));
     set(
@@ -172,9 +173,10 @@ fn all_errors_are_found_at_once_with_their_places() {
     );
     let text = parse(&account).unwrap_err().to_string();
     let lines: Vec<_> = text.lines().map(str::trim).collect();
-    assert_eq!(lines[0], "account.json has 9 errors:");
+    assert_eq!(lines[0], "account.json has 10 errors:");
     for (line, (pointer, what)) in lines[1..].iter().zip([
         ("/exchanges/0/price_unit: ", "is missing"),
+        ("/exchanges/0/missing_price: ", "use one of bid, reject"),
         ("/advertisers/0/wallet: ", "\"-1\" is not an amount"),
         ("/campaigns/0/flight/end_at: ", "is not after start_at"),
         ("/line_items/0/bid/max: ", "3.99 is less than amount (4.00)"),
