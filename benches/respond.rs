@@ -4,7 +4,8 @@
 
 use divan::{Bencher, black_box};
 use outbid::exchange::macros::{Place, compile};
-use outbid::exchange::respond::{Response, push_string, write};
+use outbid::exchange::respond::{Response, write};
+use outbid::exchange::text::push_string;
 use outbid::exchange::token::{TokenClass, TokenKey, TokenKeys, decode, encode};
 use outbid::exchange::url::PublicUrl;
 use outbid::model::auction::Size;

@@ -6,8 +6,10 @@
 //! Invariant: no more than the cap is ever inflated into memory, so that a bomb costs the time of the cap and no
 //! more, whatever it would inflate to. Deliberately absent: deflate, br and stacked encodings.
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use flate2::write::GzEncoder;
+use flate2::{Compression, Crc, Decompress, FlushDecompress, Status};
 use std::cell::RefCell;
+use std::io::Write as _;
 
 /// Inflated bytes that are always allowed, whatever the ratio.
 const RATIO_SLACK: usize = 1 << 20;
@@ -128,6 +130,13 @@ pub fn inflate(body: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), I
         static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::new());
     }
     INFLATER.with_borrow_mut(|inflater| inflater.inflate(body, max_bytes, out))
+}
+
+/// Compresses an answer as one gzip member, at the level that costs least: answers are small and soon read.
+pub fn deflate(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 2), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.expect("writing to memory does not fail")
 }
 
 /// The length of a gzip header with its optional fields (RFC 1952 section 2.3).

@@ -11,9 +11,13 @@ pub mod price;
 mod reference;
 pub mod respond;
 mod scan;
+pub mod text;
 pub mod token;
 pub mod url;
 
-pub use inflate::{InflateError, Inflater, inflate};
+pub use inflate::{InflateError, Inflater, deflate, inflate};
+pub use macros::{Place, compile as compile_markup};
 pub use parse::{Limits, ParseError, parse};
 pub use reference::parse_reference;
+pub use token::{TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token};
+pub use url::{NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl};

@@ -4,18 +4,15 @@
 //! exchange's limits would make it refuse is not written but named, so that its hold can be released. After warm-up
 //! a plain answer allocates nothing. Deliberately absent: deciding anything; a [`Bid`] comes here decided and held.
 
-mod json;
-
 use super::macros::{self, MarkupContext, Place};
 use super::price;
+use super::text::{JsonText, push_string};
 use super::token::{self, TokenKeys, TokenText};
 use super::url::{NoticeKind, PublicUrl};
 use crate::model::bid::Bid;
 use crate::model::exchange::{BillingEvent, ExchangeProfile};
 use crate::model::ids::BidId;
 use crate::model::targeting::MediaType;
-use json::JsonText;
-pub use json::push_string;
 
 /// Everything that an answer is made of.
 #[derive(Clone, Copy, Debug)]

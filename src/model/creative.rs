@@ -47,6 +47,9 @@ pub struct Creative {
 pub struct Template {
     /// In order.
     pub parts: Vec<TemplatePart>,
+    /// The literals among the parts once more, in order, as they stand inside a JSON string: escaping them at every
+    /// bid would cost more than all the rest of an answer. May be empty, then they are escaped at the bid.
+    pub json_literals: Vec<String>,
 }
 
 /// One piece of a [`Template`].

@@ -6,18 +6,12 @@
 //! no tag in any of the places, and an exchange finds no `${…}` of its own in it. All but the short list is escaped,
 //! non-ASCII too: the frame that shows the ad may declare another charset.
 
+use super::super::text::Sink;
 use crate::model::creative::Encoding;
 
-/// Where rendered text goes.
-pub trait Sink {
-    /// Appends text.
-    fn push(&mut self, text: &str);
-}
-
-impl Sink for Vec<u8> {
-    fn push(&mut self, text: &str) {
-        self.extend_from_slice(text.as_bytes());
-    }
+/// Whether a notice token passes an encoder unchanged: base64url in all but scripts, which escape its hyphens.
+pub(super) fn keeps_tokens(encoding: Encoding) -> bool {
+    encoding != Encoding::JsString
 }
 
 /// Appends `value` so that it is plain text in a place of the given kind.
@@ -33,14 +27,14 @@ pub fn encode(encoding: Encoding, value: &str, out: &mut impl Sink) {
 fn escaped<S: Sink>(value: &str, keep: &[bool; 128], out: &mut S, escape: impl Fn(char, &mut S)) {
     let mut rest = value;
     while let Some(at) = rest.bytes().position(|b| !keep.get(b as usize).is_some_and(|kept| *kept)) {
-        out.push(&rest[..at]);
+        out.push_inert(&rest[..at]);
         let mut tail = rest[at..].chars();
         if let Some(c) = tail.next() {
             escape(c, out);
         }
         rest = tail.as_str();
     }
-    out.push(rest);
+    out.push_inert(rest);
 }
 
 const fn keep(punctuation: &[u8]) -> [bool; 128] {
@@ -69,7 +63,7 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Appends ASCII bytes made here.
 fn push_ascii(bytes: &[u8], out: &mut impl Sink) {
-    out.push(std::str::from_utf8(bytes).expect("escapes are ASCII"));
+    out.push_inert(std::str::from_utf8(bytes).expect("escapes are ASCII"));
 }
 
 /// Hexadecimal digits of `value` without leading zeros.
@@ -87,9 +81,9 @@ fn hex_digits(value: u32, buffer: &mut [u8; 8]) -> &[u8] {
 /// A numeric character reference. Controls become U+FFFD: HTML maps references to them to other characters.
 fn push_entity(c: char, out: &mut impl Sink) {
     let c = if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    out.push("&#x");
+    out.push_inert("&#x");
     push_ascii(hex_digits(u32::from(c), &mut [0; 8]), out);
-    out.push(";");
+    out.push_inert(";");
 }
 
 fn push_percent(c: char, out: &mut impl Sink) {
@@ -102,6 +96,7 @@ fn push_percent(c: char, out: &mut impl Sink) {
 fn push_unicode_escape(c: char, out: &mut impl Sink) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         let digit = |shift: u16| HEX[usize::from(*unit >> shift & 15)];
-        push_ascii(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)], out);
+        out.push("\\");
+        push_ascii(&[b'u', digit(12), digit(8), digit(4), digit(0)], out);
     }
 }

@@ -13,11 +13,12 @@ mod encode;
 mod html;
 mod script;
 
-pub use encode::{Sink, encode};
+pub use encode::encode;
 
+use super::text::{Sink, push_escaped};
 use super::url::{NoticeKind, PublicUrl};
 use crate::model::auction::{Channel, Size};
-use crate::model::creative::{Macro, Template, TemplatePart};
+use crate::model::creative::{Encoding, Macro, Template, TemplatePart};
 use crate::model::ids::{CampaignId, CreativeId, LineItemId};
 use html::{Kind, Scanner};
 
@@ -92,7 +93,16 @@ pub fn compile(markup: &str) -> Result<Template, MacroError> {
     if !compiler.fetches_pixel {
         compiler.run(PIXEL)?;
     }
-    Ok(compiler.template)
+    let mut template = compiler.template;
+    template.json_literals = template.parts.iter().filter_map(json_literal).collect();
+    Ok(template)
+}
+
+fn json_literal(part: &TemplatePart) -> Option<String> {
+    let TemplatePart::Literal(text) = part else { return None };
+    let mut json = Vec::new();
+    push_escaped(text, &mut json);
+    Some(String::from_utf8(json).expect("JSON text of a string is UTF-8"))
 }
 
 /// Whether a template has a click URL of this bidder: without one its clicks cannot be counted.
@@ -233,25 +243,22 @@ pub struct MarkupContext<'a> {
 
 /// Writes the markup of one bid to `out`, a `Vec<u8>` or another [`Sink`]. Allocates nothing itself.
 pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl Sink) {
+    let mut prepared = template.json_literals.iter();
     for part in &template.parts {
         let (value, encoding) = match part {
             TemplatePart::Literal(text) => {
-                out.push(text);
+                match prepared.next() {
+                    Some(json) => out.push_prepared(text, json),
+                    None => out.push(text),
+                }
                 continue;
             }
             TemplatePart::Macro(value, encoding) => (*value, *encoding),
         };
         let number = |number: u64, out: &mut _| encode(encoding, itoa::Buffer::new().format(number), out);
-        let own_url = |kind, out: &mut _| {
-            context
-                .urls
-                .pieces(kind, context.public_token)
-                .iter()
-                .for_each(|piece| encode(encoding, piece, out));
-        };
         match value {
-            Macro::ClickUrl => own_url(NoticeKind::Click, out),
-            Macro::ImpressionUrl => own_url(NoticeKind::Impression, out),
+            Macro::ClickUrl => push_own_url(NoticeKind::Click, encoding, context, out),
+            Macro::ImpressionUrl => push_own_url(NoticeKind::Impression, encoding, context, out),
             Macro::Cachebuster => number(context.cachebuster, out),
             Macro::CreativeId => number(context.creative.0.into(), out),
             Macro::LineItemId => number(context.line_item.0.into(), out),
@@ -262,4 +269,16 @@ pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl S
             Macro::PageUrl => encode(encoding, context.place.page, out),
         }
     }
+}
+
+fn push_own_url(kind: NoticeKind, encoding: Encoding, context: &MarkupContext<'_>, out: &mut impl Sink) {
+    let [base, path, token, after] = context.urls.pieces(kind, context.public_token);
+    encode(encoding, base, out);
+    encode(encoding, path, out);
+    if encode::keeps_tokens(encoding) {
+        out.push_inert(token);
+    } else {
+        encode(encoding, token, out);
+    }
+    encode(encoding, after, out);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
+use super::read::{field, list, text};
 use super::{JudgeContext, judge, lint_pair};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -308,4 +309,41 @@ fn the_linter_sees_the_answer_and_not_the_request() {
     typed_wrong["seatbid"][0]["bid"][0]["price"] = json!("1.25");
     assert_eq!(with(request(), typed_wrong).len(), 1);
     assert_eq!(lint_pair("{", "{}").len(), 1);
+}
+
+/// Whatever the corpus asks, a plain answer to it is not blamed for the request's own faults.
+#[test]
+fn the_linter_blames_no_answer_for_a_request_of_the_corpus() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/openrtb/requests.ndjson");
+    let Ok(corpus) = std::fs::read_to_string(path) else {
+        eprintln!("SKIPPED: no corpus at {path}");
+        return;
+    };
+    let mut answered = 0;
+    for line in corpus.lines() {
+        let Ok(record) = serde_json::from_str::<Value>(line) else { continue };
+        let request = &record["request"];
+        let first = |name: &str, default: &str| {
+            list(field(request, name)).first().cloned().unwrap_or(default.to_owned())
+        };
+        let ids = (text(field(request, "id")), text(request.pointer("/imp/0/id")));
+        let (Some(id), Some(impid)) = ids else { continue };
+        let banner = request.pointer("/imp/0/banner").is_some_and(Value::is_object);
+        let mut ids = super::list_of_ids(request);
+        let imps = ids.len();
+        ids.sort();
+        ids.dedup();
+        // A request with equal ids is never answered.
+        if !banner || ids.len() != imps {
+            continue;
+        }
+        let mut answer = response();
+        (answer["id"], answer["cur"]) = (json!(id), json!(first("cur", "USD").to_ascii_uppercase()));
+        answer["seatbid"][0]["seat"] = json!(first("wseat", "seat-1"));
+        answer["seatbid"][0]["bid"][0]["impid"] = json!(impid);
+        let found = lint_pair(&request.to_string(), &answer.to_string());
+        assert_eq!(found, Vec::<String>::new(), "{request}");
+        answered += 1;
+    }
+    assert!(answered > 500, "only {answered} requests of the corpus could be answered");
 }

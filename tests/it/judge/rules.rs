@@ -209,7 +209,8 @@ fn judge_markup(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &
     let markup = field(bid, "adm").and_then(Value::as_str).unwrap_or_default();
     verdict.fail_if(markup.trim().is_empty(), "adm: is missing");
     let markup = plain(markup);
-    verdict.fail_if(markup.contains("{{"), "adm: a macro of ours is not replaced");
+    let ours = |(at, _): (usize, &str)| markup[at + 2..].starts_with(|c: char| c.is_ascii_uppercase());
+    verdict.fail_if(markup.match_indices("{{").any(ours), "adm: a macro of ours is not replaced");
     for (path, what) in [("c", "click url"), ("i", "impression pixel")] {
         let base = format!("{}/{path}/", context.public_url);
         let mut tokens =

@@ -4,7 +4,8 @@
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::exchange::macros::{self, Place, compile};
-use outbid::exchange::respond::{RespondError, Response, Skipped, push_string, write, write_no_bid};
+use outbid::exchange::respond::{RespondError, Response, Skipped, write, write_no_bid};
+use outbid::exchange::text::push_string;
 use outbid::exchange::token::{self, TokenKey, TokenKeys};
 use outbid::exchange::url::{NoticeKind, PublicUrl};
 use outbid::model::auction::Size;
@@ -349,6 +350,20 @@ fn the_limit_counts_the_markup_as_the_exchange_reads_it() {
     let mut out = b"kept".to_vec();
     let written = write(&world.response("a", &[world.bid("1", 1, Cpm(5))]), &mut out);
     assert_eq!((written.bids, out.as_slice()), (0, &b"kept"[..]));
+}
+
+#[test]
+fn a_template_without_prepared_literals_gives_the_same_answer() {
+    let prepared = world();
+    let mut bare = world();
+    assert!(!bare.template.json_literals.is_empty());
+    bare.template.json_literals.clear();
+    let written = |world: &World| {
+        let mut out = Vec::new();
+        write(&world.response("a", &[world.bid("1", 1, Cpm(5))]), &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(written(&prepared), written(&bare));
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn every_macro_has_its_value() {
     assert!(shown.starts_with(&expected), "{shown}");
     assert!(counts_clicks(&compile(markup).unwrap()));
     assert!(!counts_clicks(&compile("{{WIDTH}}").unwrap()));
-    let Template { parts } = compile("{{WIDTH}}").unwrap();
+    let Template { parts, .. } = compile("{{WIDTH}}").unwrap();
     assert_eq!(parts[0], TemplatePart::Macro(Macro::Width, Encoding::HtmlText));
 }
 

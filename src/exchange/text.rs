@@ -1,16 +1,30 @@
-//! JSON strings, written straight into the answer.
+//! Where written text goes: into plain bytes, or into a JSON string without a copy in between.
 //!
-//! Invariant: the output is a JSON string (RFC 8259 section 7) that parses back to the same text, for any UTF-8.
-//! U+2028 and U+2029 are escaped too, so that the answer is JavaScript as well. Text is copied in runs: eight bytes
-//! are tested at once for the few that need an escape.
+//! Invariant: what [`JsonText`] and [`push_string`] write is the inside of a JSON string (RFC 8259 section 7) that
+//! parses back to the same text, for any UTF-8. U+2028 and U+2029 are escaped too, so that an answer is JavaScript as
+//! well. Text is copied in runs: eight bytes are tested at once for the few that need an escape.
 
-use super::super::macros::Sink;
+/// Takes text piece by piece.
+pub trait Sink {
+    /// Appends any text.
+    fn push(&mut self, text: &str);
 
-/// Appends `text` as a JSON string with its quotes.
-pub fn push_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    push_escaped(text, out);
-    out.push(b'"');
+    /// Appends text in which JSON escapes nothing: what the encoders of `macros` keep or make, and tokens.
+    fn push_inert(&mut self, text: &str) {
+        self.push(text);
+    }
+
+    /// Appends `text`, of which `json` is the form inside a JSON string.
+    fn push_prepared(&mut self, text: &str, json: &str) {
+        let _ = json;
+        self.push(text);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn push(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// The inside of a JSON string to which text is appended piece by piece.
@@ -35,9 +49,26 @@ impl Sink for JsonText<'_> {
         self.bytes += text.len();
         push_escaped(text, self.out);
     }
+
+    fn push_inert(&mut self, text: &str) {
+        self.push_prepared(text, text);
+    }
+
+    fn push_prepared(&mut self, text: &str, json: &str) {
+        self.bytes += text.len();
+        self.out.extend_from_slice(json.as_bytes());
+    }
 }
 
-fn push_escaped(text: &str, out: &mut Vec<u8>) {
+/// Appends `text` as a JSON string with its quotes.
+pub fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    push_escaped(text, out);
+    out.push(b'"');
+}
+
+/// Appends `text` as it stands inside a JSON string.
+pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + bytes.len() / 8);
     let mut from = 0;
