@@ -35,7 +35,8 @@ fn corpus() -> Vec<String> {
         eprintln!("SKIPPED: no corpus at {}; nothing real was compared", path.display());
         return Vec::new();
     };
-    let body = |line| serde_json::from_str::<Line<'_>>(line).unwrap().request.get().to_owned();
+    let body =
+        |line| serde_json::from_str::<Line<'_>>(line).expect("the corpus is JSON").request.get().to_owned();
     lines.lines().map(body).collect()
 }
 
@@ -171,7 +172,7 @@ fn any_value() -> impl Strategy<Value = serde_json::Value> {
             prop_oneof![4 => proptest::sample::select(KEYS).prop_map(str::to_owned), 1 => any::<String>()];
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            proptest::collection::hash_map(key, inner, 0..8).prop_map(|map| Value::from_iter(map)),
+            proptest::collection::hash_map(key, inner, 0..8).prop_map(Value::from_iter),
         ]
     })
 }
