@@ -8,7 +8,7 @@
 use crate::bodies::Bodies;
 use crate::client::{Requests, Tally, Until, drive};
 use crate::corpus;
-use crate::process::{self, Cores};
+use crate::process::{self, Cores, CpuTime};
 use crate::report::{Report, Round, Setup};
 use crate::servers::{self, RealOptions, Target};
 use crate::world::World;
@@ -163,10 +163,11 @@ impl Load {
     }
 
     async fn round(&self, target: &mut Target, secs: u64) -> anyhow::Result<Round> {
-        let (server_before, own_before) = (target.server.cpu_ns()?, process::cpu_ns(std::process::id())?);
+        let own_pid = std::process::id();
+        let (server_before, own_before) = (target.server.cpu_time()?, CpuTime::of(own_pid)?);
         let tally = self.send(target, Until::Elapsed(Duration::from_secs(secs)), GRACE).await?;
-        let server_cpu_ns = target.server.cpu_ns()?.saturating_sub(server_before);
-        let own_cpu_ns = process::cpu_ns(std::process::id())?.saturating_sub(own_before);
+        let server_cpu_ns = target.server.cpu_time()?.since_ns(&server_before);
+        let own_cpu_ns = CpuTime::of(own_pid)?.since_ns(&own_before);
         ensure!(tally.answers() > 0 && server_cpu_ns > 0, "a round without a measurable answer");
         Ok(Round { tally, server_cpu_ns, generator_cpu_ns: own_cpu_ns })
     }

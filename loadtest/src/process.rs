@@ -6,6 +6,7 @@
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,9 +87,9 @@ impl Server {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
-    /// CPU time since its start in nanoseconds: user and system, all threads.
-    pub(crate) fn cpu_ns(&self) -> anyhow::Result<u64> {
-        cpu_ns(self.child.id()).with_context(|| format!("cannot read the CPU time of the {}", self.name))
+    /// The CPU time that it has used so far.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
+        CpuTime::of(self.child.id()).with_context(|| format!("cannot read the CPU time of the {}", self.name))
     }
 
     fn stop(&mut self) {
@@ -118,22 +119,45 @@ impl Drop for Server {
     }
 }
 
-/// CPU time of a process in nanoseconds: the scheduler's exact sum over its threads where the kernel keeps it, else
-/// the clock ticks of 10 ms. A thread that ended is missing from the former; servers keep theirs.
-pub(crate) fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
-    match scheduler_ns(pid) {
-        Some(ns) => Ok(ns),
-        None => tick_ns(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?),
+/// A reading of the CPU time, user and system, of a process and its threads.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuTime {
+    /// The scheduler's exact nanoseconds of every living thread; empty where the kernel does not keep them.
+    threads: BTreeMap<u32, u64>,
+    /// The whole process, ended threads included, in nanoseconds; exact to [`TICKS_ERROR_NS`].
+    ticks_ns: u64,
+}
+
+/// How far a difference of `ticks_ns` may be too large: a tick of 10 ms each for user and system time.
+const TICKS_ERROR_NS: u64 = 20_000_000;
+
+impl CpuTime {
+    /// Reads it now.
+    pub(crate) fn of(pid: u32) -> anyhow::Result<CpuTime> {
+        let ticks_ns = tick_ns(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)?;
+        let mut threads = BTreeMap::new();
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            threads.extend(thread_ns(&task?.path()));
+        }
+        Ok(CpuTime { threads, ticks_ns })
+    }
+
+    /// Nanoseconds used since `earlier`. What the living threads used misses those that ended in between, and the
+    /// ticks are coarse; both are lower bounds, so the larger one stands.
+    pub(crate) fn since_ns(&self, earlier: &CpuTime) -> u64 {
+        let of_thread =
+            |(id, now): (&u32, &u64)| now.saturating_sub(earlier.threads.get(id).copied().unwrap_or(0));
+        let exact: u64 = self.threads.iter().map(of_thread).sum();
+        let coarse = self.ticks_ns.saturating_sub(earlier.ticks_ns).saturating_sub(TICKS_ERROR_NS);
+        exact.max(coarse)
     }
 }
 
-fn scheduler_ns(pid: u32) -> Option<u64> {
-    let mut sum = 0;
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        sum += text.split(' ').next()?.parse::<u64>().ok()?;
-    }
-    (sum > 0).then_some(sum)
+/// Thread id and run time out of `/proc/<pid>/task/<tid>`; `None` for a thread that is just ending.
+fn thread_ns(task: &Path) -> Option<(u32, u64)> {
+    let id = task.file_name()?.to_str()?.parse().ok()?;
+    let text = std::fs::read_to_string(task.join("schedstat")).ok()?;
+    Some((id, text.split(' ').next()?.parse().ok()?))
 }
 
 /// `utime` + `stime` of a line of `/proc/<pid>/stat` (proc_pid_stat(5), fields 14 and 15), at Linux's 100 ticks a
@@ -160,13 +184,28 @@ mod tests {
     }
 
     #[test]
+    fn ended_threads_are_counted_by_the_ticks_and_new_ones_in_full() {
+        let reading = |threads: &[(u32, u64)], ticks_ns| CpuTime {
+            threads: threads.iter().copied().collect(),
+            ticks_ns,
+        };
+        let earlier = reading(&[(1, 500), (2, 900_000_000)], 900_000_000);
+        assert_eq!(reading(&[(1, 700), (2, 900_000_100)], 900_000_000).since_ns(&earlier), 300);
+        assert_eq!(reading(&[(1, 700), (2, 900_000_000), (3, 40)], 900_000_000).since_ns(&earlier), 240);
+        assert_eq!(reading(&[(1, 700)], 1_000_000_000).since_ns(&earlier), 80_000_000);
+        assert_eq!(reading(&[], 1_000_000_000).since_ns(&reading(&[], 900_000_000)), 80_000_000);
+    }
+
+    #[test]
     fn cpu_time_of_this_process_grows_with_its_work() {
-        let before = cpu_ns(std::process::id()).unwrap();
+        let pid = std::process::id();
+        let before = CpuTime::of(pid).unwrap();
         let mut x = 1u64;
-        for _ in 0..30_000_000u64 {
+        for _ in 0..100_000_000u64 {
             x = std::hint::black_box(x.wrapping_mul(3) ^ (x >> 7));
         }
-        assert!(cpu_ns(std::process::id()).unwrap() > before, "{x}");
+        let used = CpuTime::of(pid).unwrap().since_ns(&before);
+        assert!((10_000_000..60_000_000_000).contains(&used), "{used} ns for {x}");
     }
 
     #[test]
