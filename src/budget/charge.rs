@@ -33,7 +33,9 @@ impl Terms {
 
 /// What to hold for a bid at `price`: each part rounded up. `None` when the sum leaves the range of [`Nanos`].
 pub fn hold_for(price: Cpm, terms: &Terms) -> Option<Nanos> {
-    amount(price, terms, |numerator, denominator| numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) != 0))
+    amount(price, terms, |numerator, denominator| {
+        numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) != 0)
+    })
 }
 
 /// What a bill at `price` costs: each part rounded down. `None` when the sum leaves the range of [`Nanos`].

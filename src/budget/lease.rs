@@ -52,7 +52,8 @@ impl Lease {
 
     /// Moves `amount` from free into the bucket's slot; false when free has less.
     fn hold(&self, amount: i64, bucket: Bucket) -> bool {
-        let taken = self.free.fetch_update(AcqRel, Acquire, |free| (free >= amount).then(|| free - amount)).is_ok();
+        let taken =
+            self.free.fetch_update(AcqRel, Acquire, |free| (free >= amount).then(|| free - amount)).is_ok();
         if taken {
             let mut slots = self.slots.lock();
             match slots.iter_mut().find(|(b, _)| *b == bucket) {
@@ -66,7 +67,9 @@ impl Lease {
     /// Takes `amount` out of the bucket's slot; false when the slot was drained or has less.
     pub(super) fn take_held(&self, amount: i64, bucket: Bucket) -> bool {
         let mut slots = self.slots.lock();
-        let Some(at) = slots.iter().position(|(b, held)| *b == bucket && *held >= amount) else { return false };
+        let Some(at) = slots.iter().position(|(b, held)| *b == bucket && *held >= amount) else {
+            return false;
+        };
         slots[at].1 -= amount;
         if slots[at].1 == 0 {
             slots.swap_remove(at);

@@ -277,7 +277,8 @@ impl Ledger {
         let id = LeaseId(u64::from(self.epoch) << 32 | u64::from(inner.opened));
         let lease = Arc::new(Lease::new(id, day));
         let advertiser = funding.advertiser;
-        let book = LeaseBook { lease: Arc::clone(&lease), advertiser, keys, granted: 0, returned: 0, posted: 0 };
+        let book =
+            LeaseBook { lease: Arc::clone(&lease), advertiser, keys, granted: 0, returned: 0, posted: 0 };
         inner.leases.insert(id, book);
         tracing::debug!(core, %line_item, lease = %id, "lease opened");
         Some(lease)

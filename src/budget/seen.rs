@@ -95,7 +95,9 @@ mod tests {
         let bid = |sequence| BidId { epoch: 7, core: 1, sequence };
         assert!(seen.record(bid(5), 100, Seen::Posted));
         assert!(!seen.record(bid(5), 100, Seen::Posted));
-        assert!(seen.has(bid(5), Seen::Posted) && !seen.has(bid(5), Seen::Won) && !seen.has(bid(6), Seen::Posted));
+        assert!(
+            seen.has(bid(5), Seen::Posted) && !seen.has(bid(5), Seen::Won) && !seen.has(bid(6), Seen::Posted)
+        );
         assert!(seen.record(bid(PAGE), 500, Seen::Won));
         seen.drop_before(200);
         assert!(seen.is_stale(bid(5)) && !seen.is_stale(bid(PAGE)));

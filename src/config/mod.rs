@@ -44,6 +44,13 @@ where
     Err(ConfigErrors(errors))
 }
 
+impl Config {
+    /// Whether an option was given by file, environment or `--set`, and is not just its default.
+    pub fn is_given(&self, path: &str) -> bool {
+        self.places.contains_key(path)
+    }
+}
+
 /// The built-in defaults.
 pub fn defaults() -> Config {
     Config::read(&mut Reader::new(None, &BTreeMap::new(), &[]))

@@ -85,12 +85,18 @@ mod tests {
     fn a_fixed_price_deal_gets_exactly_its_price() {
         let rates = Rates::new(Currency::USD);
         let pricer = Pricer { bid: Cpm(4_000_000), max_bid: Cpm(6_000_000), currency: Currency::USD };
-        assert_eq!(offer(&pricer, &inputs(&rates, 1_000_000, 3_210_000, true)).unwrap().price, Cpm(3_210_000));
+        assert_eq!(
+            offer(&pricer, &inputs(&rates, 1_000_000, 3_210_000, true)).unwrap().price,
+            Cpm(3_210_000)
+        );
         assert_eq!(
             offer(&pricer, &inputs(&rates, 1_000_000, 4_000_001, true)).unwrap_err().0,
             NoBidReason::BelowFloor
         );
-        assert_eq!(offer(&pricer, &inputs(&rates, 1_000_000, 4_000_000, false)).unwrap().price, Cpm(4_000_000));
+        assert_eq!(
+            offer(&pricer, &inputs(&rates, 1_000_000, 4_000_000, false)).unwrap().price,
+            Cpm(4_000_000)
+        );
     }
 
     proptest! {

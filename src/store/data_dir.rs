@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// What can go wrong with a data directory.
@@ -94,7 +94,13 @@ impl DataDir {
             durable::sync_dir(root).map_err(io_error("sync", root))?;
         }
         let lock = lock(root)?;
-        Ok(DataDir { root: root.to_owned(), _lock: lock })
+        Ok(DataDir { root: root.to_owned(), _lock: Some(lock) })
+    }
+
+    /// Opens a data directory to read from it beside a server that may hold its lock: nothing is created or locked.
+    pub fn open_read_only(root: &Path) -> Result<DataDir, DataDirError> {
+        std::fs::read_dir(root).map_err(io_error("read", root))?;
+        Ok(DataDir { root: root.to_owned(), _lock: None })
     }
 
     /// The directory itself.

@@ -13,6 +13,8 @@ pub enum MetricKind {
     Gauge,
     /// Durations by bucket.
     Histogram,
+    /// Quantiles with sum and count.
+    Summary,
 }
 
 /// One metric.
@@ -64,6 +66,8 @@ catalogue! {
         "From the first byte of a bid request seen to its answer written.";
     DECISION_LATENCY = Histogram "outbid_decision_latency_seconds" [] "Parse, decide and respond, without the network.";
 
+    SURVIVORS = Summary "outbid_survivors" [] "Line items that matched an impression and were active and in flight.";
+
     CONNECTIONS = Gauge "outbid_connections" ["listener"] "Open connections by listener: bid, track, admin, ops.";
     CONNECTIONS_REFUSED = Counter "outbid_connections_refused_total" ["listener", "reason"]
         "Connections closed unserved: total (too many), per_ip (too many of one peer), error.";
@@ -81,13 +85,15 @@ catalogue! {
         "Money held by open bids, in billionths of the currency's unit.";
     LEDGER_POSTED = Gauge "outbid_ledger_posted_nanos" ["currency"]
         "Money charged since the process started, in billionths of the currency's unit.";
+    LEDGER_HOUSE = Gauge "outbid_ledger_house_nanos" ["account"]
+        "What the house bears since the process started, in billionths of each wallet's unit: overdelivery, overprice, stale.";
     LEDGER_REFUSED_HOLDS = Counter "outbid_ledger_refused_holds_total" []
         "Holds refused because a budget had not enough left for the whole charge.";
     LEDGER_EXPIRED_HOLDS = Counter "outbid_ledger_expired_holds_total" []
         "Holds released because no notice came within their life.";
 
-    AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment.";
-    AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: base, overlay, dictionary.";
+    AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
+    AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay.";
 
     CATALOG_LINE_ITEMS = Gauge "outbid_catalog_line_items" ["state"] "Line items of the serving catalog: active, inactive.";
     CATALOG_BUILD = Gauge "outbid_catalog_build_seconds" [] "How long the last build of the catalog took.";

@@ -147,6 +147,27 @@ impl ExchangeCounts {
     }
 }
 
+/// How often an impression had how many survivors: exact below 256, the last place counts all above.
+#[derive(Debug)]
+pub struct SurvivorCounts([Count; 257]);
+
+impl SurvivorCounts {
+    const fn new() -> SurvivorCounts {
+        SurvivorCounts([const { Count(AtomicU64::new(0)) }; 257])
+    }
+
+    /// Counts one impression.
+    #[inline]
+    pub fn count(&self, survivors: u32) {
+        self.0[survivors.min(256) as usize].inc();
+    }
+
+    /// How many impressions had each number.
+    pub(super) fn add_to(&self, sums: &mut [u64; 257]) {
+        sums.iter_mut().zip(&self.0).for_each(|(sum, count)| *sum += count.get());
+    }
+}
+
 /// The counters of one serving core. Aligned, so that no two cores ever write to one cache line (or to a pair that
 /// the processor fetches together).
 #[derive(Debug)]
@@ -159,6 +180,8 @@ pub struct CoreMetrics {
     pub panics: Count,
     /// Records that found their ring full.
     pub dropped_events: Count,
+    /// Line items that matched, by impression.
+    pub survivors: SurvivorCounts,
     /// From the first byte seen to the answer written.
     pub bid_latency: Histogram,
     /// Parse, decide and respond.
@@ -174,6 +197,7 @@ impl CoreMetrics {
             shed: array::from_fn(|_| Count::default()),
             panics: Count::default(),
             dropped_events: Count::default(),
+            survivors: SurvivorCounts::new(),
             bid_latency: Histogram::new(),
             decision_latency: Histogram::new(),
         }

@@ -60,7 +60,7 @@ impl Metrics {
             match def.kind {
                 MetricKind::Counter => recorder.describe_counter(def.name.into(), None, help),
                 MetricKind::Gauge => recorder.describe_gauge(def.name.into(), None, help),
-                MetricKind::Histogram => {}
+                MetricKind::Histogram | MetricKind::Summary => {}
             }
         }
         let metrics = Metrics {
@@ -122,6 +122,11 @@ impl Metrics {
         &self.notice_latency
     }
 
+    /// How many serving cores there are.
+    pub fn cores(&self) -> usize {
+        self.cores.len()
+    }
+
     /// The bid latency of all cores together.
     pub fn bid_latency(&self) -> Snapshot {
         self.merged(|core| &core.bid_latency)
@@ -153,6 +158,7 @@ impl Metrics {
             family(&mut out, def);
             line(&mut out, def, &[], count);
         }
+        self.render_survivors(&mut out);
         histogram(&mut out, catalogue::BID_LATENCY, &self.bid_latency());
         histogram(&mut out, catalogue::DECISION_LATENCY, &self.decision_latency());
         histogram(&mut out, catalogue::NOTICE_LATENCY, &self.notice_latency.snapshot());
@@ -184,6 +190,26 @@ impl Metrics {
         }
     }
 
+    fn render_survivors(&self, out: &mut String) {
+        let mut sums = [0u64; 257];
+        self.cores.iter().for_each(|core| core.survivors.add_to(&mut sums));
+        let impressions: u64 = sums.iter().sum();
+        family(out, catalogue::SURVIVORS);
+        for (label, per_mille) in [("0.5", 500), ("0.9", 900), ("0.99", 990)] {
+            let rank = (impressions * per_mille).div_ceil(1_000);
+            let mut seen = 0;
+            let found = sums.iter().position(|count| {
+                seen += count;
+                seen >= rank.max(1)
+            });
+            if let Some(survivors) = found {
+                let _ = writeln!(out, "{}{{quantile=\"{label}\"}} {survivors}", catalogue::SURVIVORS.name);
+            }
+        }
+        let total: u64 = (0u64..).zip(&sums).map(|(survivors, count)| survivors * count).sum();
+        let _ = writeln!(out, "{0}_sum {total}\n{0}_count {impressions}", catalogue::SURVIVORS.name);
+    }
+
     fn merged(&self, of: impl Fn(&CoreMetrics) -> &Histogram) -> Snapshot {
         let mut sum = Snapshot::default();
         self.cores.iter().for_each(|core| sum.add(of(core)));
@@ -207,6 +233,7 @@ fn family(out: &mut String, def: MetricDef) {
         MetricKind::Counter => "counter",
         MetricKind::Gauge => "gauge",
         MetricKind::Histogram => "histogram",
+        MetricKind::Summary => "summary",
     };
     let _ = write!(out, "# HELP {0} {1}\n# TYPE {0} {kind}\n", def.name, def.help);
 }
