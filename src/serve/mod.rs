@@ -1,1 +1,23 @@
-//! (in work)
+//! The HTTP edge: listeners, threads, limits, drain. Four listeners (bids, tracking, admin, operations) on threads of
+//! their own, so that none can delay the bids; one thread and one current-thread runtime per serving core.
+//!
+//! Invariant: no queue of ours. What cannot be answered in time is answered 204 at once and counted. Between parsing
+//! and answering there is no `.await` ([`bid`]). Deliberately absent: TLS and HTTP/2; they end in front of this
+//! process.
+
+mod admin;
+mod auth;
+mod bid;
+mod body;
+mod http;
+mod limits;
+mod maintenance;
+mod notice;
+mod ops;
+mod runtime;
+mod state;
+
+pub use maintenance::maintain;
+pub use notice::Delivery;
+pub use runtime::{Addresses, Running, ServeError, start};
+pub use state::{Phase, Shared, SharedParts};

@@ -1,0 +1,177 @@
+//! Limits of the edge: connections in all and per peer, requests a second per exchange, and overload seen as the time
+//! that ready work waits.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+/// Open connections of one listener.
+#[derive(Debug)]
+pub(super) struct Connections {
+    open: AtomicUsize,
+    max: usize,
+    max_per_ip: usize,
+    by_ip: Mutex<HashMap<IpAddr, usize>>,
+    refused: Refused,
+    gauge: metrics::Gauge,
+}
+
+/// Where refused connections are counted.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Too many in all.
+    pub(super) total: metrics::Counter,
+    /// Too many of one peer.
+    pub(super) per_ip: metrics::Counter,
+}
+
+/// Holds a connection's place until it ends.
+#[derive(Debug)]
+pub(super) struct ConnectionSlot {
+    connections: Arc<Connections>,
+    ip: IpAddr,
+}
+
+impl Connections {
+    pub(super) fn new(
+        max: usize,
+        max_per_ip: usize,
+        refused: Refused,
+        gauge: metrics::Gauge,
+    ) -> Arc<Connections> {
+        let (open, by_ip) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Connections { open, max, max_per_ip, by_ip, refused, gauge })
+    }
+
+    /// A place for a connection from `ip`, or `None` when it must be closed.
+    pub(super) fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<ConnectionSlot> {
+        if self.open.load(Relaxed) >= self.max {
+            self.refused.total.increment(1);
+            return None;
+        }
+        let mut by_ip = self.by_ip.lock();
+        let count = by_ip.entry(ip).or_insert(0);
+        if *count >= self.max_per_ip {
+            self.refused.per_ip.increment(1);
+            return None;
+        }
+        *count += 1;
+        self.gauge.set(self.open.fetch_add(1, Relaxed) as f64 + 1.0);
+        Some(ConnectionSlot { connections: Arc::clone(self), ip })
+    }
+
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let connections = &self.connections;
+        let mut by_ip = connections.by_ip.lock();
+        if let Some(count) = by_ip.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                by_ip.remove(&self.ip);
+            }
+        }
+        connections.gauge.set(connections.open.fetch_sub(1, Relaxed) as f64 - 1.0);
+    }
+}
+
+/// A place among the requests in flight; given back on drop, also when the request is cancelled.
+#[derive(Debug)]
+pub(super) struct InFlight<'s>(&'s AtomicUsize);
+
+impl<'s> InFlight<'s> {
+    pub(super) fn enter(count: &'s AtomicUsize, max: usize) -> Option<InFlight<'s>> {
+        let before = count.fetch_add(1, Relaxed);
+        let place = InFlight(count);
+        (before < max).then_some(place)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Overload of one core: a heartbeat measures how late ready work is looked at, as CoDel measures the sojourn time of
+/// a queue (Nichols and Jacobson 2012): one late beat is a burst, late beats for a whole window are overload.
+#[derive(Debug, Default)]
+pub(super) struct Overload {
+    late_since_ns: std::cell::Cell<Option<u64>>,
+    shedding: AtomicBool,
+}
+
+impl Overload {
+    /// Records one heartbeat that came `lag_ns` late at `now_ns`.
+    pub(super) fn beat(&self, now_ns: u64, lag_ns: u64, target_ns: u64, window_ns: u64) {
+        if lag_ns <= target_ns {
+            self.late_since_ns.set(None);
+            self.shedding.store(false, Relaxed);
+            return;
+        }
+        let since = self.late_since_ns.get().unwrap_or(now_ns.saturating_sub(lag_ns));
+        self.late_since_ns.set(Some(since));
+        self.shedding.store(now_ns.saturating_sub(since) >= window_ns, Relaxed);
+    }
+
+    /// Whether requests must be shed now.
+    pub(super) fn is_shedding(&self) -> bool {
+        self.shedding.load(Relaxed)
+    }
+}
+
+/// A token bucket of requests a second, on one core.
+#[derive(Debug, Default)]
+pub(super) struct RateCap {
+    /// Micro-requests that may still pass.
+    tokens: u64,
+    last_ns: u64,
+}
+
+impl RateCap {
+    /// Whether one more request may pass under `per_second` on this core; a burst of 100 ms is allowed.
+    pub(super) fn allow(&mut self, now_ns: u64, per_second: u64) -> bool {
+        const REQUEST: u64 = 1_000_000;
+        let burst = (per_second / 10).max(1) * REQUEST;
+        let elapsed_us = now_ns.saturating_sub(self.last_ns) / 1_000;
+        let earned = elapsed_us.saturating_mul(per_second);
+        if elapsed_us > 0 {
+            self.last_ns = now_ns;
+        }
+        self.tokens = self.tokens.saturating_add(earned).min(burst);
+        let allowed = self.tokens >= REQUEST;
+        self.tokens -= if allowed { REQUEST } else { 0 };
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_late_beat_is_a_burst_and_a_late_window_is_overload() {
+        let overload = Overload::default();
+        let ms = 1_000_000;
+        overload.beat(5 * ms, 4 * ms, 2 * ms, 20 * ms);
+        assert!(!overload.is_shedding());
+        overload.beat(22 * ms, 5 * ms, 2 * ms, 20 * ms);
+        assert!(overload.is_shedding());
+        overload.beat(23 * ms, 0, 2 * ms, 20 * ms);
+        assert!(!overload.is_shedding());
+    }
+
+    #[test]
+    fn the_rate_cap_lets_its_rate_through_and_no_more() {
+        let mut cap = RateCap::default();
+        let passed = (0..20_000u64).filter(|i| cap.allow(1_000_000_000 + i * 100_000, 1_000)).count();
+        assert!((1_950..=2_150).contains(&passed), "{passed} of 2 s at 1,000 a second");
+    }
+}

@@ -1,0 +1,77 @@
+//! The background work of a server, away from the serving cores: expiring holds, checking caps on open holds, folding
+//! the audience overlay into its base.
+
+use super::state::{Phase, Shared};
+use crate::budget::{AccountKey, Ledger};
+use crate::engine::Catalog;
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::ExchangeId;
+use crate::model::money::Currency;
+use crate::telemetry::catalogue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Caps on open holds are checked this often (money.md 2.7).
+const TICK: Duration = Duration::from_millis(100);
+/// One shard of the audience index is merged every so many ticks.
+const TICKS_PER_MERGE: u64 = 10;
+
+/// Runs until the process closes. Blocks: give it a thread of its own.
+pub fn maintain(shared: &Arc<Shared>) {
+    let mut ticks = 0u64;
+    while shared.phase() < Phase::Closing {
+        std::thread::sleep(TICK);
+        ticks += 1;
+        let now = shared.clock.now();
+        let expired = shared.ledger.tick(now);
+        if expired > 0 {
+            shared.metrics.counter(catalogue::LEDGER_EXPIRED_HOLDS, &[]).increment(expired);
+        }
+        check_open_holds(shared);
+        if ticks.is_multiple_of(TICKS_PER_MERGE) {
+            let shard = (ticks / TICKS_PER_MERGE) as usize % shared.audience.shard_count();
+            if let Err(error) = shared.audience.merge_shard(shard, now.unix_s()) {
+                tracing::warn!(%error, shard, "an audience shard was not merged; its overlay stays");
+            }
+        }
+    }
+}
+
+/// Finds the exchanges whose open holds are over their cap.
+fn check_open_holds(shared: &Shared) {
+    let catalog = Arc::clone(&shared.snapshots.load().catalog);
+    let capped: Vec<&ExchangeProfile> =
+        catalog.exchanges().iter().filter(|profile| profile.max_open_holds.is_some()).collect();
+    if capped.is_empty() {
+        return;
+    }
+    let held = shared.ledger.held_by_exchange();
+    let over: BTreeSet<ExchangeId> = capped
+        .into_iter()
+        .filter(|profile| held.get(&profile.id) > profile.max_open_holds.as_ref())
+        .map(|profile| profile.id)
+        .collect();
+    if **shared.over_open_holds.load() != over {
+        tracing::warn!(?over, "exchanges over their cap on open holds changed");
+        shared.over_open_holds.store(Arc::new(over));
+    }
+}
+
+/// Sums of the wallets by currency.
+#[derive(Default)]
+pub(super) struct Books {
+    pub(super) leased: i128,
+    pub(super) posted: i128,
+}
+
+pub(super) fn books_by_currency(catalog: &Catalog, ledger: &Ledger) -> BTreeMap<Currency, Books> {
+    let mut books: BTreeMap<Currency, Books> = BTreeMap::new();
+    for advertiser in catalog.advertisers() {
+        let balance = ledger.balance(AccountKey::Wallet(advertiser.id));
+        let entry = books.entry(advertiser.currency).or_default();
+        entry.leased += i128::from(balance.leased.0);
+        entry.posted += i128::from(balance.posted.0);
+    }
+    books
+}

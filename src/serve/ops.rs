@@ -1,0 +1,91 @@
+//! The operations listener: `/healthz` (the process lives), `/readyz` (it may be sent traffic), `/metrics`,
+//! `/version`.
+
+use super::http::{Answer, Handler, answer, empty};
+use super::state::{Phase, Shared};
+use crate::telemetry::catalogue;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Answers the operations listener.
+pub(super) struct OpsHandler {
+    shared: Arc<Shared>,
+}
+
+impl OpsHandler {
+    pub(super) fn new(shared: Arc<Shared>) -> OpsHandler {
+        OpsHandler { shared }
+    }
+
+    /// 200 only while serving, with every check by name.
+    fn ready(&self) -> Answer {
+        let catalog = Arc::clone(&self.shared.snapshots.load().catalog);
+        let phase = self.shared.phase();
+        let checks = serde_json::json!({
+            "catalog": format!("version {}, {} line items", catalog.version, catalog.line_items().len()),
+            "audience": format!("{} users", self.shared.audience.stats().base_users),
+            "ledger": format!("boot epoch {}", self.shared.ledger.epoch()),
+            "phase": format!("{phase:?}").to_lowercase(),
+        });
+        let ready = phase == Phase::Serving;
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, &serde_json::json!({ "ready": ready, "checks": checks }))
+    }
+
+    fn metrics(&self) -> Answer {
+        self.refresh();
+        answer(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render())
+    }
+
+    /// Gauges that are read off at scrape time.
+    fn refresh(&self) {
+        let shared = &*self.shared;
+        let catalog = Arc::clone(&shared.snapshots.load().catalog);
+        let active = catalog.line_items().iter().filter(|line| line.active).count();
+        let gauge = |def, labels: &[&str], value: f64| shared.metrics.gauge(def, labels).set(value);
+        gauge(catalogue::CATALOG_LINE_ITEMS, &["active"], active as f64);
+        gauge(catalogue::CATALOG_LINE_ITEMS, &["inactive"], (catalog.line_items().len() - active) as f64);
+        gauge(catalogue::READY, &[], f64::from(u8::from(shared.phase() == Phase::Serving)));
+        let stats = shared.audience.stats();
+        gauge(catalogue::AUDIENCE_USERS, &[], (stats.base_users + stats.overlay_users) as f64);
+        let overlay = stats.overlay_bytes_estimate;
+        let base =
+            [("records", stats.blob_bytes), ("offsets", stats.offset_bytes), ("shards", stats.shard_bytes)];
+        for (part, bytes) in base.into_iter().chain([("overlay", overlay)]) {
+            gauge(catalogue::AUDIENCE_BYTES, &[part], bytes as f64);
+        }
+        for (currency, books) in super::maintenance::books_by_currency(&catalog, &shared.ledger) {
+            gauge(catalogue::LEDGER_GRANTED, &[currency.as_str()], books.leased as f64);
+            gauge(catalogue::LEDGER_POSTED, &[currency.as_str()], books.posted as f64);
+        }
+        let house = shared.ledger.house();
+        for (account, amount) in
+            [("overdelivery", house.overdelivery), ("overprice", house.overprice), ("stale", house.stale)]
+        {
+            gauge(catalogue::LEDGER_HOUSE, &[account], amount.0 as f64);
+        }
+    }
+}
+
+impl Handler for OpsHandler {
+    async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return empty(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        match request.uri().path() {
+            "/healthz" => answer(StatusCode::OK, "text/plain", "ok\n"),
+            "/readyz" => self.ready(),
+            "/metrics" => self.metrics(),
+            "/version" => json(StatusCode::OK, &serde_json::json!({ "version": env!("CARGO_PKG_VERSION") })),
+            _ => empty(StatusCode::NOT_FOUND),
+        }
+    }
+}
+
+/// An answer in JSON.
+pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Answer {
+    answer(status, "application/json", format!("{value}\n"))
+}

@@ -1,0 +1,146 @@
+//! What all threads of the process share.
+
+use super::notice::Delivery;
+use crate::audience::{AudienceIndex, IdKey};
+use crate::budget::Ledger;
+use crate::config::Config;
+use crate::engine::{Settings, SnapshotCell};
+use crate::exchange::{Limits, PublicUrl, TokenKeys};
+use crate::model::clock::Clock;
+use crate::model::ids::{ExchangeId, LineItemId};
+use crate::telemetry::metrics::Metrics;
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not yet ready.
+    Starting,
+    /// Ready.
+    Serving,
+    /// `/readyz` says 503; everything is still answered, so that load balancers can look elsewhere.
+    Draining,
+    /// Connections are closed after their current answer.
+    Closing,
+}
+
+/// The parts that `main` builds.
+pub struct SharedParts {
+    /// The configuration.
+    pub config: Config,
+    /// What serving reads.
+    pub snapshots: SnapshotCell,
+    /// Who belongs to which segment.
+    pub audience: AudienceIndex,
+    /// Key of the user hashes.
+    pub id_key: IdKey,
+    /// The books.
+    pub ledger: Ledger,
+    /// Keys of the notice tokens.
+    pub token_keys: TokenKeys,
+    /// Base of every notice URL.
+    pub public_url: PublicUrl,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Settings of the decision.
+    pub settings: Settings,
+}
+
+/// See the module.
+pub struct Shared {
+    pub(crate) config: Config,
+    pub(crate) snapshots: SnapshotCell,
+    pub(crate) audience: AudienceIndex,
+    pub(crate) id_key: IdKey,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) token_keys: TokenKeys,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) limits: Limits,
+    /// Bid requests being read or answered, over all cores.
+    pub(crate) in_flight: AtomicUsize,
+    /// Exchanges whose open holds are over their cap; set by maintenance.
+    pub(crate) over_open_holds: ArcSwap<BTreeSet<ExchangeId>>,
+    /// Delivery by line item since the start.
+    pub(crate) delivery: DashMap<LineItemId, Delivery>,
+    phase: AtomicU8,
+}
+
+impl Shared {
+    /// Joins the parts; the process is [`Phase::Starting`].
+    pub fn new(parts: SharedParts) -> Shared {
+        let limits = &parts.config.limits;
+        let limits = Limits {
+            body: limits.body_bytes,
+            inflated_body: limits.inflated_bytes,
+            depth: limits.depth,
+            imps: limits.imps,
+            deals: limits.deals,
+            string: limits.string_bytes,
+            native_request: limits.native_request_bytes,
+            array: limits.array_items,
+            block_list: limits.block_list_items,
+        };
+        Shared {
+            config: parts.config,
+            snapshots: parts.snapshots,
+            audience: parts.audience,
+            id_key: parts.id_key,
+            ledger: Arc::new(parts.ledger),
+            token_keys: parts.token_keys,
+            public_url: parts.public_url,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            settings: parts.settings,
+            limits,
+            in_flight: AtomicUsize::new(0),
+            over_open_holds: ArcSwap::default(),
+            delivery: DashMap::new(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+        }
+    }
+
+    /// Where the process is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            2 => Phase::Draining,
+            _ => Phase::Closing,
+        }
+    }
+
+    /// Moves on; never back.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Relaxed);
+    }
+
+    /// The books.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The audience index.
+    pub fn audience(&self) -> &AudienceIndex {
+        &self.audience
+    }
+
+    /// Where snapshots are published.
+    pub fn snapshots(&self) -> &SnapshotCell {
+        &self.snapshots
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
