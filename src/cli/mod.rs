@@ -1,3 +1,111 @@
-//! (in work)
+//! The commands. Data goes to stdout, logs to stderr; every error says what, where and what to do.
+//!
+//! Exit codes (product.md section 8): 0 ok, 1 failure, 2 usage, 3 configuration invalid, 4 data damaged.
+#![allow(clippy::print_stdout)] // stdout is what commands are for
 
+mod boot;
+mod check;
+mod demo;
+mod explain;
+mod output;
 pub mod seed;
+mod seed_command;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A real-time bidding engine: OpenRTB in, a priced bid out, exact money.
+#[derive(Debug, Parser)]
+#[command(name = "outbid", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// Configuration file; without it, ./outbid.toml where there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets one option, such as `listen.bid=127.0.0.1:9000`; beats environment and file. Repeatable.
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Fewer words: only warnings are logged.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More words: `-v` logs debug, `-vv` everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answers bid requests and notices on a data directory.
+    Serve,
+    /// Sets up an insurer's account, shows the whole journey of an impression, then keeps serving.
+    Demo(demo::DemoArguments),
+    /// Checks a file and says what is wrong with it.
+    Check {
+        #[command(subcommand)]
+        what: check::What,
+    },
+    /// Says of every line item why it bids on a request, or why not.
+    Explain(explain::ExplainArguments),
+    /// Makes the world that speed is measured in.
+    Seed(seed_command::SeedArguments),
+    /// Prints the version.
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Why a command failed, as an exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// 1: it did not work.
+    Failed(anyhow::Error),
+    /// 3: the configuration is invalid.
+    Config(String),
+    /// 4: data on disk is damaged.
+    Damaged(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Failed(error)
+    }
+}
+
+/// Runs the command line.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let Arguments { common, command } = arguments;
+    let done = match command {
+        Command::Serve => serve::run(&common),
+        Command::Demo(arguments) => demo::run(&common, &arguments),
+        Command::Check { what } => check::run(&common, &what),
+        Command::Explain(arguments) => explain::run(&common, &arguments),
+        Command::Seed(arguments) => seed_command::run(&common, &arguments),
+        Command::Version { json } => {
+            output::version(json);
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => fail(1, &format!("{error:#}")),
+        Err(Failure::Config(errors)) => fail(3, &errors),
+        Err(Failure::Damaged(error)) => fail(4, &format!("{error:#}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    eprintln!("outbid: {message}");
+    ExitCode::from(code)
+}

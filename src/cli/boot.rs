@@ -1,0 +1,156 @@
+//! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
+
+use super::{Common, Failure};
+use crate::audience::{AudienceIndex, IdKey};
+use crate::budget::Ledger;
+use crate::config::{self, Config, Sources};
+use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
+use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
+use crate::model::account::Account;
+use crate::model::clock::Clock;
+use crate::serve::{Shared, SharedParts};
+use crate::store::account_file;
+use crate::store::data_dir::DataDir;
+use crate::telemetry::clock::SystemClock;
+use crate::telemetry::log::{self, LogLevel};
+use crate::telemetry::metrics::Metrics;
+use anyhow::{Context, anyhow};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file that is read without `--config`, where there is one.
+const DEFAULT_FILE: &str = "outbid.toml";
+
+/// Reads the configuration; `defaults` are settings of the command itself, which everything else beats.
+pub(super) fn configuration(common: &Common, defaults: Vec<String>) -> Result<Config, Failure> {
+    let path =
+        common.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+    let file = match path {
+        Some(path) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|why| Failure::Config(format!("cannot read {}: {why}", path.display())))?;
+            Some((path, text))
+        }
+        None => None,
+    };
+    // What the command presets gives way to the file and the environment, so it only fills what they leave open.
+    let given = config::load(Sources { file: file.clone(), env: environment(), sets: common.sets.clone() });
+    let mut config = given.map_err(|errors| Failure::Config(errors.to_string()))?;
+    let open: Vec<String> = defaults
+        .into_iter()
+        .filter(|preset| preset.split_once('=').is_some_and(|(key, _)| !config.is_given(key)))
+        .collect();
+    if !open.is_empty() {
+        let sets = open.into_iter().chain(common.sets.clone()).collect();
+        let preset = config::load(Sources { file, env: environment(), sets });
+        config = preset.map_err(|errors| Failure::Config(errors.to_string()))?;
+    }
+    if common.quiet {
+        config.log.level = LogLevel::Warn;
+    }
+    match common.verbose {
+        0 => {}
+        1 => config.log.level = LogLevel::Debug,
+        _ => config.log.level = LogLevel::Trace,
+    }
+    Ok(config)
+}
+
+/// The process's environment; what is not UTF-8 cannot be an option.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Starts the log as configured.
+pub(super) fn start_log(config: &Config) -> Result<(), Failure> {
+    log::init(config.log.level, config.log.format).context("logging").map_err(Failure::from)
+}
+
+/// Reads and checks an account file; warnings go to the log.
+pub(super) fn read_account(path: &Path, config: &Config) -> Result<Account, Failure> {
+    let (line_items, segments) = (config.limits.line_items, config.limits.segments);
+    let limits = account_file::Limits { line_items, segments };
+    let loaded =
+        account_file::read_within(path, limits).map_err(|errors| Failure::Failed(anyhow!("{errors}")))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.account)
+}
+
+/// Compiles an account into a catalog.
+pub(super) fn compile(account: Account, version: u64) -> Result<Catalog, Failure> {
+    let compile_markup = |markup: &str| exchange::compile_markup(markup).map_err(|error| error.to_string());
+    let catalog = Catalog::compile(account, version, &compile_markup);
+    catalog.map_err(|error| Failure::Failed(anyhow!("the account cannot be compiled: {error}")))
+}
+
+/// The key of the user hashes of a data directory.
+pub(super) fn id_key(data: &DataDir) -> Result<IdKey, Failure> {
+    data.user_key().map(IdKey).map_err(|error| Failure::Damaged(error.into()))
+}
+
+/// The audience of a data directory; empty when nothing was imported yet.
+pub(super) fn audience(data: &DataDir, key: &IdKey) -> Result<AudienceIndex, Failure> {
+    let loaded =
+        AudienceIndex::load(&data.audience(), key).map_err(|error| Failure::Damaged(error.into()))?;
+    Ok(loaded.unwrap_or_default())
+}
+
+/// Everything that serving needs, from a data directory that holds an account.
+pub(super) fn shared(config: Config, data: &DataDir) -> Result<Arc<Shared>, Failure> {
+    let account_file = data.account_file();
+    if !account_file.exists() {
+        let root = data.root().display();
+        return Err(Failure::Failed(anyhow!(
+            "{root} holds no account.json; make one with `outbid seed --data-dir {root}`, look at one with \
+             `outbid demo --data-dir {root}`, or name another directory with --set data.dir=DIR"
+        )));
+    }
+    let clock = SystemClock::new();
+    let now = clock.now();
+    let account = read_account(&account_file, &config)?;
+    let rates = Arc::new(account.rates.clone());
+    let catalog = Arc::new(compile(account, 1)?);
+    let id_key = id_key(data)?;
+    let audience = audience(data, &id_key)?;
+    let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
+    let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
+    let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
+    let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
+    let ledger = Ledger::new(epoch, cores as u16);
+    ledger.configure(catalog.funding());
+    let settings = Settings {
+        seed: u64::from(epoch),
+        tracking_is_https: public_url.is_secure(),
+        max_candidates: config.engine.max_candidates,
+    };
+    tracing::info!(
+        line_items = catalog.line_items().len(),
+        users = audience.stats().base_users,
+        cores,
+        epoch,
+        "loaded {}",
+        data.root().display()
+    );
+    Ok(Arc::new(Shared::new(SharedParts {
+        token_keys: token_keys(data)?,
+        snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
+        metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
+        clock: Arc::new(clock),
+        config,
+        audience,
+        id_key,
+        ledger,
+        public_url,
+        settings,
+    })))
+}
+
+fn token_keys(data: &DataDir) -> Result<TokenKeys, Failure> {
+    let stored = data.token_keys().map_err(|error| Failure::Damaged(error.into()))?;
+    let key = |key: &crate::store::data_dir::TokenKey| TokenKey { id: key.id, secret: key.secret };
+    let older: Vec<TokenKey> = stored.previous.iter().map(key).collect();
+    TokenKeys::new(&key(&stored.current), &older).map_err(|error| Failure::Damaged(error.into()))
+}

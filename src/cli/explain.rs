@@ -1,0 +1,242 @@
+//! `outbid explain REQUEST.json`: each line item's verdict on one request, with the values compared. The same decision
+//! as when serving, on the account and audience of the data directory; it holds no money and signs nothing.
+
+use super::boot;
+use super::demo;
+use super::output::table;
+use super::{Common, Failure};
+use crate::audience::{AudienceIndex, IdKey};
+use crate::budget::Ledger;
+use crate::engine::{self, BidIds, Core, Explanation, LineItemVerdict, Request, Settings, Snapshot};
+use crate::exchange::{self, Limits};
+use crate::model::clock::Clock;
+use crate::model::no_bid::NoBidReason;
+use crate::pricing::DIMENSIONS;
+use crate::store::data_dir::DataDir;
+use crate::telemetry::clock::SystemClock;
+use anyhow::{Context, anyhow};
+use bumpalo::Bump;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What to explain.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArguments {
+    /// A file with one OpenRTB request, or `-` for standard input.
+    request: PathBuf,
+    /// The exchange that would send it; default: the account's first.
+    #[arg(long, value_name = "NAME")]
+    exchange: Option<String>,
+    /// Only this line item.
+    #[arg(long, value_name = "ID")]
+    line_item: Option<u32>,
+    /// At most so many line items an impression.
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    top: usize,
+    /// Explain on the built-in demo world instead of a data directory.
+    #[arg(long)]
+    demo: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a request is explained on.
+struct World {
+    snapshot: Snapshot,
+    audience: AudienceIndex,
+    id_key: IdKey,
+    ledger: Ledger,
+    settings: Settings,
+    limits: Limits,
+}
+
+pub(super) fn run(common: &Common, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let config = boot::configuration(common, Vec::new())?;
+    let world = if arguments.demo { demo_world()? } else { stored_world(&config)? };
+    let body = read(&arguments.request)?;
+    let arena = Bump::new();
+    let auction = exchange::parse(&body, &world.limits, &arena).map_err(|error| {
+        anyhow!("{}: refused with status {}: {error}", arguments.request.display(), error.status())
+    })?;
+    let exchanges = world.snapshot.catalog.exchanges();
+    let wanted = arguments.exchange.as_deref();
+    let profile = exchanges.iter().find(|p| wanted.is_none_or(|name| p.name == name)).ok_or_else(|| {
+        let known: Vec<&str> = exchanges.iter().map(|p| p.name.as_str()).collect();
+        anyhow!("there is no exchange {:?}; there are: {}", wanted.unwrap_or("at all"), known.join(", "))
+    })?;
+    let request = Request {
+        auction: &auction,
+        profile,
+        snapshot: &world.snapshot,
+        audience: &world.audience,
+        id_key: &world.id_key,
+        settings: &world.settings,
+        now: SystemClock::new().now(),
+        arena: &arena,
+    };
+    let explanation = engine::explain(&request, &mut Core::new(BidIds::new(0, 0)), &world.ledger);
+    if arguments.json {
+        println!("{:#}", as_json(&explanation, arguments));
+    } else {
+        print(&explanation, arguments, &request);
+    }
+    Ok(())
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut body).context("cannot read standard input")?;
+    } else {
+        body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    Ok(body)
+}
+
+fn stored_world(config: &crate::config::Config) -> Result<World, Failure> {
+    // Read-only: no lock is taken, so that a running server can be asked about.
+    let account =
+        boot::read_account(&config.data.dir.join("account.json"), config).map_err(
+            |failure| match failure {
+                Failure::Failed(error) => Failure::Failed(error.context(format!(
+                    "no account in {}: name its directory with --set data.dir=DIR, or use --demo",
+                    config.data.dir.display()
+                ))),
+                other => other,
+            },
+        )?;
+    let data = DataDir::open_read_only(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
+    let id_key = boot::id_key(&data)?;
+    let audience = boot::audience(&data, &id_key)?;
+    let https = config.track.public_url.is_https();
+    world(account, audience, id_key, https)
+}
+
+fn demo_world() -> Result<World, Failure> {
+    let id_key = IdKey([0; 16]);
+    let audience = demo::audience(&id_key)?;
+    world(demo::account(), audience, id_key, true)
+}
+
+fn world(
+    account: crate::model::account::Account,
+    audience: AudienceIndex,
+    id_key: IdKey,
+    tracking_is_https: bool,
+) -> Result<World, Failure> {
+    let rates = Arc::new(account.rates.clone());
+    let catalog = Arc::new(boot::compile(account, 1)?);
+    let ledger = Ledger::new(0, 1);
+    ledger.configure(catalog.funding());
+    let settings = Settings { seed: 0, tracking_is_https, max_candidates: 256 };
+    Ok(World {
+        snapshot: Snapshot { catalog, rates },
+        audience,
+        id_key,
+        ledger,
+        settings,
+        limits: Limits::default(),
+    })
+}
+
+fn shown<'e>(
+    verdicts: &'e [LineItemVerdict],
+    arguments: &ExplainArguments,
+) -> impl Iterator<Item = &'e LineItemVerdict> {
+    let wanted = arguments.line_item;
+    verdicts.iter().filter(move |v| wanted.is_none_or(|id| v.line_item.0 == id)).take(arguments.top)
+}
+
+fn print(explanation: &Explanation, arguments: &ExplainArguments, request: &Request<'_>) {
+    let signal = explanation.restriction.map_or("segments may be used", |restriction| restriction.as_str());
+    println!("privacy    {signal}");
+    let name = |id: &crate::model::ids::SegmentId| {
+        if arguments.demo { demo::segment_name(*id) } else { id.to_string() }
+    };
+    let list = |ids: &[crate::model::ids::SegmentId]| ids.iter().map(name).collect::<Vec<_>>().join(", ");
+    let known = if explanation.user_known { "known" } else { "unknown" };
+    println!("user       {known}; segments: {}", or_none(list(&explanation.segments)));
+    if !explanation.refused.is_empty() {
+        println!("refused    {} (sensitive, no explicit consent on record)", list(&explanation.refused));
+    }
+    let outcome =
+        explanation.no_bid.map_or("bid".to_owned(), |reason| format!("no bid: {}", reason.as_str()));
+    println!("request    {outcome}");
+    for imp in &explanation.imps {
+        println!("\nimpression {:?}: {} line items match", imp.id, imp.candidates.len());
+        let rows: Vec<Vec<String>> = shown(&imp.verdicts, arguments).map(|v| row(v, request)).collect();
+        print!("{}", table(&["line item", "name", "verdict", "price", "why"], &rows));
+    }
+}
+
+fn or_none(text: String) -> String {
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+fn row(verdict: &LineItemVerdict, request: &Request<'_>) -> Vec<String> {
+    let catalog = request.catalog();
+    let ix = catalog.line_item_ix(verdict.line_item);
+    let line = ix.map(|ix| catalog.line_item(ix));
+    let mut price = verdict.priced.as_ref().map_or(String::new(), |priced| priced.offer.price.to_string());
+    if let (Some(line), Some(priced)) = (line, &verdict.priced)
+        && let Some(factors) = &priced.factors
+    {
+        let terms: Vec<String> = DIMENSIONS
+            .iter()
+            .zip(factors.by_dimension)
+            .filter(|(_, ppm)| *ppm != 1_000_000)
+            .map(|(dimension, ppm)| format!(" × {} {dimension}", ppm as f64 / 1e6))
+            .collect();
+        price = format!("{price} = {}{}", line.item.bid, terms.concat());
+    }
+    vec![
+        verdict.line_item.to_string(),
+        line.map_or(String::new(), |line| line.item.name.clone()),
+        verdict.reason.map_or("bids", NoBidReason::as_str).to_owned(),
+        price,
+        verdict.detail.clone(),
+    ]
+}
+
+fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
+    let verdict = |v: &LineItemVerdict| {
+        let priced = v.priced.as_ref().map(|p| {
+            let factors = p.factors.map(|f| {
+                DIMENSIONS
+                    .iter()
+                    .zip(f.by_dimension)
+                    .map(|(d, ppm)| ((*d).to_owned(), json!(ppm)))
+                    .collect::<serde_json::Map<_, _>>()
+            });
+            json!({
+                "deal": p.deal, "valued": p.offer.valued.to_string(), "capped": p.offer.capped.to_string(),
+                "worth": p.offer.worth.to_string(), "floor": p.offer.floor.to_string(),
+                "price": p.offer.price.to_string(), "factors_ppm": factors,
+            })
+        });
+        json!({
+            "line_item": v.line_item.to_string(), "reason": v.reason.map(NoBidReason::as_str),
+            "detail": v.detail, "priced": priced,
+        })
+    };
+    let imps: Vec<Value> = explanation
+        .imps
+        .iter()
+        .map(|imp| {
+            json!({
+                "id": imp.id, "no_bid": imp.no_bid.map(NoBidReason::as_str), "candidates": imp.candidates.len(),
+                "line_items": shown(&imp.verdicts, arguments).map(verdict).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "restriction": explanation.restriction.map(|r| r.as_str()),
+        "user_known": explanation.user_known,
+        "segments": explanation.segments.iter().map(|s| s.0).collect::<Vec<_>>(),
+        "refused": explanation.refused.iter().map(|s| s.0).collect::<Vec<_>>(),
+        "no_bid": explanation.no_bid.map(NoBidReason::as_str),
+        "imps": imps,
+    })
+}
