@@ -14,7 +14,7 @@
 //! Strings are borrowed from the body, or live in the arena when they hold escapes; nothing touches the heap.
 
 use super::parse::{Limits, ParseError};
-use super::scan::{Read, Scanner, Span, Stop};
+use super::scan::{Read, Scanner, Span, Step, Stop};
 use crate::model::no_bid::NoBidReason;
 use bumpalo::Bump;
 use bumpalo::collections::{String as ArenaString, Vec as ArenaVec};
@@ -163,12 +163,14 @@ impl<'a> Reader<'a> {
     /// The next key of the object, its value to be read or skipped by the caller; `None` = the object is closed.
     #[inline(always)]
     pub(super) fn next_key(&mut self, walk: &mut Walk) -> Read<Option<&'a [u8]>> {
-        if !walk.first
-            && let Some(key) = self.scan.next_plain_key()
-        {
-            return Ok(Some(key));
+        match self.scan.plain_step(walk.first) {
+            Step::Key(key) => {
+                walk.first = false;
+                Ok(Some(key))
+            }
+            Step::Close => Ok(None),
+            Step::NotPlain => self.any_next_key(walk),
         }
-        self.any_next_key(walk)
     }
 
     #[inline(never)]
@@ -214,6 +216,9 @@ impl<'a> Reader<'a> {
     /// Reads a value where a scalar is expected; objects and arrays are passed over.
     #[inline]
     pub(super) fn scalar(&mut self) -> Read<Scalar<'a>> {
+        if let Some((start, end)) = self.scan.plain_string() {
+            return Ok(Scalar::Text(&self.text[start..end]));
+        }
         Ok(match self.scan.peek()? {
             b'"' => {
                 let span = self.scan.string()?;
@@ -254,14 +259,12 @@ impl<'a> Reader<'a> {
     /// Reads text within a limit of its own.
     #[inline]
     pub(super) fn text_within(&mut self, limit: usize) -> Read<Option<&'a str>> {
-        match self.scalar()? {
-            Scalar::Text(text) | Scalar::Number(text) if text.len() > limit => {
-                self.breach("string", limit)?;
-                Ok(None)
-            }
-            Scalar::Text(text) | Scalar::Number(text) if !text.is_empty() => Ok(Some(text)),
-            _ => Ok(None),
+        let (Scalar::Text(text) | Scalar::Number(text)) = self.scalar()? else { return Ok(None) };
+        if text.len() > limit {
+            self.breach("string", limit)?;
+            return Ok(None);
         }
+        Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// Reads an integer.
@@ -393,6 +396,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Appends to a vector in the arena, whose first room is for several entries: growing there is copying.
+#[inline]
+pub(super) fn push<T>(items: &mut ArenaVec<'_, T>, item: T) {
+    const FIRST_ROOM: usize = 8;
+    if items.capacity() == 0 {
+        items.reserve_exact(FIRST_ROOM);
+    }
+    items.push(item);
+}
+
 /// A list in the making.
 struct ListDraft<'a, T> {
     items: ArenaVec<'a, T>,
@@ -418,7 +431,7 @@ impl<'a, T> ListDraft<'a, T> {
                 self.over = Some(("string", longest));
             }
             entry => match read(entry) {
-                Some(item) => self.items.push(item),
+                Some(item) => push(&mut self.items, item),
                 None => self.unreadable = true,
             },
         }

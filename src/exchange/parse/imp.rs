@@ -4,7 +4,7 @@
 //! money or identity end the reading.
 
 use super::Seen;
-use crate::exchange::json::{Reader, Scalar};
+use crate::exchange::json::{Reader, Scalar, push};
 use crate::exchange::scan::Read;
 use crate::model::auction::{Banner, Deal, Imp, Size};
 use crate::model::money::{Cpm, Currency, PPM};
@@ -145,8 +145,8 @@ fn formats<'a>(r: &mut Reader<'a>) -> Read<&'a [Size]> {
                 _ => r.skip()?,
             }
         }
-        if count <= r.limits.array {
-            sizes.extend(size(w, h));
+        if let (true, Some(size)) = (count <= r.limits.array, size(w, h)) {
+            push(&mut sizes, size);
         }
     }
     if count > r.limits.array {

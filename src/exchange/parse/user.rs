@@ -3,7 +3,7 @@
 
 use super::context::Words;
 use super::device::geo;
-use crate::exchange::json::Reader;
+use crate::exchange::json::{Reader, push};
 use crate::exchange::scan::Read;
 use crate::model::auction::{Eid, Regs, Source, SupplyNode, User};
 
@@ -90,7 +90,9 @@ fn uids<'a>(r: &mut Reader<'a>) -> Read<&'a [Uid<'a>]> {
                 _ => r.skip()?,
             }
         }
-        all.extend(id.map(|id| (id, agent_type)));
+        if let Some(id) = id {
+            push(&mut all, (id, agent_type));
+        }
     }
     if count > r.limits.array {
         r.breach("array", r.limits.array)?;
@@ -216,7 +218,7 @@ fn supply_nodes<'a>(r: &mut Reader<'a>) -> Read<&'a [SupplyNode<'a>]> {
                 }
             }
         }
-        nodes.push(node);
+        push(&mut nodes, node);
     }
     if nodes.len() > r.limits.array {
         r.breach("array", r.limits.array)?;
