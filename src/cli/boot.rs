@@ -72,7 +72,7 @@ pub(super) fn read_account(path: &Path, config: &Config) -> Result<Account, Fail
     let (line_items, segments) = (config.limits.line_items, config.limits.segments);
     let limits = account_file::Limits { line_items, segments };
     let loaded =
-        account_file::read_within(path, limits).map_err(|errors| Failure::Failed(anyhow!("{errors}")))?;
+        account_file::read_within(path, limits).map_err(|errors| Failure::Config(errors.to_string()))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -93,24 +93,27 @@ pub(super) fn id_key(data: &DataDir) -> Result<IdKey, Failure> {
 
 /// The audience of a data directory; empty when nothing was imported yet.
 pub(super) fn audience(data: &DataDir, key: &IdKey) -> Result<AudienceIndex, Failure> {
-    let loaded =
-        AudienceIndex::load(&data.audience(), key).map_err(|error| Failure::Damaged(error.into()))?;
+    let loaded = AudienceIndex::load(data.root(), key).map_err(|error| Failure::Damaged(error.into()))?;
     Ok(loaded.unwrap_or_default())
+}
+
+/// A data directory without an account is most often a mistyped one, so nothing is created in it.
+pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
+    if root.join("account.json").exists() {
+        return Ok(());
+    }
+    let root = root.display();
+    Err(Failure::Failed(anyhow!(
+        "{root} holds no account.json; make one with `outbid seed --data-dir {root}`, look at one with \
+         `outbid demo --data-dir {root}`, or name another directory with --set data.dir=DIR"
+    )))
 }
 
 /// Everything that serving needs, from a data directory that holds an account.
 pub(super) fn shared(config: Config, data: &DataDir) -> Result<Arc<Shared>, Failure> {
-    let account_file = data.account_file();
-    if !account_file.exists() {
-        let root = data.root().display();
-        return Err(Failure::Failed(anyhow!(
-            "{root} holds no account.json; make one with `outbid seed --data-dir {root}`, look at one with \
-             `outbid demo --data-dir {root}`, or name another directory with --set data.dir=DIR"
-        )));
-    }
     let clock = SystemClock::new();
     let now = clock.now();
-    let account = read_account(&account_file, &config)?;
+    let account = read_account(&data.account_file(), &config)?;
     let rates = Arc::new(account.rates.clone());
     let catalog = Arc::new(compile(account, 1)?);
     let id_key = id_key(data)?;

@@ -65,8 +65,18 @@ fn openrtb(file: &PathBuf, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A record with a request in it.
+#[derive(serde::Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    request: &'a serde_json::value::RawValue,
+}
+
 /// What is wrong with a request, in words; empty when nothing is.
 fn lint(request: &[u8], arena: &Bump) -> Vec<String> {
+    // Logs and corpora often wrap the request in a record of their own.
+    let wrapped = serde_json::from_slice::<Wrapped<'_>>(request).ok();
+    let request = wrapped.map_or(request, |wrapped| wrapped.request.get().as_bytes());
     let auction = match exchange::parse(request, &Limits::default(), arena) {
         Ok(auction) => auction,
         Err(error) => return vec![format!("refused with status {}: {error}", error.status())],

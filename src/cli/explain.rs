@@ -10,6 +10,7 @@ use crate::budget::Ledger;
 use crate::engine::{self, BidIds, Core, Explanation, LineItemVerdict, Request, Settings, Snapshot};
 use crate::exchange::{self, Limits};
 use crate::model::clock::Clock;
+use crate::model::ids::SegmentId;
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::DIMENSIONS;
 use crate::store::data_dir::DataDir;
@@ -97,16 +98,8 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
 
 fn stored_world(config: &crate::config::Config) -> Result<World, Failure> {
     // Read-only: no lock is taken, so that a running server can be asked about.
-    let account =
-        boot::read_account(&config.data.dir.join("account.json"), config).map_err(
-            |failure| match failure {
-                Failure::Failed(error) => Failure::Failed(error.context(format!(
-                    "no account in {}: name its directory with --set data.dir=DIR, or use --demo",
-                    config.data.dir.display()
-                ))),
-                other => other,
-            },
-        )?;
+    boot::require_account(&config.data.dir)?;
+    let account = boot::read_account(&config.data.dir.join("account.json"), config)?;
     let data = DataDir::open_read_only(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
     let id_key = boot::id_key(&data)?;
     let audience = boot::audience(&data, &id_key)?;
@@ -152,10 +145,8 @@ fn shown<'e>(
 fn print(explanation: &Explanation, arguments: &ExplainArguments, request: &Request<'_>) {
     let signal = explanation.restriction.map_or("segments may be used", |restriction| restriction.as_str());
     println!("privacy    {signal}");
-    let name = |id: &crate::model::ids::SegmentId| {
-        if arguments.demo { demo::segment_name(*id) } else { id.to_string() }
-    };
-    let list = |ids: &[crate::model::ids::SegmentId]| ids.iter().map(name).collect::<Vec<_>>().join(", ");
+    let taxonomy = request.catalog().taxonomy();
+    let list = |ids: &[SegmentId]| ids.iter().map(|id| taxonomy.label(*id)).collect::<Vec<_>>().join(", ");
     let known = if explanation.user_known { "known" } else { "unknown" };
     println!("user       {known}; segments: {}", or_none(list(&explanation.segments)));
     if !explanation.refused.is_empty() {

@@ -44,7 +44,7 @@ pub(super) fn run(_common: &Common, arguments: &SeedArguments) -> Result<(), Fai
         builder.push(cookie, memberships.of(user).map(Membership::of)).context("audience")?;
     }
     let index = builder.finish().context("audience")?;
-    index.save(&data.audience(), &key).context("audience")?;
+    index.save(data.root(), &key).context("audience")?;
     let world = data.world_file();
     std::fs::write(&world, seed::world_json(&params))
         .with_context(|| format!("cannot write {}", world.display()))?;

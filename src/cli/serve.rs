@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let config = boot::configuration(common, Vec::new())?;
     boot::start_log(&config)?;
+    boot::require_account(&config.data.dir)?;
     let data = DataDir::open(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
     let shared = boot::shared(config, &data)?;
     until_signal(&shared, |running| {

@@ -9,7 +9,7 @@ use crate::model::no_bid::NoBidReason;
 /// `cattax` of IAB Content 1.0, whose codes carry their parent (`IAB25-3` under `IAB25`).
 const CONTENT_1_0: u16 = 1;
 
-/// Picks one of the fitting creatives by weight, decided by `draw`; or the first reason why none fits.
+/// Picks one of the fitting creatives by weight, decided by `draw`; or the reason why none fits.
 pub(super) fn pick<'r>(
     line: &CatalogLineItem,
     request: &Request<'r>,
@@ -22,15 +22,17 @@ pub(super) fn pick<'r>(
     let place =
         Place { auction: request.auction, imp, banner, deal, https: request.settings.tracking_is_https };
     let mut total = 0u64;
-    let mut first_reason: Option<NoBidReason> = None;
+    // Of several creatives the one that got furthest names the reason: that a banner of another size does not fit
+    // says nothing when one of this size is blocked.
+    let mut furthest: Option<NoBidReason> = None;
     for (position, weight) in &line.creatives {
         match place.fits(&catalog.creatives()[*position].creative, line) {
             Ok(()) => total += u64::from(*weight),
-            Err(reason) => first_reason = Some(first_reason.map_or(reason, |r| r.min(reason))),
+            Err(reason) => furthest = furthest.max(Some(reason)),
         }
     }
     if total == 0 {
-        return Err(first_reason.unwrap_or(NoBidReason::Size));
+        return Err(furthest.unwrap_or(NoBidReason::Size));
     }
     let mut left = draw % total;
     for (position, weight) in &line.creatives {

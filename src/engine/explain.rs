@@ -235,10 +235,15 @@ fn unvisited(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
     let Some(failure) = failure_with(&core.lookup.segments) else {
         return (NoBidReason::LostInternal, "matches; the request ended before it was asked".to_owned());
     };
+    if failure.reason == NoBidReason::Consent
+        && let Some(restriction) = restriction(request)
+    {
+        return (
+            NoBidReason::Consent,
+            format!("the user's segments may not be used: {}", restriction.as_str()),
+        );
+    }
     if failure.reason == NoBidReason::Audience {
-        if let Some(restriction) = restriction(request) {
-            return (NoBidReason::Consent, format!("segments may not be used: {}", restriction.as_str()));
-        }
         let mut with_refused: Vec<SegmentId> = [&core.lookup.segments[..], &core.lookup.refused].concat();
         with_refused.sort_unstable();
         if failure_with(&with_refused).is_none_or(|f| f.reason != NoBidReason::Audience) {

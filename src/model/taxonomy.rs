@@ -29,6 +29,8 @@ pub struct Taxonomy {
     by_entry: Vec<SegmentId>,
     /// By segment id: the node or one above it is sensitive.
     sensitive: Vec<bool>,
+    /// Keys by segment id, for people.
+    keys: Vec<Box<str>>,
 }
 
 /// Why a set of segments is no forest.
@@ -70,8 +72,15 @@ impl Taxonomy {
             children.entry(parent).or_default().push(segment.id);
         }
         let size = known.keys().next_back().map_or(0, |id| id.0 as usize + 1);
-        let mut tree =
-            Taxonomy { intervals: vec![(0, 0); size], by_entry: Vec::new(), sensitive: vec![false; size] };
+        let mut tree = Taxonomy {
+            intervals: vec![(0, 0); size],
+            by_entry: Vec::new(),
+            sensitive: vec![false; size],
+            keys: vec![Box::default(); size],
+        };
+        for segment in segments {
+            tree.keys[segment.id.0 as usize] = segment.key.as_str().into();
+        }
         for (id, sensitive) in &known {
             tree.sensitive[id.0 as usize] = *sensitive;
         }
@@ -136,6 +145,14 @@ impl Taxonomy {
     pub fn descendants(&self, node: SegmentId) -> &[SegmentId] {
         let (from, to) = self.interval(node).unwrap_or((1, 1));
         &self.by_entry[from as usize - 1..to as usize - 1]
+    }
+
+    /// The key of a segment for people; its number where the trees do not know it.
+    pub fn label(&self, id: SegmentId) -> String {
+        match self.keys.get(id.0 as usize) {
+            Some(key) if !key.is_empty() => key.to_string(),
+            _ => id.to_string(),
+        }
     }
 
     /// Whether a membership of `id` needs explicit consent: the node or one above it is sensitive.

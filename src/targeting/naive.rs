@@ -381,17 +381,20 @@ fn segment(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let holds = |node: &SegmentId| held.iter().any(|id| case.taxonomy.is_under(*id, *node));
     let wanted = &case.input.targeting.segments;
     let unmet = if let Some(node) = wanted.none_of.iter().find(|node| holds(node)) {
-        Some(("not", list([node])))
+        Some(("not", list([case.taxonomy.label(*node)])))
     } else if let Some(node) = wanted.all_of.iter().find(|node| !holds(node)) {
-        Some(("all of", list([node])))
+        Some(("all of", list([case.taxonomy.label(*node)])))
     } else if !wanted.any_of.is_empty() && !wanted.any_of.iter().any(holds) {
-        Some(("one of", list(&wanted.any_of)))
+        Some(("one of", list(wanted.any_of.iter().map(|node| case.taxonomy.label(*node)))))
     } else {
         None
     };
     match unmet {
         None => true,
-        Some((how, nodes)) => fail(tell, || Said { wanted: format!("{how} {nodes}"), got: list(held) }),
+        Some((how, nodes)) => fail(tell, || Said {
+            wanted: format!("{how} {nodes}"),
+            got: list(held.iter().map(|id| case.taxonomy.label(*id))),
+        }),
     }
 }
 

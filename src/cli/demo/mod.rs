@@ -6,7 +6,7 @@ mod journey;
 mod samples;
 mod world;
 
-pub(super) use world::{account, segment_name};
+pub(super) use world::account;
 
 use super::boot;
 use super::serve::until_signal;
@@ -77,10 +77,9 @@ fn prepare(data: &DataDir) -> Result<(), Failure> {
         account_file::write(&account(), &data.account_file()).map_err(|error| anyhow!("{error}"))?;
     }
     let key = boot::id_key(data)?;
-    let stored =
-        AudienceIndex::load(&data.audience(), &key).map_err(|error| Failure::Damaged(error.into()))?;
+    let stored = AudienceIndex::load(data.root(), &key).map_err(|error| Failure::Damaged(error.into()))?;
     if stored.is_none() {
-        audience(&key)?.save(&data.audience(), &key).context("audience")?;
+        audience(&key)?.save(data.root(), &key).context("audience")?;
     }
     Ok(())
 }
@@ -124,16 +123,18 @@ fn invite(at: &Addresses, root: &Path, key: &str) -> Result<(), Failure> {
     let body = samples::request("try-it", &samples::Sample::wealthy_on_a_site());
     std::fs::write(&request, format!("{body:#}\n"))
         .with_context(|| format!("cannot write {}", request.display()))?;
+    let program =
+        std::env::current_exe().map_or_else(|_| "outbid".to_owned(), |path| path.display().to_string());
     let (request, root) = (request.display(), root.display());
     println!("\nserving; paste these, stop with ctrl-c:\n");
     println!("  curl -s -H 'content-type: application/json' -d @{request} http://{}/openrtb2/demo", at.bid);
-    println!("  outbid explain {request} --set data.dir={root} --set track.public_url={PUBLIC_URL}");
+    println!("  {program} explain {request} --set data.dir={root} --set track.public_url={PUBLIC_URL}");
     println!(
         "  # a bid's nurl, burl and lurl begin with {PUBLIC_URL}; here they answer at http://{}:",
         at.track
     );
     println!(
-        "  curl -s -d @{request} http://{}/openrtb2/demo | grep -o '\"burl\":\"[^\"]*' | cut -d'\"' -f4 \\\n    \
+        "  curl -s -H 'content-type: application/json' -d @{request} http://{}/openrtb2/demo | grep -o '\"burl\":\"[^\"]*' | cut -d'\"' -f4 \\\n    \
          | sed 's|{PUBLIC_URL}|http://{}|; s|${{AUCTION_PRICE}}|4.20|; s|${{[A-Z_]*}}||g' | xargs curl -si",
         at.bid, at.track
     );

@@ -126,12 +126,6 @@ pub(crate) fn segment(position: usize) -> SegmentId {
     SegmentId(10 + position as u32)
 }
 
-/// The name of a segment, for tables.
-pub(crate) fn segment_name(id: SegmentId) -> String {
-    let position = (id.0 as usize).checked_sub(10);
-    position.and_then(|p| PERSONAS.get(p)).map_or_else(|| id.to_string(), |persona| persona.name.to_owned())
-}
-
 /// The cookie of a user.
 pub(crate) fn cookie(user: u64) -> String {
     format!("demo-{:016x}", mix(user))
