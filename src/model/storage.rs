@@ -1,0 +1,44 @@
+//! Durable storage as a value, so that a test can forget what was not synced, fail the n-th operation or tear the last
+//! write. One directory of files; names are plain file names.
+//!
+//! Contract: what [`StorageFile::sync`] returned `Ok` for survives a crash; a name created, renamed or removed survives
+//! after [`Storage::sync_dir`]. After a failed sync nothing is known of the file's content since the last good one, so
+//! it is never retried.
+
+use std::io;
+
+/// A directory.
+pub trait Storage: Send {
+    /// The names in it, in any order.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// The whole content of a file.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// Creates an empty file, or truncates an existing one, with `reserve` bytes set aside for it (read as zeros).
+    fn create(&self, name: &str, reserve: u64) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Opens an existing file for writing.
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>>;
+
+    /// Renames a file over another.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names durable.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// A file of a [`Storage`].
+pub trait StorageFile: Send {
+    /// Writes all of `bytes` at `offset`; a short write is an error.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file to `length` bytes, or extends it by zeros.
+    fn set_len(&mut self, length: u64) -> io::Result<()>;
+
+    /// Makes the content durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
