@@ -128,11 +128,18 @@ impl Overload {
 }
 
 /// A token bucket of requests a second, on one core.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RateCap {
     /// Micro-requests that may still pass.
     tokens: u64,
     last_ns: u64,
+}
+
+impl Default for RateCap {
+    /// A full bucket: the first requests after a start are not too many.
+    fn default() -> RateCap {
+        RateCap { tokens: u64::MAX, last_ns: 0 }
+    }
 }
 
 impl RateCap {
@@ -173,5 +180,7 @@ mod tests {
         let mut cap = RateCap::default();
         let passed = (0..20_000u64).filter(|i| cap.allow(1_000_000_000 + i * 100_000, 1_000)).count();
         assert!((1_950..=2_150).contains(&passed), "{passed} of 2 s at 1,000 a second");
+        let mut slow = RateCap::default();
+        assert_eq!((0..10).map(|us| slow.allow(us * 1_000, 1)).filter(|allowed| *allowed).count(), 1);
     }
 }
