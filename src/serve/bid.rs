@@ -2,7 +2,7 @@
 
 use super::auth::{Credentials, is_authentic};
 use super::body::{self, BodyError};
-use super::http::{Answer, Handler, answer, empty};
+use super::http::{Answer, Handler, answer, empty, last};
 use super::limits::{InFlight, Overload, RateCap};
 use super::state::Shared;
 use crate::budget::CoreBudget;
@@ -279,20 +279,23 @@ impl Handler for BidHandler {
         let snapshot = Arc::clone(self.core.borrow_mut().snapshots.load());
         let known = match self.recognise(&snapshot, &head, peer, arrived_ns) {
             Ok(known) => known,
-            Err(status) => return self.refuse(ExchangeSlot::default(), Outcome::Unauthorized, status),
+            // A stranger's body is not read.
+            Err(status) => return last(self.refuse(ExchangeSlot::default(), Outcome::Unauthorized, status)),
         };
-        if !is_supported(&head.headers) {
-            self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Encoding).inc();
-            return self.refuse(known.slot, Outcome::BadRequest, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        }
         let place = InFlight::enter(&self.shared.in_flight, self.shared.config.server.max_in_flight);
         let shed = self.must_shed(&known, place.is_some());
         let timeout = Duration::from_millis(u64::from(self.shared.config.server.body_timeout_ms));
         // The body is read in any case, or the connection could not be used again.
-        let answer = match (body::read(body, self.shared.limits.body, timeout).await, shed) {
+        let body = body::read(body, self.shared.limits.body, timeout).await;
+        let is_whole = body.is_ok();
+        let answer = match (body, shed) {
             (_, Some(reason)) => {
                 self.metrics.shed(reason).inc();
                 self.refuse(known.slot, Outcome::Shed, StatusCode::NO_CONTENT)
+            }
+            (Ok(_), None) if !is_supported(&head.headers) => {
+                self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Encoding).inc();
+                self.refuse(known.slot, Outcome::BadRequest, StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             (Ok(body), None) => self.answer(&known, &head.headers, &body),
             (Err(BodyError::TooLarge), None) => {
@@ -304,7 +307,7 @@ impl Handler for BidHandler {
             }
         };
         self.metrics.bid_latency.record_ns(self.shared.clock.mono_ns().saturating_sub(arrived_ns));
-        answer
+        if is_whole { answer } else { last(answer) }
     }
 }
 

@@ -1,4 +1,6 @@
-//! Reading a request body within its limits.
+//! Reading a request body within its limits. Of a body that is too long the rest is thrown away as it comes, up to
+//! the same length again: closing a socket while the peer still sends would reset it, and the peer would never read
+//! why. What is longer still is not waited for.
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -16,19 +18,23 @@ pub(super) enum BodyError {
 
 /// Reads the whole body. A body that came in one piece is not copied.
 pub(super) async fn read(body: Incoming, max_bytes: usize, timeout: Duration) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > max_bytes as u64 {
+    let declared = body.size_hint().lower();
+    if declared > 2 * max_bytes as u64 {
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(timeout, collect(body, max_bytes)).await.unwrap_or(Err(BodyError::Incomplete))
+    let kept = if declared > max_bytes as u64 { 0 } else { max_bytes };
+    tokio::time::timeout(timeout, collect(body, kept, max_bytes)).await.unwrap_or(Err(BodyError::Incomplete))
 }
 
-async fn collect(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyError> {
+/// Collects a body of at most `max_bytes`; of a longer one up to `discard_bytes` more are read and dropped.
+async fn collect(mut body: Incoming, max_bytes: usize, discard_bytes: usize) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut joined: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else { continue };
         let so_far = joined.as_ref().map_or(first.len(), BytesMut::len);
         if so_far + data.len() > max_bytes {
+            discard(body, discard_bytes).await;
             return Err(BodyError::TooLarge);
         }
         match &mut joined {
@@ -43,4 +49,14 @@ async fn collect(mut body: Incoming, max_bytes: usize) -> Result<Bytes, BodyErro
         }
     }
     Ok(joined.map_or(first, BytesMut::freeze))
+}
+
+async fn discard(mut body: Incoming, max_bytes: usize) {
+    let mut left = max_bytes;
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }

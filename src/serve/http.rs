@@ -5,7 +5,7 @@ use super::state::{Phase, Shared};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +16,10 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// When the process closes, a connection that is asked something within this time gets an answer that says it is the
+/// last one. Closed at once, it would take a request with it that is already on its way.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// What every handler answers with: small bodies that are there as a whole.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -39,6 +43,13 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, body: impl 
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Answer {
     answer(status, "", Bytes::new())
+}
+
+/// The same answer as the last one on its connection. Where a body was not read to its end the connection cannot be
+/// used again, and the client must hear so before it sends its next request into it (RFC 9112 section 9.6).
+pub(super) fn last(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// Accepts until the process closes.
@@ -98,20 +109,28 @@ pub(super) fn serve_connection<H: Handler>(
         .max_headers(server.max_headers)
         .keep_alive(true)
         .half_close(false);
-    let (handler, mut phase) = (Rc::clone(handler), phase.clone());
+    let (handler, seen, mut phase) = (Rc::clone(handler), Rc::new(phase.clone()), phase.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let handler = Rc::clone(&handler);
-        async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
+        let (handler, seen) = (Rc::clone(&handler), Rc::clone(&seen));
+        async move {
+            let answer = handler.handle(request, peer).await;
+            // The phase is published once, when it is the closing one, and the publisher goes after that.
+            let closing = !matches!(seen.has_changed(), Ok(false));
+            Ok::<_, Infallible>(if closing { last(answer) } else { answer })
+        }
     });
     tokio::task::spawn_local(async move {
         let _place = place;
         let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
-            () = closing(&mut phase) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            () = closing(&mut phase) => match tokio::time::timeout(LINGER, connection.as_mut()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            },
         };
         if let Err(error) = outcome {
             tracing::debug!(%peer, %error, "connection ended");
