@@ -106,6 +106,8 @@ pub(super) fn serve_connection<H: Handler>(
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(u64::from(server.header_timeout_ms)))
         .max_buf_size(server.max_header_bytes)
+        // The buffer's size alone is no limit: what the last read brought may lie beyond it.
+        .max_header_size(server.max_header_bytes)
         .max_headers(server.max_headers)
         .keep_alive(true)
         .half_close(false);
