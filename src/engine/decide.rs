@@ -65,10 +65,15 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
 }
 
 /// What rules out the whole request; else the currency to bid in.
-fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
+pub(super) fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
     let (auction, profile) = (request.auction, request.profile);
     if let Some(fault) = auction.fault {
         return Err(fault);
+    }
+    // An exchange that requires a `dsa` object (2, or 3 on a very large platform) discards bids without one (IAB Tech
+    // Lab, DSA transparency extension), and none can be written yet.
+    if matches!(auction.regs.dsa_required, Some(2 | 3)) {
+        return Err(NoBidReason::Unsupported);
     }
     let currency = bid_currency(request).ok_or(NoBidReason::Currency)?;
     let seat = profile.seat.as_str();

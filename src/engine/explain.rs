@@ -3,7 +3,7 @@
 
 use super::context::{Core, Request};
 use super::deadline::Deadline;
-use super::decide::{decide, facts};
+use super::decide::{decide, facts, preflight};
 use super::observer::Observer;
 use crate::audience::Lookup;
 use crate::budget::{BudgetDay, HoldRequest, HoldSource, Ledger};
@@ -218,7 +218,7 @@ fn unvisited(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
     if !line.item.flight.contains(now_ms) || !campaign.flight.contains(now_ms) {
         return (NoBidReason::Flight, "outside the flight of the line item or its campaign".to_owned());
     }
-    if let Some(fault) = request.auction.fault.or(imp.fault) {
+    if let Some(fault) = preflight(request).err().or(imp.fault) {
         return (fault, "the request or the impression cannot be bid on".to_owned());
     }
     let families = core.families.resolve(&request.auction.device);

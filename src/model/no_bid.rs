@@ -62,7 +62,8 @@ pub enum NoBidReason {
     BlockedAttribute,
     /// The impression wants https and the creative or the tracking URL is not.
     NotSecure,
-    /// The creative needs an API or MIME type that is not supported.
+    /// The creative needs an API or MIME type that is not supported, or the request requires an answer that cannot be
+    /// given yet (`regs.ext.dsa`).
     Unsupported,
     /// Privacy signals do not allow what the line item needs.
     Consent,
