@@ -103,9 +103,11 @@ impl Inflater {
         loop {
             let before = (self.raw.total_in(), out.len());
             if out.len() == out.capacity() {
-                // One byte above the limit tells "more" from "just enough".
-                let room = out.len().max(STEP).min(limit + 1 - out.len());
-                out.reserve_exact(room);
+                // Fourfold, so that the buffers outgrown on the way add up to a third of the last one. One byte above
+                // the limit tells "more" from "just enough"; it comes with the last step, because a step of its own
+                // would copy everything once more.
+                let (room, left) = ((3 * out.len()).max(STEP), limit + 1 - out.len());
+                out.reserve_exact(if room + STEP > left { left } else { room });
             }
             let status = self
                 .raw
