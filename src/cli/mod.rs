@@ -5,7 +5,7 @@
 
 mod boot;
 mod check;
-mod demo;
+pub mod demo;
 mod explain;
 mod output;
 pub mod seed;

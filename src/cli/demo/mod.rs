@@ -4,7 +4,7 @@
 mod client;
 mod journey;
 mod samples;
-mod world;
+pub mod world;
 
 pub(super) use world::account;
 

@@ -14,17 +14,17 @@ use crate::model::targeting::{SegmentRule, Targeting};
 use crate::model::taxonomy::Segment;
 
 /// Users with a cookie.
-pub(crate) const USERS: u64 = 200_000;
-/// Half of the memberships in sensitive personas carry explicit consent: those of users with an even number.
-const CATCH_ALL: u32 = 100;
+pub const USERS: u64 = 200_000;
+/// The line item for everybody else.
+pub const CATCH_ALL: LineItemId = LineItemId(100);
 const SITE: &str = "harbour-mutual.example";
 
 /// A group of people that the insurer has something to say to.
-pub(crate) struct Persona {
+pub struct Persona {
     /// Key below its group, and part of the creative's address.
-    pub(crate) key: &'static str,
+    pub key: &'static str,
     /// For people.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Group of the tree.
     group: Group,
     /// What the ad says.
@@ -53,7 +53,7 @@ impl Group {
 }
 
 /// The personas; a persona's segment id is its position plus 10.
-pub(crate) const PERSONAS: [Persona; 12] = [
+pub const PERSONAS: [Persona; 12] = [
     persona(
         "divorced_parents",
         "Divorced parents with a child",
@@ -116,23 +116,24 @@ const fn persona(
 
 impl Persona {
     /// Whether it touches health or family, so that membership needs explicit consent.
-    pub(crate) fn is_sensitive(&self) -> bool {
+    pub fn is_sensitive(&self) -> bool {
         matches!(self.group, Group::Family | Group::Health)
     }
 }
 
 /// The segment of the persona at a position of [`PERSONAS`].
-pub(crate) fn segment(position: usize) -> SegmentId {
+pub fn segment(position: usize) -> SegmentId {
     SegmentId(10 + position as u32)
 }
 
 /// The cookie of a user.
-pub(crate) fn cookie(user: u64) -> String {
+pub fn cookie(user: u64) -> String {
     format!("demo-{:016x}", mix(user))
 }
 
-/// The personas of a user: by the shares of [`PERSONAS`], each drawn on its own, none expiring.
-pub(crate) fn memberships(user: u64) -> impl Iterator<Item = Membership> {
+/// The personas of a user: by the shares of [`PERSONAS`], each drawn on its own, none expiring. Those that are
+/// sensitive carry explicit consent where the user's number is even.
+pub fn memberships(user: u64) -> impl Iterator<Item = Membership> {
     let consent = user.is_multiple_of(2);
     PERSONAS.iter().enumerate().filter_map(move |(position, persona)| {
         let draw = mix(user.wrapping_mul(64).wrapping_add(position as u64 + 1)) % 1_000;
@@ -144,7 +145,7 @@ pub(crate) fn memberships(user: u64) -> impl Iterator<Item = Membership> {
 }
 
 /// The first user in exactly one persona, with or without explicit consent.
-pub(crate) fn user_only_in(position: usize, consent: bool) -> Option<u64> {
+pub fn user_only_in(position: usize, consent: bool) -> Option<u64> {
     (0..USERS).filter(|user| user.is_multiple_of(2) == consent).find(|user| {
         let mut segments = memberships(*user).map(|m| m.segment);
         segments.next() == Some(segment(position)) && segments.next().is_none()
@@ -160,7 +161,7 @@ fn mix(value: u64) -> u64 {
 }
 
 /// The whole account.
-pub(crate) fn account() -> Account {
+pub fn account() -> Account {
     let mut rates = Rates::new(Currency::USD);
     for (code, nanos) in RATES {
         let currency = Currency::parse(code).expect("the table holds currency codes");
@@ -169,7 +170,7 @@ pub(crate) fn account() -> Account {
     let mut creatives = Vec::new();
     let mut line_items = Vec::new();
     for (position, persona) in PERSONAS.iter().enumerate() {
-        let id = position as u32 + 1;
+        let id = LineItemId(position as u32 + 1);
         let sizes = [(300, 250), (728, 90), (320, 50), (160, 600)];
         let assigned = add_creatives(&mut creatives, persona.key, persona.message, &sizes);
         let segments = SegmentRule { any_of: vec![segment(position)], ..SegmentRule::default() };
@@ -185,7 +186,8 @@ pub(crate) fn account() -> Account {
     let catch_all = line_item(
         CATCH_ALL,
         "Everyone else",
-        1_500_000,
+        // Above the floor of two dollars that real traffic often asks, below what any persona is worth.
+        2_100_000,
         Targeting::default(),
         Multipliers::default(),
         assigned,
@@ -215,7 +217,7 @@ pub(crate) fn account() -> Account {
 }
 
 /// Sizes in pixels that the catch-all line item has a creative for: the common ones of web and apps.
-const COMMON_SIZES: [(u16, u16); 22] = [
+const COMMON_SIZES: [(u16, u16); 36] = [
     (300, 250),
     (728, 90),
     (320, 50),
@@ -238,6 +240,20 @@ const COMMON_SIZES: [(u16, u16); 22] = [
     (125, 125),
     (300, 1050),
     (640, 480),
+    (320, 250),
+    (300, 300),
+    (600, 300),
+    (300, 150),
+    (728, 250),
+    (980, 120),
+    (980, 240),
+    (360, 640),
+    (375, 667),
+    (320, 568),
+    (768, 1024),
+    (1024, 768),
+    (1080, 1920),
+    (1920, 1080),
 ];
 
 /// US dollars, in nanos, for one unit; fixed, so that the demo replays.
@@ -270,7 +286,7 @@ fn campaign(id: u32, name: &str, lifetime: i64, daily: i64) -> Campaign {
 }
 
 fn line_item(
-    id: u32,
+    id: LineItemId,
     name: &str,
     bid: i64,
     targeting: Targeting,
@@ -278,7 +294,7 @@ fn line_item(
     creatives: Vec<CreativeAssignment>,
 ) -> LineItem {
     LineItem {
-        id: LineItemId(id),
+        id,
         campaign: CampaignId(1),
         name: name.to_owned(),
         budget: Budget { lifetime: Some(units(10_000)), daily: Some(units(500)) },
