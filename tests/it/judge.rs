@@ -7,7 +7,7 @@
 
 mod cases;
 mod lint;
-mod read;
+pub(crate) mod read;
 mod rules;
 
 use outbid::exchange::token::TokenKeys;
@@ -82,7 +82,8 @@ fn judge_answer(request: &Value, response: &Value, context: &JudgeContext<'_>, v
     let allowed = if given { allowed } else { vec!["USD".to_owned()] };
     fail(!allowed.iter().any(|code| code.eq_ignore_ascii_case(&cur)), "cur: is not allowed");
     fail(!context.rates.contains_key(cur.as_str()), "cur: has no rate");
-    let channels = ["site", "app", "dooh"].iter().filter(|name| field(request, name).is_some()).count();
+    let is_given = |name: &&&str| field(request, name).is_some_and(Value::is_object);
+    let channels = ["site", "app", "dooh"].iter().filter(is_given).count();
     fail(channels > 1, "request: several of site, app and dooh are not bid on");
     let imps = list_of_ids(request);
     let distinct: BTreeSet<&String> = imps.iter().collect();

@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 /// A field that is there: `null` is not.
-pub(super) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+pub(crate) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     value.get(name).filter(|found| !found.is_null())
 }
 
 /// A text, or a number as its text.
-pub(super) fn text(value: Option<&Value>) -> Option<String> {
+pub(crate) fn text(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -17,7 +17,7 @@ pub(super) fn text(value: Option<&Value>) -> Option<String> {
 }
 
 /// A finite number, or a text that is one.
-pub(super) fn number(value: Option<&Value>) -> Option<f64> {
+pub(crate) fn number(value: Option<&Value>) -> Option<f64> {
     let number = match value? {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
@@ -27,7 +27,7 @@ pub(super) fn number(value: Option<&Value>) -> Option<f64> {
 }
 
 /// A flag as a boolean, 0 or 1, or the text of one.
-pub(super) fn flag(value: Option<&Value>) -> Option<bool> {
+pub(crate) fn flag(value: Option<&Value>) -> Option<bool> {
     match value? {
         Value::Bool(flag) => Some(*flag),
         Value::String(text) if text == "true" || text == "false" => Some(text == "true"),
@@ -36,7 +36,7 @@ pub(super) fn flag(value: Option<&Value>) -> Option<bool> {
 }
 
 /// A list of texts; a single value is a list of one.
-pub(super) fn list(value: Option<&Value>) -> Vec<String> {
+pub(crate) fn list(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items.iter().filter_map(|item| text(Some(item))).collect(),
         other => text(other).into_iter().collect(),
@@ -44,7 +44,7 @@ pub(super) fn list(value: Option<&Value>) -> Vec<String> {
 }
 
 /// A list of whole numbers.
-pub(super) fn numbers(value: Option<&Value>) -> Vec<i64> {
+pub(crate) fn numbers(value: Option<&Value>) -> Vec<i64> {
     match value {
         Some(Value::Array(items)) => {
             items.iter().filter_map(|item| number(Some(item))).map(|n| n as i64).collect()
@@ -54,6 +54,6 @@ pub(super) fn numbers(value: Option<&Value>) -> Vec<i64> {
 }
 
 /// A currency code in upper case; absent = USD.
-pub(super) fn currency(value: Option<&Value>) -> String {
+pub(crate) fn currency(value: Option<&Value>) -> String {
     text(value).unwrap_or_else(|| "USD".to_owned()).to_ascii_uppercase()
 }
