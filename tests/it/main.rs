@@ -3,10 +3,12 @@
 mod audience;
 mod bad_input;
 mod config;
+mod corpus;
 mod judge;
 mod parse;
 mod respond;
 mod seed;
+mod server;
 mod store;
 mod targeting;
 mod tidy;

@@ -24,7 +24,7 @@ pub(super) fn assert_agree(body: &[u8], limits: &Limits) -> bool {
 }
 
 /// The bodies of the corpus, as sent; none, said aloud, where it is not there.
-fn corpus() -> Vec<String> {
+pub(crate) fn corpus() -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Line<'a> {
         #[serde(borrow)]
@@ -41,7 +41,7 @@ fn corpus() -> Vec<String> {
 }
 
 /// A small seeded generator (splitmix64): the trials repeat from their seed alone.
-struct Seeded(u64);
+pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
     fn below(&mut self, n: usize) -> usize {
@@ -54,7 +54,7 @@ impl Seeded {
 }
 
 /// Offsets of the tokens of a JSON text.
-fn tokens(body: &[u8]) -> Vec<std::ops::Range<usize>> {
+pub(crate) fn tokens(body: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < body.len() {
@@ -88,7 +88,7 @@ const ODD: &[&str] = &[
     "\"bidfloor\"", "\"keywords\"", "\"kwarray\"", "\"mimes\"", "\"gdpr\"", "\"format\"", "\"w\"", "\"h\"", "\"site\"", "\"app\"",
 ];
 
-fn mutate(body: &[u8], tokens: &[std::ops::Range<usize>], random: &mut Seeded) -> Vec<u8> {
+pub(crate) fn mutate(body: &[u8], tokens: &[std::ops::Range<usize>], random: &mut Seeded) -> Vec<u8> {
     let mut out = body.to_vec();
     let token = |random: &mut Seeded| tokens[random.below(tokens.len())].clone();
     match random.below(8) {

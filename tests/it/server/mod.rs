@@ -1,0 +1,280 @@
+//! The real server in this process: every listener on a free port of loopback, the demo's account, real time. Each
+//! trial starts its own, so that counters and books begin at nothing; dropping it closes it and joins its threads.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod any_text;
+mod bad_bodies;
+mod bids;
+mod bombs;
+mod client;
+mod life;
+mod notices;
+mod same_decision;
+mod transport;
+
+pub(crate) use client::{Client, Reply};
+
+use crate::judge::{JudgeContext, judge, lint_pair};
+use outbid::audience::{AudienceIndex, Builder, IdKey};
+use outbid::budget::Ledger;
+use outbid::cli::demo::world;
+use outbid::config::{self, Config, Sources};
+use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
+use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
+use outbid::model::account::Account;
+use outbid::model::clock::Clock;
+use outbid::serve::{self, Addresses, Running, ServeError, Shared, SharedParts};
+use outbid::telemetry::clock::SystemClock;
+use outbid::telemetry::metrics::Metrics;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every notice, pixel and click URL begins with.
+pub(crate) const PUBLIC_URL: &str = "https://track.example/ob";
+/// The key of the admin API.
+pub(crate) const ADMIN_KEY: &str = "a key that only this test knows";
+/// Users of the demo's world that are loaded: enough for one in each persona, soon built.
+const USERS: u64 = 4_000;
+const EPOCH: u32 = 7;
+const KEY: TokenKey = TokenKey { id: 1, secret: [0x5a; 32] };
+const ID_KEY: IdKey = IdKey([3; 16]);
+
+/// A server to be.
+pub(crate) struct Setup {
+    sets: Vec<String>,
+    account: Account,
+}
+
+impl Setup {
+    /// The demo's account. Nothing is shed or late, however busy the machine is: trials of that set it themselves.
+    pub(crate) fn demo() -> Setup {
+        let sets = [
+            "listen.bid=127.0.0.1:0",
+            "listen.track=127.0.0.1:0",
+            "listen.admin=127.0.0.1:0",
+            "listen.ops=127.0.0.1:0",
+            "engine.cores=1",
+            "engine.budget_us=1000000",
+            "server.queue_shed_ms=10000",
+            "server.queue_shed_window_ms=60000",
+            "server.body_timeout_ms=20000",
+            "server.header_timeout_ms=20000",
+            "server.drain_grace_ms=0",
+        ];
+        let mut setup = Setup { sets: sets.map(str::to_owned).into(), account: world::account() };
+        setup.sets.push(format!("track.public_url={PUBLIC_URL}"));
+        setup.sets.push(format!("admin.bootstrap_key={ADMIN_KEY}"));
+        for profile in &mut setup.account.exchanges {
+            (profile.default_tmax_ms, profile.max_tmax_ms) = (60_000, 60_000);
+        }
+        setup
+    }
+
+    /// Sets one option, as `--set` does.
+    pub(crate) fn set(mut self, option: &str) -> Setup {
+        self.sets.push(option.to_owned());
+        self
+    }
+
+    /// Changes the account.
+    pub(crate) fn account(mut self, change: impl FnOnce(&mut Account)) -> Setup {
+        change(&mut self.account);
+        self
+    }
+
+    /// What serving needs, put together as the program does it, with keys and epoch that are the same every time.
+    fn parts(self, clock: Arc<dyn Clock>) -> SharedParts {
+        let sources = Sources { file: None, env: std::iter::empty(), sets: self.sets };
+        let config: Config = config::load(sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let rates = Arc::new(self.account.rates.clone());
+        let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
+        let catalog = Arc::new(Catalog::compile(self.account, 1, &compile).unwrap());
+        let cores = config.engine.serving_cores(1);
+        let ledger = Ledger::new(EPOCH, cores as u16);
+        ledger.configure(catalog.funding());
+        let public_url = PublicUrl::parse(config.track.public_url.as_str()).unwrap();
+        let settings = Settings {
+            seed: 1,
+            tracking_is_https: public_url.is_secure(),
+            max_candidates: config.engine.max_candidates,
+        };
+        SharedParts {
+            metrics: Metrics::new(cores, "test", clock.now().unix_s()),
+            snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
+            audience: audience(),
+            id_key: ID_KEY,
+            ledger,
+            token_keys: token_keys(),
+            public_url,
+            clock,
+            config,
+            settings,
+        }
+    }
+
+    /// Starts it, or says why it may not start.
+    pub(crate) fn try_start(self) -> Result<Server, ServeError> {
+        let clock = SystemClock::new();
+        let shared = Arc::new(Shared::new(self.parts(Arc::new(clock))));
+        let running = serve::start(Arc::clone(&shared))?;
+        Ok(Server { at: running.addresses, shared, running: Some(running) })
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self) -> Server {
+        self.try_start().unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// The demo's users, the first of them.
+fn audience() -> AudienceIndex {
+    let mut builder = Builder::default();
+    for user in 0..USERS {
+        builder.push(ID_KEY.cookie(&world::cookie(user)), world::memberships(user)).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+/// The keys of every server here.
+pub(crate) fn token_keys() -> TokenKeys {
+    TokenKeys::new(&KEY, &[]).unwrap()
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) at: Addresses,
+    pub(crate) shared: Arc<Shared>,
+    running: Option<Running>,
+}
+
+impl Server {
+    /// A new connection to the bid listener.
+    pub(crate) fn exchange(&self) -> Client {
+        Client::connect(self.at.bid)
+    }
+
+    /// Asks for bids over a connection of its own.
+    pub(crate) fn bid(&self, exchange: &str, request: &Value) -> Reply {
+        self.exchange().bid(exchange, request.to_string().as_bytes()).unwrap()
+    }
+
+    /// Asks for the one bid that must come.
+    pub(crate) fn only_bid(&self, exchange: &str, request: &Value) -> Value {
+        let reply = self.bid(exchange, request);
+        assert_eq!(reply.status, 200, "no bid on {request}");
+        let answer = reply.json();
+        let bids = answer["seatbid"][0]["bid"].as_array().unwrap();
+        assert_eq!(bids.len(), 1, "{answer}");
+        bids[0].clone()
+    }
+
+    /// Calls a notice, pixel or click URL; what comes after the host is called on the tracking listener.
+    pub(crate) fn track(&self, method: &str, url: &str) -> Reply {
+        let path = url.strip_prefix("https://track.example").unwrap_or(url);
+        Client::connect(self.at.track).send(method, path, &[], b"").unwrap()
+    }
+
+    /// Reads from the operations listener.
+    pub(crate) fn ops(&self, path: &str) -> Reply {
+        Client::connect(self.at.ops).send("GET", path, &[], b"").unwrap()
+    }
+
+    /// The value of one line of `/metrics`; 0 where it is not there yet.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
+        let reply = self.ops("/metrics");
+        let value = reply.text().lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')).unwrap_or("0");
+        value.parse::<f64>().unwrap() as u64
+    }
+
+    /// What an exchange knows of the demo's bidder.
+    pub(crate) fn known(&self) -> Known {
+        let snapshot = self.shared.snapshots().load();
+        let rates =
+            snapshot.rates.iter().map(|(code, rate)| (code.to_string(), rate.0 as f64 / 1e9)).collect();
+        Known { keys: token_keys(), rates, snapshot }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            let abandoned = block_on(running.close(Duration::from_secs(5)));
+            if !std::thread::panicking() {
+                assert_eq!(abandoned, 0, "connections that did not end");
+            }
+        }
+    }
+}
+
+/// What a [`JudgeContext`] borrows from.
+pub(crate) struct Known {
+    keys: TokenKeys,
+    rates: Vec<(String, f64)>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Known {
+    pub(crate) fn context(&self) -> JudgeContext<'_> {
+        let catalog = &self.snapshot.catalog;
+        let types = catalog.creatives().iter().map(|c| (c.creative.id.to_string(), c.creative.banner_type));
+        JudgeContext {
+            our_seat: "harbour",
+            rates: self.rates.iter().map(|(code, rate)| (code.as_str(), *rate)).collect(),
+            public_url: PUBLIC_URL,
+            keys: Some(&self.keys),
+            burl: true,
+            lurl: true,
+            banner_types: types.collect(),
+        }
+    }
+
+    /// What both judges find wrong with an answer; empty = nothing.
+    pub(crate) fn faults(&self, request: &str, response: &str) -> Vec<String> {
+        let read = |text: &str| {
+            serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        };
+        let ours = judge(&read(request), &read(response), &self.context());
+        [ours, lint_pair(request, response)].concat()
+    }
+}
+
+/// Waits until something is so; it has to be within some seconds, also on a machine that compiles beside the tests.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..4_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what}: not within 20 s");
+}
+
+/// Runs a future of the server's here.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A request that the demo's line item for everybody else bids on.
+pub(crate) fn good_request(id: &str) -> Value {
+    json!({
+        "id": id, "at": 1, "cur": ["USD"],
+        "imp": [{
+            "id": "1", "secure": 1, "bidfloor": 0.5, "bidfloorcur": "USD",
+            "banner": { "format": [{ "w": 300, "h": 250 }] },
+        }],
+        "site": { "domain": "news.example", "page": "https://news.example/a?b=c" },
+        "device": { "ua": "Mozilla/5.0", "geo": { "country": "USA" } },
+    })
+}
+
+/// The same for a user of the demo who is in this persona and no other, with or without explicit consent.
+pub(crate) fn request_of(id: &str, persona: &str, consent: bool) -> Value {
+    let position = world::PERSONAS.iter().position(|p| p.key == persona).unwrap();
+    let user = world::user_only_in(position, consent).unwrap();
+    assert!(user < USERS, "{persona} begins at user {user}");
+    let mut request = good_request(id);
+    request["user"] = json!({ "buyeruid": world::cookie(user) });
+    request
+}
