@@ -45,9 +45,11 @@ pub(super) struct Accounts {
 }
 
 impl Accounts {
-    /// Sets a budget and keeps what the account already knows.
-    pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) {
-        self.balances.entry(key).or_default().budget = budget;
+    /// Sets a budget and keeps what the account already knows; returns whether it is less than before.
+    pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) -> bool {
+        let unlimited = Nanos(i64::MAX);
+        let before = std::mem::replace(&mut self.balances.entry(key).or_default().budget, budget);
+        budget.unwrap_or(unlimited) < before.unwrap_or(unlimited)
     }
 
     pub(super) fn balance(&self, key: AccountKey) -> Balance {

@@ -41,27 +41,45 @@ pub(super) struct Lease {
     free: AtomicI64,
     /// Set when the day is over: what comes back goes to the accounts.
     closed: AtomicBool,
+    /// Set while an account is over its budget after a cut: what comes back is no longer this lease's to spend.
+    suspended: AtomicBool,
     /// Few entries (classes × live slots), so a scan beats a map.
     slots: Mutex<Vec<(Bucket, i64)>>,
 }
 
 impl Lease {
     pub(super) fn new(id: LeaseId, day: BudgetDay) -> Lease {
-        Lease { id, day, free: AtomicI64::new(0), closed: AtomicBool::new(false), slots: Mutex::default() }
+        Lease {
+            id,
+            day,
+            free: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            slots: Mutex::default(),
+        }
     }
 
-    /// Moves `amount` from free into the bucket's slot; false when free has less.
+    /// Moves `amount` from free into the bucket's slot; false when free has less or is not to be spent.
     fn hold(&self, amount: i64, bucket: Bucket) -> bool {
         let taken =
             self.free.fetch_update(AcqRel, Acquire, |free| (free >= amount).then(|| free - amount)).is_ok();
+        // Looked at after taking: who takes what came back after a cut sees the cut too.
+        if taken && self.is_suspended() {
+            self.add_free(amount);
+            return false;
+        }
         if taken {
-            let mut slots = self.slots.lock();
-            match slots.iter_mut().find(|(b, _)| *b == bucket) {
-                Some((_, held)) => *held += amount,
-                None => slots.push((bucket, amount)),
-            }
+            self.put_held(amount, bucket);
         }
         taken
+    }
+
+    fn put_held(&self, amount: i64, bucket: Bucket) {
+        let mut slots = self.slots.lock();
+        match slots.iter_mut().find(|(b, _)| *b == bucket) {
+            Some((_, held)) => *held += amount,
+            None => slots.push((bucket, amount)),
+        }
     }
 
     /// Takes `amount` out of the bucket's slot; false when the slot was drained or has less.
@@ -120,8 +138,18 @@ impl Lease {
         self.closed.load(Acquire)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.free() == 0 && self.slots.lock().is_empty()
+    /// Whether what is free must go back to the accounts before anything is held again.
+    pub(super) fn suspend(&self, suspended: bool) {
+        self.suspended.store(suspended, Release);
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended.load(Acquire)
+    }
+
+    /// What open bids hold, for audits.
+    pub(super) fn held(&self) -> i64 {
+        self.slots.lock().iter().map(|(_, held)| held).sum()
     }
 }
 
@@ -143,6 +171,13 @@ impl Hold {
     /// The bid was answered: the money now waits for a bill, a loss or its expiry.
     pub fn keep(mut self) {
         self.kept = true;
+    }
+
+    /// Holds money that was granted for this very bid: it never passes through what is free, where a recall for
+    /// somebody else could take it away again.
+    pub(super) fn granted(lease: &Arc<Lease>, amount: i64, bucket: Bucket) -> Hold {
+        lease.put_held(amount, bucket);
+        Hold { lease: Arc::clone(lease), amount, bucket, kept: false }
     }
 
     /// What is held.

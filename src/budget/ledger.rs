@@ -3,22 +3,19 @@
 use super::accounts::{AccountKey, Accounts, Balance};
 use super::charge::{Terms, charge, hold_for};
 use super::days::{BudgetDay, Days};
-use super::lease::{Hold, HoldRequest, HoldSource, Lease};
+use super::lease::{Hold, HoldRequest, Lease};
 use super::seen::{Seen, SeenBids};
 use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, BidId, CampaignId, ExchangeId, LeaseId, LineItemId};
 use crate::model::line_item::Budget;
 use crate::model::money::{Cpm, Nanos};
-use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// How old a notice may be before it is stale (money.md 2.4: T_token), in seconds.
 const TOKEN_LIFE_S: i64 = 4 * 3_600;
-/// How long a core that was refused waits before it asks again.
-const RETRY_NS: u64 = 20_000_000;
 /// A lease is topped up by at least this many holds, if the accounts allow.
 const HOLDS_PER_GRANT: i64 = 64;
 
@@ -91,10 +88,30 @@ pub struct HouseTotals {
 /// Whether a line item could set money aside, without moving any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Standing {
-    /// What its accounts still allow together; `i64::MAX` = no limit.
-    pub available: Nanos,
-    /// What its leases have ready.
+    /// Each of its accounts with what a bid could still hold of it: the budget less what is posted and what open bids
+    /// hold, wherever the rest is leased to. `i64::MAX` = no limit at this level; negative only after a cut.
+    pub room: [(AccountKey, Nanos); 5],
+}
+
+/// One lease as the books and its own counters show it. While no core holds or releases at the same moment,
+/// `granted − returned − posted = free + held` (I2), and over all leases of an account that sum is what the account
+/// shows as leased (I3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseAudit {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Wallet, campaign total and day, line item total and day.
+    pub accounts: [AccountKey; 5],
+    /// Moved out of the accounts into the lease.
+    pub granted: Nanos,
+    /// Moved back.
+    pub returned: Nanos,
+    /// Charged out of the lease.
+    pub posted: Nanos,
+    /// Ready for the next bid.
     pub free: Nanos,
+    /// Held by open bids.
+    pub held: Nanos,
 }
 
 /// See the module.
@@ -120,7 +137,7 @@ struct Inner {
 #[derive(Debug)]
 struct LeaseBook {
     lease: Arc<Lease>,
-    advertiser: AdvertiserId,
+    line_item: LineItemId,
     keys: [AccountKey; 5],
     granted: i64,
     returned: i64,
@@ -129,9 +146,14 @@ struct LeaseBook {
 
 impl LeaseBook {
     fn check(&self) {
-        if self.granted < self.returned + self.posted {
+        if self.outstanding() < 0 {
             super::broken("I2 lease", &format!("{self:?}"));
         }
+    }
+
+    /// Neither returned nor posted: free or held.
+    fn outstanding(&self) -> i64 {
+        self.granted - self.returned - self.posted
     }
 }
 
@@ -141,16 +163,41 @@ impl Ledger {
         Ledger { inner: Mutex::default(), epoch, cores: cores.max(1) }
     }
 
-    /// Sets or changes budgets; what was leased and posted stays. A cut below what is spent only stops new grants.
+    /// Sets or changes budgets, those of the days under way included; what is posted and held stays. After a cut
+    /// everything that leases of the account have ready comes back at once, so that no core bids on out of the old
+    /// budget; a cut below what is spent and held only stops new grants.
     pub fn configure(&self, funding: impl IntoIterator<Item = Funding>) {
         let inner = &mut *self.inner.lock();
+        let mut cut: HashSet<AccountKey> = HashSet::new();
         for line in funding {
+            let totals = [
+                (AccountKey::Wallet(line.advertiser), Some(line.wallet)),
+                (AccountKey::CampaignTotal(line.campaign), line.campaign_budget.lifetime),
+                (AccountKey::LineItemTotal(line.line_item), line.line_item_budget.lifetime),
+            ];
             let accounts = &mut inner.accounts;
-            accounts.set_budget(AccountKey::Wallet(line.advertiser), Some(line.wallet));
-            accounts.set_budget(AccountKey::CampaignTotal(line.campaign), line.campaign_budget.lifetime);
-            accounts.set_budget(AccountKey::LineItemTotal(line.line_item), line.line_item_budget.lifetime);
+            cut.extend(totals.into_iter().filter_map(|(key, b)| accounts.set_budget(key, b).then_some(key)));
             inner.days.set_zone(line.advertiser, &line.time_zone);
             inner.funding.insert(line.line_item, line);
+        }
+        for book in inner.leases.values() {
+            let Some(funding) = inner.funding.get(&book.line_item) else { continue };
+            let (accounts, day) = (&mut inner.accounts, book.lease.day);
+            let days = [
+                (AccountKey::CampaignDay(funding.campaign, day), funding.campaign_budget.daily),
+                (AccountKey::LineItemDay(book.line_item, day), funding.line_item_budget.daily),
+            ];
+            cut.extend(days.into_iter().filter_map(|(key, b)| accounts.set_budget(key, b).then_some(key)));
+        }
+        let accounts = &mut inner.accounts;
+        let is_cut = |book: &LeaseBook| book.keys.iter().any(|key| cut.contains(key));
+        for book in inner.leases.values_mut().filter(|book| is_cut(book)) {
+            book.lease.suspend(true);
+            recall(book, accounts);
+        }
+        // What is held above a budget may still be charged, but what of it comes back is gone (money.md 2.7).
+        for book in inner.leases.values().filter(|book| is_cut(book)) {
+            book.lease.suspend(accounts.available(&book.keys) < 0);
         }
     }
 
@@ -180,8 +227,27 @@ impl Ledger {
     pub fn standing(&self, line_item: LineItemId, now: Now) -> Option<Standing> {
         let inner = &mut *self.inner.lock();
         let (keys, _) = inner.keys(line_item, now)?;
-        let free = inner.leases.values().filter(|book| book.keys == keys).map(|book| book.lease.free()).sum();
-        Some(Standing { available: Nanos(inner.accounts.available(&keys)), free: Nanos(free) })
+        let free = inner.free(&keys);
+        let room = std::array::from_fn(|at| {
+            let available = inner.accounts.balance(keys[at]).available();
+            let room = available.map_or(i128::from(i64::MAX), |available| available + free[at]);
+            (keys[at], Nanos(room.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64))
+        });
+        Some(Standing { room })
+    }
+
+    /// Every lease, for audits and tests.
+    pub fn audit(&self) -> Vec<LeaseAudit> {
+        let audit = |book: &LeaseBook| LeaseAudit {
+            lease: book.lease.id,
+            accounts: book.keys,
+            granted: Nanos(book.granted),
+            returned: Nanos(book.returned),
+            posted: Nanos(book.posted),
+            free: Nanos(book.lease.free()),
+            held: Nanos(book.lease.held()),
+        };
+        self.inner.lock().leases.values().map(audit).collect()
     }
 
     /// Charges a bill at `price` (in the bid's currency, as notified).
@@ -195,14 +261,15 @@ impl Ledger {
             // Only a forged token could overflow, and a forged token does not verify.
             return Posting::Stale;
         };
+        if inner.seen.has(claims.bid, Seen::Posted) {
+            return Posting::Duplicate;
+        }
         if inner.seen.is_stale(claims.bid) || now.unix_s() - i64::from(claims.issued_s) > TOKEN_LIFE_S {
             inner.house.stale.0 = inner.house.stale.0.saturating_add(asked.0.min(hold.0));
             return Posting::Stale;
         }
         let voided = inner.seen.has(claims.bid, Seen::Voided);
-        if !inner.seen.record(claims.bid, claims.issued_s, Seen::Posted) {
-            return Posting::Duplicate;
-        }
+        inner.seen.record(claims.bid, claims.issued_s, Seen::Posted);
         let charged = Nanos(asked.0.min(hold.0));
         inner.house.overprice.0 = inner.house.overprice.0.saturating_add(asked.0 - charged.0);
         if !voided && inner.post_from_lease(claims, hold, charged) {
@@ -247,10 +314,10 @@ impl Ledger {
         let expired = inner.leases.values().map(|book| book.lease.expire(now_s)).sum();
         let accounts = &mut inner.accounts;
         inner.leases.retain(|_, book| {
-            if book.lease.is_closed() {
+            if book.lease.is_closed() || book.lease.is_suspended() {
                 recall(book, accounts);
             }
-            !(book.lease.is_closed() && book.lease.is_empty())
+            !(book.lease.is_closed() && book.outstanding() == 0)
         });
         let oldest = (now.unix_s() - TOKEN_LIFE_S).clamp(0, i64::from(u32::MAX)) as u32;
         inner.seen.drop_before(oldest);
@@ -267,43 +334,47 @@ impl Ledger {
     }
 
     /// Opens a lease of today for one core, or finds that the line item has no funding.
-    fn open(&self, core: u16, line_item: LineItemId, now: Now) -> Option<Arc<Lease>> {
+    pub(super) fn open(&self, core: u16, line_item: LineItemId, now: Now) -> Option<Arc<Lease>> {
         let inner = &mut *self.inner.lock();
         let (keys, day) = inner.keys(line_item, now)?;
-        let funding = &inner.funding[&line_item];
-        inner.accounts.set_budget(keys[2], funding.campaign_budget.daily);
-        inner.accounts.set_budget(keys[4], funding.line_item_budget.daily);
         inner.opened += 1;
         let id = LeaseId(u64::from(self.epoch) << 32 | u64::from(inner.opened));
         let lease = Arc::new(Lease::new(id, day));
-        let advertiser = funding.advertiser;
-        let book =
-            LeaseBook { lease: Arc::clone(&lease), advertiser, keys, granted: 0, returned: 0, posted: 0 };
+        let kept = Arc::clone(&lease);
+        let book = LeaseBook { lease: kept, line_item, keys, granted: 0, returned: 0, posted: 0 };
         inner.leases.insert(id, book);
         tracing::debug!(core, %line_item, lease = %id, "lease opened");
         Some(lease)
     }
 
-    /// Tops a lease up so that it has at least `need`; false when the accounts do not allow it.
-    fn top_up(&self, lease: &Lease, need: i64) -> bool {
+    /// The line item's budget day at `now`; `None` when it has no funding.
+    pub(super) fn day(&self, line_item: LineItemId, now: Now) -> Option<BudgetDay> {
         let inner = &mut *self.inner.lock();
-        let Some(book) = inner.leases.get(&lease.id) else { return false };
-        let (keys, advertiser) = (book.keys, book.advertiser);
-        if inner.accounts.available(&keys) < need {
-            // Others may have more than they use: everything free of this advertiser comes back first.
-            for book in inner.leases.values_mut().filter(|book| book.advertiser == advertiser) {
-                recall(book, &mut inner.accounts);
-            }
+        inner.keys(line_item, now).map(|(_, day)| day)
+    }
+
+    /// Holds `request.amount` out of the accounts and tops the lease up beyond it; `None` when they do not allow it.
+    pub(super) fn grant(&self, lease: &Arc<Lease>, request: &HoldRequest) -> Option<Hold> {
+        let inner = &mut *self.inner.lock();
+        let need = request.amount.0;
+        let book = inner.leases.get_mut(&lease.id)?;
+        let keys = book.keys;
+        if lease.is_suspended() {
+            recall(book, &mut inner.accounts);
         }
-        let available = inner.accounts.available(&keys);
-        let cap = available / (2 * i64::from(self.cores));
+        if !inner.make_room(&keys, need) {
+            return None;
+        }
+        lease.suspend(false);
+        let cap = inner.accounts.available(&keys) / (2 * i64::from(self.cores));
         let amount = need.saturating_mul(HOLDS_PER_GRANT).min(cap).max(need);
-        let granted = inner.accounts.grant(&keys, Nanos(amount));
-        if granted && let Some(book) = inner.leases.get_mut(&lease.id) {
-            book.granted += amount;
-            book.lease.add_free(amount);
+        if !inner.accounts.grant(&keys, Nanos(amount)) {
+            return None;
         }
-        granted
+        let book = inner.leases.get_mut(&lease.id)?;
+        book.granted += amount;
+        lease.add_free(amount - need);
+        Some(Hold::granted(lease, need, request.bucket))
     }
 }
 
@@ -323,15 +394,52 @@ impl Inner {
         Some((self.keys_on(line_item, day)?, day))
     }
 
-    fn keys_on(&self, line_item: LineItemId, day: BudgetDay) -> Option<[AccountKey; 5]> {
+    /// The five accounts of a line item on a day, with the daily budgets in force: also a day that no lease of this
+    /// process was opened on has its limit.
+    fn keys_on(&mut self, line_item: LineItemId, day: BudgetDay) -> Option<[AccountKey; 5]> {
         let funding = self.funding.get(&line_item)?;
-        Some([
+        let keys = [
             AccountKey::Wallet(funding.advertiser),
             AccountKey::CampaignTotal(funding.campaign),
             AccountKey::CampaignDay(funding.campaign, day),
             AccountKey::LineItemTotal(line_item),
             AccountKey::LineItemDay(line_item, day),
-        ])
+        ];
+        self.accounts.set_budget(keys[2], funding.campaign_budget.daily);
+        self.accounts.set_budget(keys[4], funding.line_item_budget.daily);
+        Some(keys)
+    }
+
+    /// What the leases of each account have ready.
+    fn free(&self, keys: &[AccountKey; 5]) -> [i128; 5] {
+        let mut free = [0; 5];
+        // The accounts are one branch of the tree under the wallet.
+        for book in self.leases.values().filter(|book| book.keys[0] == keys[0]) {
+            let ready = i128::from(book.lease.free());
+            for (sum, key) in free.iter_mut().zip(keys) {
+                *sum += if book.keys.contains(key) { ready } else { 0 };
+            }
+        }
+        free
+    }
+
+    /// Sees to it that the accounts have `need` available, if need be by taking back what others have more than they
+    /// use; takes nothing back where that would not be enough (money.md 2.2).
+    fn make_room(&mut self, keys: &[AccountKey; 5], need: i64) -> bool {
+        if self.accounts.available(keys) >= need {
+            return true;
+        }
+        let free = self.free(keys);
+        let available = keys.map(|key| self.accounts.balance(key).available());
+        let lacks = |available: Option<i128>| available.is_some_and(|a| a < i128::from(need));
+        if available.iter().zip(free).any(|(a, free)| lacks(a.map(|a| a + free))) {
+            return false;
+        }
+        let is_tight = |key: &AccountKey| keys.iter().zip(available).any(|(k, a)| k == key && lacks(a));
+        for book in self.leases.values_mut().filter(|book| book.keys.iter().any(is_tight)) {
+            recall(book, &mut self.accounts);
+        }
+        self.accounts.available(keys) >= need
     }
 
     /// Charges out of the hold, if it is still there; what the hold had more is free again.
@@ -349,94 +457,15 @@ impl Inner {
 
     /// Charges a bill whose hold is gone, if every account has room.
     fn post_late(&mut self, claims: &TokenClaims, charged: Nanos) -> Posting {
-        let fits = self.keys_on(claims.line_item, BudgetDay(claims.budget_day)).is_some_and(|keys| {
-            if self.accounts.available(&keys) < charged.0 {
-                let advertiser = self.funding[&claims.line_item].advertiser;
-                for book in self.leases.values_mut().filter(|book| book.advertiser == advertiser) {
-                    recall(book, &mut self.accounts);
-                }
-            }
-            let granted = self.accounts.grant(&keys, charged);
-            if granted {
-                self.accounts.post(&keys, charged);
-            }
-            granted
-        });
-        if fits {
+        let keys = self.keys_on(claims.line_item, BudgetDay(claims.budget_day));
+        if let Some(keys) = keys
+            && self.make_room(&keys, charged.0)
+            && self.accounts.grant(&keys, charged)
+        {
+            self.accounts.post(&keys, charged);
             return Posting::Late { charged, house: Nanos(0) };
         }
         self.house.overdelivery.0 = self.house.overdelivery.0.saturating_add(charged.0);
         Posting::Late { charged: Nanos(0), house: charged }
-    }
-}
-
-/// One core's leases: the [`HoldSource`] of a serving core.
-#[derive(Debug)]
-pub struct CoreBudget {
-    core: u16,
-    ledger: Arc<Ledger>,
-    leases: HashMap<LineItemId, CoreLease, foldhash::fast::RandomState>,
-}
-
-#[derive(Debug)]
-struct CoreLease {
-    lease: Arc<Lease>,
-    /// No new question to the ledger before this.
-    retry_ns: u64,
-    /// When the budget day was last looked at, in whole seconds.
-    checked_s: i64,
-}
-
-impl CoreBudget {
-    /// The leases of `core`, none yet.
-    pub fn new(core: u16, ledger: Arc<Ledger>) -> CoreBudget {
-        CoreBudget { core, ledger, leases: HashMap::default() }
-    }
-
-    /// The core's lease for a line item today; a lease of a past day is closed and replaced.
-    fn lease(&mut self, line_item: LineItemId, now: Now) -> Option<&mut CoreLease> {
-        let second = now.unix_s();
-        let stale = match self.leases.get(&line_item) {
-            None => true,
-            Some(entry) if entry.checked_s == second => false,
-            Some(entry) => {
-                let day = self.ledger.inner.lock().keys(line_item, now).map(|(_, day)| day);
-                day != Some(entry.lease.day)
-            }
-        };
-        if stale {
-            if let Some(old) = self.leases.remove(&line_item) {
-                old.lease.close();
-            }
-            let lease = self.ledger.open(self.core, line_item, now)?;
-            self.leases.insert(line_item, CoreLease { lease, retry_ns: 0, checked_s: second });
-        }
-        let entry = self.leases.get_mut(&line_item)?;
-        entry.checked_s = second;
-        Some(entry)
-    }
-}
-
-impl HoldSource for CoreBudget {
-    type Hold = Hold;
-
-    fn try_hold(&mut self, request: &HoldRequest) -> Result<(Hold, LeaseId, BudgetDay), NoBidReason> {
-        let amount = request.amount.0;
-        let now = request.now;
-        if amount < 1 {
-            return Err(NoBidReason::Budget);
-        }
-        let ledger = Arc::clone(&self.ledger);
-        let entry = self.lease(request.line_item, now).ok_or(NoBidReason::Budget)?;
-        let mut hold = Hold::take(&entry.lease, amount, request.bucket);
-        if hold.is_none() && now.mono_ns >= entry.retry_ns {
-            if ledger.top_up(&entry.lease, amount) {
-                hold = Hold::take(&entry.lease, amount, request.bucket);
-            }
-            if hold.is_none() {
-                entry.retry_ns = now.mono_ns + RETRY_NS;
-            }
-        }
-        hold.map(|hold| (hold, entry.lease.id, entry.lease.day)).ok_or(NoBidReason::Budget)
     }
 }

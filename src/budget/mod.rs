@@ -13,6 +13,7 @@
 
 mod accounts;
 mod charge;
+mod core;
 mod days;
 mod lease;
 mod ledger;
@@ -20,9 +21,10 @@ mod seen;
 
 pub use accounts::{AccountKey, Balance};
 pub use charge::{Terms, charge, hold_for};
+pub use core::CoreBudget;
 pub use days::{BudgetDay, Days};
 pub use lease::{Hold, HoldRequest, HoldSource};
-pub use ledger::{CoreBudget, Funding, HouseTotals, Ledger, Posting, Resolution, Standing};
+pub use ledger::{Funding, HouseTotals, LeaseAudit, Ledger, Posting, Resolution, Standing};
 pub use seen::{Seen, SeenBids};
 
 /// Stops the process: the books no longer add up, and going on could charge somebody wrongly.

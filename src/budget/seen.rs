@@ -44,6 +44,8 @@ struct Page {
     bits: Box<[u8]>,
     /// The youngest bid on the page that a notice named, seconds since the Unix epoch.
     newest_s: u32,
+    /// The last bid on the page that a notice named. Bids behind it may yet be made, on a quiet core hours later.
+    last: u64,
 }
 
 impl SeenBids {
@@ -61,24 +63,27 @@ impl SeenBids {
     /// Records `fact`; returns whether it is new.
     pub fn record(&mut self, bid: BidId, issued_s: u32, fact: Seen) -> bool {
         let pages = self.cores.entry((bid.epoch, bid.core)).or_default();
-        let page = pages
-            .pages
-            .entry(bid.sequence / PAGE)
-            .or_insert_with(|| Page { bits: vec![0; PAGE as usize].into(), newest_s: 0 });
+        let page = pages.pages.entry(bid.sequence / PAGE).or_insert_with(|| Page {
+            bits: vec![0; PAGE as usize].into(),
+            newest_s: 0,
+            last: 0,
+        });
         page.newest_s = page.newest_s.max(issued_s);
+        page.last = page.last.max(bid.sequence);
         let bits = &mut page.bits[(bid.sequence % PAGE) as usize];
         let new = *bits & fact as u8 == 0;
         *bits |= fact as u8;
         new
     }
 
-    /// Drops, in order, the pages whose bids were all issued before `issued_before_s`.
+    /// Drops, in order, the pages whose named bids were all issued before `issued_before_s`. Stale from then on is what
+    /// is not younger than the last of them: bids are numbered in the order in which they are made.
     pub fn drop_before(&mut self, issued_before_s: u32) {
         for pages in self.cores.values_mut() {
             while let Some(first) = pages.pages.first_entry()
                 && first.get().newest_s < issued_before_s
             {
-                pages.horizon = (first.key() + 1) * PAGE;
+                pages.horizon = first.get().last + 1;
                 first.remove();
             }
         }
@@ -101,5 +106,17 @@ mod tests {
         assert!(seen.record(bid(PAGE), 500, Seen::Won));
         seen.drop_before(200);
         assert!(seen.is_stale(bid(5)) && !seen.is_stale(bid(PAGE)));
+    }
+
+    #[test]
+    fn a_bid_made_after_a_quiet_night_is_not_stale() {
+        let mut seen = SeenBids::default();
+        let bid = |sequence| BidId { epoch: 7, core: 1, sequence };
+        assert!(seen.record(bid(5), 100, Seen::Posted));
+        seen.drop_before(200);
+        assert!(seen.is_stale(bid(4)) && seen.is_stale(bid(5)) && !seen.is_stale(bid(6)));
+        assert!(seen.record(bid(6), 900, Seen::Posted) && !seen.record(bid(6), 900, Seen::Posted));
+        seen.drop_before(200);
+        assert!(!seen.is_stale(bid(6)) && seen.has(bid(6), Seen::Posted));
     }
 }

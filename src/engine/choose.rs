@@ -1,119 +1,160 @@
 //! The choice for one place of an impression (the open auction or one deal): creative, price, best offer, hold.
 
 use super::catalog::{CatalogCreative, CatalogLineItem};
-use super::context::{Core, Request};
+use super::context::{Core, Request, Survivor};
 use super::creative;
 use super::decide::{ImpTerms, Place, Reasons};
-use super::observer::Observer;
+use super::observer::{Observer, Rejection};
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
 use crate::model::auction::{Channel, Deal};
 use crate::model::bid::Bid;
 use crate::model::ids::UserKey;
 use crate::model::line_item::ChannelKind;
+use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
 use crate::pricing::{self, Factors, Offer, OfferInputs, PriceFacts};
 use crate::targeting::LineItemIx;
+use bumpalo::collections::Vec as ArenaVec;
 
 /// `at` of a deal whose `bidfloor` is the agreed price (OpenRTB 2.6 section 3.2.12).
 const FIXED_PRICE: i64 = 3;
 
-/// The best offer so far for one place.
+/// An offer for one place.
 pub(super) struct Best<'r> {
-    survivor: usize,
     pub(super) line_item: LineItemIx,
     offer: Offer,
     tie: u64,
     creative: &'r CatalogCreative,
 }
 
-/// The choice for one place of an impression: the open auction or one deal.
-pub(super) struct Choice<'c, 'r, O> {
-    pub(super) request: &'c Request<'r>,
-    pub(super) place: &'c Place<'r>,
-    pub(super) deal: Option<&'r Deal<'r>>,
-    pub(super) terms: &'c ImpTerms,
-    pub(super) observer: &'c mut O,
-    pub(super) reasons: &'c mut Reasons,
+impl Best<'_> {
+    /// What offers are told apart by: equal worths by a draw, so that no line item wins by its number.
+    fn rank(&self) -> (Cpm, u64) {
+        (self.offer.worth, self.tie)
+    }
 }
 
-impl<'r, O: Observer> Choice<'_, 'r, O> {
-    /// Scores survivors by falling upper bound until no later one can be better; equal offers are told apart by a
-    /// draw, so that no line item wins by its number.
-    pub(super) fn best(&mut self, core: &mut Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
-        let mut best: Option<Best<'r>> = None;
-        for at in 0..core.survivors.len() {
-            let survivor = core.survivors[at];
-            if let Some(best) = &best
-                && best.offer.worth > survivor.upper
-                && !O::EXHAUSTIVE
-            {
+/// The choice for one place of an impression, the open auction or one deal: its offers, best first.
+///
+/// Survivors are scored by falling upper bound, each once, and only as far as one of them could still be better than
+/// the best offer that is left.
+pub(super) struct Choice<'c, 'r, O> {
+    request: &'c Request<'r>,
+    place: &'c Place<'r>,
+    deal: Option<&'r Deal<'r>>,
+    terms: &'c ImpTerms,
+    pub(super) observer: &'c mut O,
+    reasons: &'c mut Reasons,
+    /// Survivors of this kind of place that were looked at.
+    looked_at: usize,
+    /// Offers that were not tried yet.
+    offers: ArenaVec<'r, Best<'r>>,
+}
+
+impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
+    pub(super) fn new(
+        request: &'c Request<'r>,
+        place: &'c Place<'r>,
+        deal: Option<&'r Deal<'r>>,
+        terms: &'c ImpTerms,
+        observer: &'c mut O,
+        reasons: &'c mut Reasons,
+    ) -> Self {
+        let offers = ArenaVec::new_in(request.arena);
+        Choice { request, place, deal, terms, observer, reasons, looked_at: 0, offers }
+    }
+
+    /// Takes the best offer that is left. `taken` are the bids on this impression so far: a campaign does not bid
+    /// against itself.
+    pub(super) fn best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
+        let survivors = self.survivors(core);
+        let mut best = (0..self.offers.len()).max_by_key(|at| self.offers[*at].rank());
+        while let Some(survivor) = survivors.get(self.looked_at) {
+            let beaten = best.is_some_and(|at| self.offers[at].offer.worth > survivor.upper);
+            if beaten && !O::EXHAUSTIVE {
                 break;
             }
+            self.looked_at += 1;
             let line = self.request.catalog().line_item(survivor.line_item);
             let campaign = self.request.catalog().campaigns()[line.campaign].id;
-            let wanted = self.wants(line) && !taken.iter().any(|bid| bid.campaign == campaign);
-            if survivor.out || !wanted {
+            if !self.wants(line) || taken.iter().any(|bid| bid.campaign == campaign) {
                 continue;
             }
             match self.score(core, line, survivor.line_item) {
-                Ok((offer, creative, tie)) => {
-                    let better = best.as_ref().is_none_or(|b| (offer.worth, tie) > (b.offer.worth, b.tie));
-                    if better {
-                        best =
-                            Some(Best { survivor: at, line_item: survivor.line_item, offer, tie, creative });
+                Ok(offer) => {
+                    if best.is_none_or(|at| offer.rank() > self.offers[at].rank()) {
+                        best = Some(self.offers.len());
                     }
+                    self.offers.push(offer);
                 }
-                Err((reason, offer)) => {
-                    self.observer.rejected(self.place.position, survivor.line_item, reason, offer.as_ref());
-                    self.reasons.add(reason);
-                    // Another deal may have another floor or other rules, so only a last place rules it out for good.
-                    core.survivors[at].out = self.deal.is_none();
-                }
+                Err((reason, offer)) => self.note(survivor.line_item, reason, offer.as_ref()),
             }
         }
-        best
+        best.map(|at| self.offers.swap_remove(at))
+    }
+
+    /// Its money could not be held.
+    pub(super) fn reject(&mut self, best: &Best<'_>, reason: NoBidReason) {
+        self.note(best.line_item, reason, Some(&best.offer));
+    }
+
+    /// The deal is not open to this seat; does nothing for the open auction, which nobody was matched for then.
+    pub(super) fn refuse_deal(&mut self, core: &Core) {
+        for survivor in self.survivors(core) {
+            if self.deal.is_some() && self.wants(self.request.catalog().line_item(survivor.line_item)) {
+                self.note(survivor.line_item, NoBidReason::Deal, None);
+            }
+        }
+    }
+
+    fn note(&mut self, line_item: LineItemIx, reason: NoBidReason, offer: Option<&Offer>) {
+        let rejection = Rejection { reason, deal: self.deal.map(|deal| deal.id), offer };
+        self.observer.rejected(self.place.position, line_item, &rejection);
+        self.reasons.add(reason);
     }
 
     /// A line item with deals bids on those only; one without bids in the open auction only.
+    fn survivors<'s>(&self, core: &'s Core) -> &'s [Survivor] {
+        let (with_deals, open) = core.survivors.split_at(core.survivors_with_deals);
+        if self.deal.is_some() { with_deals } else { open }
+    }
+
     fn wants(&self, line: &CatalogLineItem) -> bool {
-        let deals = &line.item.targeting.deals.include;
-        match self.deal {
-            None => deals.is_empty(),
-            Some(deal) => deals.iter().any(|id| id == deal.id),
-        }
+        self.deal.is_none_or(|deal| line.item.targeting.deals.include.iter().any(|id| id == deal.id))
     }
 
     /// Creative, factors, offer: each or the reason why not.
-    #[allow(clippy::type_complexity)] // the three parts of an offer, or a reason with the offer that failed
     fn score(
         &mut self,
         core: &Core,
         line: &CatalogLineItem,
-        ix: LineItemIx,
-    ) -> Result<(Offer, &'r CatalogCreative, u64), (NoBidReason, Option<Offer>)> {
+        line_item: LineItemIx,
+    ) -> Result<Best<'r>, (NoBidReason, Option<Offer>)> {
         let request = self.request;
         let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
         let creative = creative::pick(line, request, self.place.imp, self.deal, mix(tie));
         let creative = creative.map_err(|reason| (reason, None))?;
         let factors = self.factors(core, line, creative);
-        let rates = &request.snapshot.rates;
+        let (rates, currency) = (&request.snapshot.rates, self.place.currency);
+        let fixed_price = self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE));
         let floor = match self.deal {
-            None => pricing::imp_floor(self.place.imp, self.place.currency, rates),
-            Some(deal) => pricing::deal_floor(deal, self.place.imp, self.place.currency, rates),
+            None => pricing::imp_floor(self.place.imp, currency, rates),
+            Some(deal) if fixed_price => pricing::agreed_price(deal, currency, rates),
+            Some(deal) => pricing::deal_floor(deal, self.place.imp, currency, rates),
         };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
             factors,
-            bid_currency: self.place.currency,
+            bid_currency: currency,
             exchange_cap: self.terms.exchange_cap,
             floor,
-            fixed_price: self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE)),
+            fixed_price,
             rates,
         };
         let offer = pricing::offer(&line.pricer, &inputs)?;
-        self.observer.offered(self.place.position, ix, self.deal.map(|d| d.id), &offer, &factors);
-        Ok((offer, creative, tie))
+        self.observer.offered(self.place.position, line_item, self.deal.map(|d| d.id), &offer, &factors);
+        Ok(Best { line_item, offer, tie, creative })
     }
 
     fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &CatalogCreative) -> Factors {
@@ -190,12 +231,6 @@ impl<'r, O: Observer> Choice<'_, 'r, O> {
             claims,
         };
         Ok((bid, hold))
-    }
-
-    pub(super) fn reject(&mut self, core: &mut Core, best: &Best<'_>, reason: NoBidReason) {
-        self.observer.rejected(self.place.position, best.line_item, reason, Some(&best.offer));
-        self.reasons.add(reason);
-        core.survivors[best.survivor].out = true;
     }
 }
 

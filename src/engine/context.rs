@@ -20,7 +20,8 @@ pub struct Settings {
     pub seed: u64,
     /// Whether `track.public_url` is https: else impressions with `secure = 1` are not bid on.
     pub tracking_is_https: bool,
-    /// Most survivors of one impression that are scored, by upper bound.
+    /// Most survivors of one impression that are scored, by upper bound; those with deals are counted apart, so that
+    /// the open auction never crowds out a deal.
     pub max_candidates: usize,
 }
 
@@ -81,7 +82,10 @@ pub struct Core {
     pub(super) lookup: Lookup,
     pub(super) user_permitted: bool,
     pub(super) segment_entries: Vec<u32>,
+    /// Those with deals first, each half by falling upper bound.
     pub(super) survivors: Vec<Survivor>,
+    /// How many of them have deals.
+    pub(super) survivors_with_deals: usize,
     pub(super) hours: Hours,
     /// Version of the catalog that the hours belong to.
     pub(super) hours_of: u64,
@@ -95,8 +99,8 @@ pub(super) struct Survivor {
     pub(super) line_item: crate::targeting::LineItemIx,
     /// In the bid's currency.
     pub(super) upper: Cpm,
-    /// Set once it made no valid offer, or its money could not be held.
-    pub(super) out: bool,
+    /// It bids on deals only.
+    pub(super) has_deals: bool,
 }
 
 impl Core {
@@ -111,6 +115,7 @@ impl Core {
             user_permitted: false,
             segment_entries: Vec::new(),
             survivors: Vec::new(),
+            survivors_with_deals: 0,
             hours: Hours::default(),
             hours_of: 0,
             last_survivors: Vec::new(),

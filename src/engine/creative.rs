@@ -9,7 +9,8 @@ use crate::model::no_bid::NoBidReason;
 /// `cattax` of IAB Content 1.0, whose codes carry their parent (`IAB25-3` under `IAB25`).
 const CONTENT_1_0: u16 = 1;
 
-/// Picks one of the fitting creatives by weight, decided by `draw`; or the reason why none fits.
+/// Picks one of the fitting creatives by weight, decided by `draw`. Where none fits, the reason is that of the one
+/// which passed most checks: the check at which the line item as a whole ends.
 pub(super) fn pick<'r>(
     line: &CatalogLineItem,
     request: &Request<'r>,
@@ -19,25 +20,23 @@ pub(super) fn pick<'r>(
 ) -> Result<&'r CatalogCreative, NoBidReason> {
     let catalog: &'r Catalog = request.catalog();
     let Some(banner) = &imp.banner else { return Err(NoBidReason::Format) };
-    let place =
-        Place { auction: request.auction, imp, banner, deal, https: request.settings.tracking_is_https };
+    let https = request.settings.tracking_is_https;
+    let place = Place { auction: request.auction, line, imp, banner, deal, https };
     let mut total = 0u64;
-    // Of several creatives the one that got furthest names the reason: that a banner of another size does not fit
-    // says nothing when one of this size is blocked.
-    let mut furthest: Option<NoBidReason> = None;
+    let mut last_reason = NoBidReason::Size;
     for (position, weight) in &line.creatives {
-        match place.fits(&catalog.creatives()[*position].creative, line) {
+        match place.fits(&catalog.creatives()[*position].creative) {
             Ok(()) => total += u64::from(*weight),
-            Err(reason) => furthest = furthest.max(Some(reason)),
+            Err(reason) => last_reason = last_reason.max(reason),
         }
     }
     if total == 0 {
-        return Err(furthest.unwrap_or(NoBidReason::Size));
+        return Err(last_reason);
     }
     let mut left = draw % total;
     for (position, weight) in &line.creatives {
         let entry = &catalog.creatives()[*position];
-        if place.fits(&entry.creative, line).is_ok() {
+        if place.fits(&entry.creative).is_ok() {
             match left.checked_sub(u64::from(*weight)) {
                 Some(rest) => left = rest,
                 None => return Ok(entry),
@@ -47,32 +46,47 @@ pub(super) fn pick<'r>(
     Err(NoBidReason::Size)
 }
 
+type Check<'p> = fn(&Place<'p>, &Creative) -> bool;
+
 struct Place<'p> {
     auction: &'p Auction<'p>,
+    line: &'p CatalogLineItem,
     imp: &'p Imp<'p>,
     banner: &'p Banner<'p>,
     deal: Option<&'p Deal<'p>>,
     https: bool,
 }
 
-impl Place<'_> {
-    fn fits(&self, creative: &Creative, line: &CatalogLineItem) -> Result<(), NoBidReason> {
-        let rule = &line.item.targeting.sizes;
-        let targeted = (rule.include.is_empty() || rule.include.contains(&creative.size))
-            && !rule.exclude.contains(&creative.size);
-        // In the order of the list, so that the first failing check is the first reason.
-        let checks = [
-            (self.banner.sizes.contains(&creative.size) && targeted, NoBidReason::Size),
-            (self.language_allowed(creative), NoBidReason::Language),
-            (self.categories_allowed(creative), NoBidReason::BlockedCategory),
-            (self.advertiser_allowed(creative), NoBidReason::BlockedAdvertiser),
-            (self.app_allowed(creative), NoBidReason::BlockedApp),
-            (self.attributes_allowed(creative), NoBidReason::BlockedAttribute),
-            (self.imp.secure != Some(true) || (creative.secure && self.https), NoBidReason::NotSecure),
-            (self.supported(creative), NoBidReason::Unsupported),
-            (creative.approved, NoBidReason::CreativeApproval),
+impl<'p> Place<'p> {
+    fn fits(&self, creative: &Creative) -> Result<(), NoBidReason> {
+        // In the order of the list of reasons, so that the first failing check is the first reason.
+        let checks: [(Check<'p>, NoBidReason); 9] = [
+            (Self::size_fits, NoBidReason::Size),
+            (Self::language_allowed, NoBidReason::Language),
+            (Self::categories_allowed, NoBidReason::BlockedCategory),
+            (Self::advertiser_allowed, NoBidReason::BlockedAdvertiser),
+            (Self::app_allowed, NoBidReason::BlockedApp),
+            (Self::attributes_allowed, NoBidReason::BlockedAttribute),
+            (Self::secure_enough, NoBidReason::NotSecure),
+            (Self::supported, NoBidReason::Unsupported),
+            (|_, creative| creative.approved, NoBidReason::CreativeApproval),
         ];
-        checks.iter().find(|(passed, _)| !passed).map_or(Ok(()), |(_, reason)| Err(*reason))
+        let failed = checks.iter().find(|(passes, _)| !passes(self, creative));
+        failed.map_or(Ok(()), |(_, reason)| Err(*reason))
+    }
+
+    /// Offered by the impression, targeted, and not excluded by a factor of 0.
+    fn size_fits(&self, creative: &Creative) -> bool {
+        let rule = &self.line.item.targeting.sizes;
+        self.banner.sizes.contains(&creative.size)
+            && (rule.include.is_empty() || rule.include.contains(&creative.size))
+            && !rule.exclude.contains(&creative.size)
+            && !self.line.multipliers.excludes_size(creative.size)
+    }
+
+    /// `secure = 1`: everything https, the tracking URL included; absent is unknown and http may do.
+    fn secure_enough(&self, creative: &Creative) -> bool {
+        self.imp.secure != Some(true) || (creative.secure && self.https)
     }
 
     /// `wlang`: a creative without a language fits every list (OpenRTB 2.6 section 3.2.1, market convention).
@@ -80,6 +94,7 @@ impl Place<'_> {
         let Some(language) = &creative.language else { return true };
         self.auction.wlang.is_empty()
             || self.auction.wlang.iter().any(|allowed| {
+                let allowed = allowed.trim();
                 let base = allowed.split('-').next().unwrap_or(allowed);
                 allowed.eq_ignore_ascii_case(language) || base.eq_ignore_ascii_case(language)
             })
@@ -115,7 +130,7 @@ impl Place<'_> {
 
     fn app_allowed(&self, creative: &Creative) -> bool {
         let Some(bundle) = &creative.bundle else { return true };
-        !self.auction.bapp.iter().any(|blocked| blocked.eq_ignore_ascii_case(bundle))
+        !self.auction.bapp.iter().any(|blocked| blocked.trim().eq_ignore_ascii_case(bundle))
     }
 
     fn attributes_allowed(&self, creative: &Creative) -> bool {
@@ -123,8 +138,13 @@ impl Place<'_> {
             && !creative.attributes.iter().any(|attribute| self.banner.battr.contains(attribute))
     }
 
-    /// An API that is not listed is unsupported (section 3.2.6); so is a content type once any is listed.
+    /// An API that is not listed is unsupported (section 3.2.6); so is a content type once any is listed. Where the
+    /// exchange requires transparency information of every bid (`dsarequired` 2 and 3, community extension "DSA
+    /// Transparency"), none is made, because creatives have none to give.
     fn supported(&self, creative: &Creative) -> bool {
+        if matches!(self.auction.regs.dsa_required, Some(2 | 3)) {
+            return false;
+        }
         let html = |mime: &&str| {
             let mime = mime.trim().as_bytes();
             mime.get(..9).is_some_and(|head| head.eq_ignore_ascii_case(b"text/html"))
@@ -135,6 +155,10 @@ impl Place<'_> {
 }
 
 fn is_under(cattax: u16, category: &str, node: &str) -> bool {
+    let node = node.trim();
+    if node.is_empty() {
+        return false;
+    }
     let Some((head, rest)) = category.as_bytes().split_at_checked(node.len()) else { return false };
     head.eq_ignore_ascii_case(node.as_bytes())
         && (rest.is_empty() || (cattax == CONTENT_1_0 && rest[0] == b'-'))
@@ -161,6 +185,8 @@ mod tests {
         assert!(!is_under(1, "IAB25", "IAB25-3"));
         assert!(!is_under(1, "IAB25-3", "IAB2"));
         assert!(!is_under(7, "12-3", "12"));
+        assert!(is_under(1, "IAB25-3", " IAB25 "));
+        assert!(!is_under(1, "-1", ""));
     }
 
     #[test]

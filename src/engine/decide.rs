@@ -4,7 +4,7 @@ use super::catalog::CatalogLineItem;
 use super::choose::Choice;
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
-use super::observer::Observer;
+use super::observer::{Observer, Rejection};
 use crate::audience;
 use crate::budget::HoldSource;
 use crate::model::auction::{Channel, Deal, Imp};
@@ -17,6 +17,7 @@ use crate::model::token::{Bucket, HoldFormat};
 use crate::privacy;
 use crate::targeting::Facts;
 use bumpalo::collections::Vec as ArenaVec;
+use std::cmp::Reverse;
 use std::hash::BuildHasher;
 
 /// All bids of one answer, in the order of the impressions, never none; beside each the guard of its money, which
@@ -65,15 +66,10 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
 }
 
 /// What rules out the whole request; else the currency to bid in.
-pub(super) fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
+fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
     let (auction, profile) = (request.auction, request.profile);
     if let Some(fault) = auction.fault {
         return Err(fault);
-    }
-    // An exchange that requires a `dsa` object (2, or 3 on a very large platform) discards bids without one (IAB Tech
-    // Lab, DSA transparency extension), and none can be written yet.
-    if matches!(auction.regs.dsa_required, Some(2 | 3)) {
-        return Err(NoBidReason::Unsupported);
     }
     let currency = bid_currency(request).ok_or(NoBidReason::Currency)?;
     let seat = profile.seat.as_str();
@@ -168,11 +164,14 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
     let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
     collect_survivors(request, core, observer, place, &mut reasons);
     let first_bid = decision.bids.len();
-    for deal in place.imp.deals.iter().map(Some).chain([None]) {
+    // Without a survivor that has deals there is nothing to ask on any deal.
+    let deals = if core.survivors_with_deals > 0 { place.imp.deals } else { &[] };
+    for deal in deals.iter().map(Some).chain([None]) {
+        let mut choice = Choice::new(request, place, deal, &terms, observer, &mut reasons);
         if !deal_open_to_us(request, place.imp, deal) {
+            choice.refuse_deal(core);
             continue;
         }
-        let mut choice = Choice { request, place, deal, terms: &terms, observer, reasons: &mut reasons };
         while let Some(best) = choice.best(core, &decision.bids[first_bid..]) {
             match choice.hold(core, holds, &best) {
                 Ok((bid, hold)) => {
@@ -181,7 +180,7 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
                     decision.holds.push(hold);
                     break;
                 }
-                Err(reason) => choice.reject(core, &best, reason),
+                Err(reason) => choice.reject(&best, reason),
             }
         }
     }
@@ -224,9 +223,8 @@ fn imp_terms(request: &Request<'_>, place: &Place<'_>) -> Result<ImpTerms, NoBid
     let multiplier_ppm = multiplier.ok_or(NoBidReason::Multiplier)?;
     let (exp_s, bucket) = hold_life(request, imp)?;
     let rates = &request.snapshot.rates;
-    let exchange_cap = rates
-        .convert(profile.max_cpm, profile.currency, place.currency, Round::Down)
-        .ok_or(NoBidReason::Currency)?;
+    let exchange_cap = rates.convert_capped(profile.max_cpm, profile.currency, place.currency);
+    let exchange_cap = exchange_cap.ok_or(NoBidReason::Currency)?;
     let hasher = foldhash::quality::FixedState::with_seed(request.settings.seed);
     let seed = hasher.hash_one((request.auction.id, imp.id));
     Ok(ImpTerms { multiplier_ppm, exp_s, bucket, exchange_cap, seed })
@@ -249,7 +247,8 @@ fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<(u32, Bucket), NoBi
     Ok((exp_s, Bucket::new(request.profile.id, format, ends_s.div_ceil(slot_s) * slot_s)))
 }
 
-/// What the index finds, less what is not active or not in flight, by falling upper bound.
+/// What the index finds, less what is not active or not in flight: those with deals, then the others, each by falling
+/// upper bound and no more than may be scored.
 fn collect_survivors<O: Observer>(
     request: &Request<'_>,
     core: &mut Core,
@@ -268,20 +267,29 @@ fn collect_survivors<O: Observer>(
                 let rates = &request.snapshot.rates;
                 let upper = rates.convert(line.upper_bid, line.pricer.currency, place.currency, Round::Up);
                 let upper = upper.unwrap_or(Cpm::MAX);
-                core.survivors.push(Survivor { line_item: *ix, upper, out: false });
+                let has_deals = !line.item.targeting.deals.include.is_empty();
+                core.survivors.push(Survivor { line_item: *ix, upper, has_deals });
             }
             Err(reason) => {
-                observer.rejected(place.position, *ix, reason, None);
+                observer.rejected(place.position, *ix, &Rejection::of(reason));
                 reasons.add(reason);
             }
         }
     }
     core.last_survivors.push(core.survivors.len() as u32);
-    core.survivors.sort_unstable_by(|a, b| b.upper.cmp(&a.upper).then(a.line_item.cmp(&b.line_item)));
-    for beyond in core.survivors.iter().skip(request.settings.max_candidates) {
-        observer.rejected(place.position, beyond.line_item, NoBidReason::LostInternal, None);
+    let order = |s: &Survivor| (Reverse(s.has_deals), Reverse(s.upper), s.line_item);
+    core.survivors.sort_unstable_by_key(order);
+    core.survivors_with_deals = core.survivors.partition_point(|survivor| survivor.has_deals);
+    let most = request.settings.max_candidates;
+    let open_end = core.survivors.len().min(core.survivors_with_deals + most);
+    let deals_end = core.survivors_with_deals.min(most);
+    let beyond = [deals_end..core.survivors_with_deals, open_end..core.survivors.len()];
+    for survivor in beyond.into_iter().flat_map(|range| &core.survivors[range]) {
+        observer.rejected(place.position, survivor.line_item, &Rejection::of(NoBidReason::LostInternal));
     }
-    core.survivors.truncate(request.settings.max_candidates);
+    core.survivors.truncate(open_end);
+    core.survivors.drain(deals_end..core.survivors_with_deals);
+    core.survivors_with_deals = deals_end;
 }
 
 /// Active and in flight; the daypart is part of matching, money is asked for when the offer is best.
@@ -298,10 +306,14 @@ fn eligible(line: &CatalogLineItem, request: &Request<'_>) -> Result<(), NoBidRe
     }
 }
 
-/// Whether we may bid here at all: open auction (`deal` is none) or one deal.
+/// Whether we may bid here at all: open auction (`deal` is none) or one deal. A deal that is listed twice has no
+/// certain terms and is not bid on.
 fn deal_open_to_us(request: &Request<'_>, imp: &Imp<'_>, deal: Option<&Deal<'_>>) -> bool {
     match deal {
         None => !imp.private_auction,
-        Some(deal) => deal.wseat.is_empty() || deal.wseat.contains(&request.profile.seat.as_str()),
+        Some(deal) => {
+            let listed = imp.deals.iter().filter(|other| other.id == deal.id).count();
+            listed == 1 && (deal.wseat.is_empty() || deal.wseat.contains(&request.profile.seat.as_str()))
+        }
     }
 }

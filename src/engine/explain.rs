@@ -3,16 +3,17 @@
 
 use super::context::{Core, Request};
 use super::deadline::Deadline;
-use super::decide::{decide, facts, preflight};
-use super::observer::Observer;
+use super::decide::{decide, facts};
+use super::observer::{Observer, Rejection};
 use crate::audience::Lookup;
-use crate::budget::{BudgetDay, HoldRequest, HoldSource, Ledger};
+use crate::budget::{AccountKey, BudgetDay, HoldRequest, HoldSource, Ledger};
 use crate::model::auction::Imp;
 use crate::model::ids::{LeaseId, LineItemId, SegmentId};
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::{Factors, Offer};
 use crate::privacy::{Permissions, Restriction};
 use crate::targeting::{LineItemIx, naive};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// What happened to one request.
@@ -72,39 +73,50 @@ pub struct Priced {
 /// Explains one request; `ledger` is looked at, not moved.
 pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Explanation {
     let mut recorder = Recorder::default();
-    let decided = decide(request, core, &mut Peek(ledger), &Deadline::never(), &mut recorder);
+    let mut peek = Peek { ledger, taken: BTreeMap::new() };
+    let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
     let mut explanation = recorder.explanation;
     explanation.no_bid = decided.as_ref().err().copied();
     drop(decided);
     for (position, imp) in request.auction.imps.iter().enumerate() {
         let mut seen = recorder.imps.remove(&position).unwrap_or_default();
-        let mut verdicts: Vec<LineItemVerdict> = (0u32..)
-            .zip(request.catalog().line_items())
-            .map(|(ix, _)| verdict(request, core, imp, LineItemIx(ix), seen.line_items.remove(&ix)))
+        // What rules out the whole impression or request comes before anything that a line item could meet.
+        let blocked = seen.no_bid.or(explanation.no_bid).filter(|reason| *reason < NoBidReason::NoMatch);
+        let mut verdicts: Vec<LineItemVerdict> = (0u32..request.catalog().line_items().len() as u32)
+            .map(|ix| match (blocked, seen.line_items.remove(&ix)) {
+                (Some(reason), _) => ruled_out(request, LineItemIx(ix), reason),
+                (None, Some(tries)) => tried(request, LineItemIx(ix), tries),
+                (None, None) => unvisited(request, core, imp, LineItemIx(ix), &seen.candidates),
+            })
             .collect();
         // No reason (a bid) first, then by how far it got; the sort is stable, so the catalog's order stands.
-        verdicts.sort_by_key(|v| (v.reason.is_some(), std::cmp::Reverse(v.reason)));
-        let id = imp.id.to_owned();
-        explanation.imps.push(ImpExplanation {
-            id,
-            no_bid: seen.no_bid,
-            candidates: seen.candidates,
-            verdicts,
-        });
+        verdicts.sort_by_key(|v| (v.reason.is_some(), Reverse(v.reason)));
+        let (id, no_bid, candidates) = (imp.id.to_owned(), seen.no_bid, seen.candidates);
+        explanation.imps.push(ImpExplanation { id, no_bid, candidates, verdicts });
     }
     explanation
 }
 
-/// A look at the books in place of a hold.
-struct Peek<'l>(&'l Ledger);
+/// A look at the books in place of holds. It remembers what this one request would hold, so that two of its bids are
+/// not both explained with the same last money.
+struct Peek<'l> {
+    ledger: &'l Ledger,
+    taken: BTreeMap<AccountKey, i64>,
+}
 
 impl HoldSource for Peek<'_> {
     type Hold = ();
 
     fn try_hold(&mut self, request: &HoldRequest) -> Result<((), LeaseId, BudgetDay), NoBidReason> {
-        let standing = self.0.standing(request.line_item, request.now).ok_or(NoBidReason::Budget)?;
-        let ready = standing.available.0.max(0).saturating_add(standing.free.0);
-        (ready >= request.amount.0).then_some(((), LeaseId(0), BudgetDay(0))).ok_or(NoBidReason::Budget)
+        let amount = request.amount.0;
+        let standing = self.ledger.standing(request.line_item, request.now).ok_or(NoBidReason::Budget)?;
+        let taken = |key| self.taken.get(key).copied().unwrap_or(0);
+        let fits = standing.room.iter().all(|(key, room)| room.0.saturating_sub(taken(key)) >= amount);
+        if amount < 1 || !fits {
+            return Err(NoBidReason::Budget);
+        }
+        standing.room.iter().for_each(|(key, _)| *self.taken.entry(*key).or_default() += amount);
+        Ok(((), LeaseId(0), BudgetDay(0)))
     }
 }
 
@@ -118,19 +130,28 @@ struct Recorder {
 struct SeenImp {
     candidates: Vec<LineItemIx>,
     no_bid: Option<NoBidReason>,
-    line_items: BTreeMap<u32, SeenLineItem>,
+    line_items: BTreeMap<u32, Vec<Try>>,
 }
 
-#[derive(Default)]
-struct SeenLineItem {
-    rejected: Option<NoBidReason>,
-    priced: Option<Priced>,
-    chosen: bool,
+/// What became of a line item in one place of an impression.
+struct Try {
+    deal: Option<String>,
+    /// `None` = it was chosen.
+    reason: Option<NoBidReason>,
+    offer: Option<Offer>,
+    factors: Option<Factors>,
 }
 
 impl Recorder {
-    fn line_item(&mut self, imp: usize, ix: LineItemIx) -> &mut SeenLineItem {
-        self.imps.entry(imp).or_default().line_items.entry(ix.0).or_default()
+    /// The entry of a line item in a place, made on the first look.
+    fn place(&mut self, imp: usize, ix: LineItemIx, deal: Option<&str>) -> &mut Try {
+        let tries = self.imps.entry(imp).or_default().line_items.entry(ix.0).or_default();
+        let known = tries.iter().position(|at| at.deal.as_deref() == deal);
+        let at = known.unwrap_or_else(|| {
+            tries.push(Try { deal: deal.map(str::to_owned), reason: None, offer: None, factors: None });
+            tries.len() - 1
+        });
+        &mut tries[at]
     }
 }
 
@@ -151,21 +172,21 @@ impl Observer for Recorder {
         self.imps.entry(imp).or_default().candidates = found.to_vec();
     }
 
-    fn rejected(&mut self, imp: usize, ix: LineItemIx, reason: NoBidReason, offer: Option<&Offer>) {
-        let seen = self.line_item(imp, ix);
-        seen.rejected = Some(seen.rejected.map_or(reason, |r| r.min(reason)));
-        if let (Some(offer), None) = (offer, &seen.priced) {
-            seen.priced = Some(Priced { deal: None, offer: *offer, factors: None });
-        }
+    fn rejected(&mut self, imp: usize, ix: LineItemIx, rejection: &Rejection<'_>) {
+        let place = self.place(imp, ix, rejection.deal);
+        place.reason = Some(rejection.reason);
+        place.offer = place.offer.or(rejection.offer.copied());
     }
 
     fn offered(&mut self, imp: usize, ix: LineItemIx, deal: Option<&str>, offer: &Offer, factors: &Factors) {
-        let priced = Priced { deal: deal.map(str::to_owned), offer: *offer, factors: Some(*factors) };
-        self.line_item(imp, ix).priced = Some(priced);
+        let place = self.place(imp, ix, deal);
+        // Unless it is chosen, or its money cannot be held, another one beat it.
+        (place.reason, place.offer) = (Some(NoBidReason::LostInternal), Some(*offer));
+        place.factors = Some(*factors);
     }
 
-    fn chosen(&mut self, imp: usize, ix: LineItemIx, _deal: Option<&str>) {
-        self.line_item(imp, ix).chosen = true;
+    fn chosen(&mut self, imp: usize, ix: LineItemIx, deal: Option<&str>) {
+        self.place(imp, ix, deal).reason = None;
     }
 
     fn no_bid(&mut self, imp: usize, reason: NoBidReason) {
@@ -173,53 +194,74 @@ impl Observer for Recorder {
     }
 }
 
-/// Turns what was seen of a line item into its verdict; asks the naive evaluator where nothing was seen.
-fn verdict(
+/// The verdict on a line item of an impression or request that nothing may be bid on.
+fn ruled_out(request: &Request<'_>, ix: LineItemIx, reason: NoBidReason) -> LineItemVerdict {
+    verdict(request, ix, (reason, "the request or the impression cannot be bid on".to_owned()))
+}
+
+fn verdict(request: &Request<'_>, ix: LineItemIx, why: (NoBidReason, String)) -> LineItemVerdict {
+    let line_item = request.catalog().line_item(ix).item.id;
+    LineItemVerdict { line_item, reason: Some(why.0), detail: why.1, priced: None }
+}
+
+/// The verdict on a line item that was asked, in one place or more: the one in which it got furthest.
+fn tried(request: &Request<'_>, ix: LineItemIx, tries: Vec<Try>) -> LineItemVerdict {
+    let line_item = request.catalog().line_item(ix).item.id;
+    let furthest = tries.into_iter().max_by_key(|at| (at.reason.is_none(), at.reason));
+    let Some(Try { deal, reason, offer, factors }) = furthest else {
+        return verdict(request, ix, (NoBidReason::NoMatch, String::new()));
+    };
+    let detail = match (reason, &offer) {
+        (None, _) => "bids".to_owned(),
+        (Some(NoBidReason::BelowFloor), Some(offer)) if offer.worth < offer.floor => {
+            format!("worth {} < floor {}", offer.worth, offer.floor)
+        }
+        (Some(NoBidReason::BelowFloor), Some(_)) => "its price is nothing".to_owned(),
+        (Some(NoBidReason::BelowFloor), None) => "the floor cannot be read or converted".to_owned(),
+        (Some(NoBidReason::Budget), Some(offer)) => format!("no room for price {}", offer.price),
+        (Some(NoBidReason::LostInternal), Some(offer)) => {
+            format!("worth {}, another offered more", offer.worth)
+        }
+        (Some(NoBidReason::LostInternal), None) => "more line items match than are priced".to_owned(),
+        (Some(NoBidReason::Deal), None) => "the deal is not open to this seat".to_owned(),
+        (Some(NoBidReason::Inactive), _) => INACTIVE.to_owned(),
+        (Some(NoBidReason::Flight), _) => OUT_OF_FLIGHT.to_owned(),
+        (Some(_), _) => "no creative passes, or a factor of 0 excludes it".to_owned(),
+    };
+    let priced = offer.map(|offer| Priced { deal, offer, factors });
+    LineItemVerdict { line_item, reason, detail, priced }
+}
+
+const INACTIVE: &str = "the line item, its campaign or its advertiser is not active";
+const OUT_OF_FLIGHT: &str = "outside the flight of the line item or its campaign";
+
+/// The verdict on a line item that was not asked: the naive evaluator says why, unless the index did find it.
+fn unvisited(
     request: &Request<'_>,
     core: &mut Core,
     imp: &Imp<'_>,
     ix: LineItemIx,
-    seen: Option<SeenLineItem>,
+    candidates: &[LineItemIx],
 ) -> LineItemVerdict {
-    let line_item = request.catalog().line_item(ix).item.id;
-    let Some(seen) = seen else {
-        let (reason, detail) = unvisited(request, core, imp, ix);
-        return LineItemVerdict { line_item, reason: Some(reason), detail, priced: None };
+    let why = if candidates.contains(&ix) {
+        (NoBidReason::LostInternal, "its campaign bids on this impression already".to_owned())
+    } else {
+        not_found(request, core, imp, ix)
     };
-    let (reason, detail) = match (&seen, &seen.priced) {
-        (SeenLineItem { chosen: true, .. }, _) => (None, "bids".to_owned()),
-        (SeenLineItem { rejected: Some(reason @ NoBidReason::BelowFloor), .. }, Some(priced)) => {
-            (Some(*reason), format!("worth {} < floor {}", priced.offer.worth, priced.offer.floor))
-        }
-        (SeenLineItem { rejected: Some(reason), .. }, Some(priced)) => {
-            (Some(*reason), format!("at price {}", priced.offer.price))
-        }
-        (SeenLineItem { rejected: Some(reason), .. }, None) => (Some(*reason), String::new()),
-        (_, Some(priced)) => {
-            (Some(NoBidReason::LostInternal), format!("worth {}, another offered more", priced.offer.worth))
-        }
-        (_, None) => (Some(NoBidReason::Deal), "no offered deal is open to this seat".to_owned()),
-    };
-    LineItemVerdict { line_item, reason, detail, priced: seen.priced }
+    verdict(request, ix, why)
 }
 
-/// The reason of a line item that the index did not visit.
-fn unvisited(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItemIx) -> (NoBidReason, String) {
+/// Why the index did not find a line item.
+fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItemIx) -> (NoBidReason, String) {
     let catalog = request.catalog();
     let line = catalog.line_item(ix);
     if !line.active {
-        return (
-            NoBidReason::Inactive,
-            "the line item, its campaign or its advertiser is not active".to_owned(),
-        );
+        return (NoBidReason::Inactive, INACTIVE.to_owned());
     }
     let campaign = &catalog.campaigns()[line.campaign];
     let now_ms = request.now.unix_ms;
     if !line.item.flight.contains(now_ms) || !campaign.flight.contains(now_ms) {
-        return (NoBidReason::Flight, "outside the flight of the line item or its campaign".to_owned());
-    }
-    if let Some(fault) = preflight(request).err().or(imp.fault) {
-        return (fault, "the request or the impression cannot be bid on".to_owned());
+        return (NoBidReason::Flight, OUT_OF_FLIGHT.to_owned());
     }
     let families = core.families.resolve(&request.auction.device);
     let user_permitted = core.user_permitted;
@@ -233,7 +275,7 @@ fn unvisited(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
         )
     };
     let Some(failure) = failure_with(&core.lookup.segments) else {
-        return (NoBidReason::LostInternal, "matches; the request ended before it was asked".to_owned());
+        return (NoBidReason::NoMatch, "its rules are met, but the index did not find it".to_owned());
     };
     if failure.reason == NoBidReason::Consent
         && let Some(restriction) = restriction(request)

@@ -22,5 +22,5 @@ pub use context::{BidIds, Core, Request, Settings};
 pub use deadline::Deadline;
 pub use decide::{Decision, decide};
 pub use explain::{Explanation, ImpExplanation, LineItemVerdict, Priced, explain};
-pub use observer::{NoObserver, Observer};
+pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};

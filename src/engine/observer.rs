@@ -6,6 +6,24 @@ use crate::pricing::{Factors, Offer};
 use crate::privacy::Permissions;
 use crate::targeting::LineItemIx;
 
+/// Why a line item may not bid in a place of an impression.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejection<'a> {
+    /// The reason.
+    pub reason: NoBidReason,
+    /// The deal; `None` = the open auction, or every place.
+    pub deal: Option<&'a str>,
+    /// The offer that was under the floor or could not be held.
+    pub offer: Option<&'a Offer>,
+}
+
+impl Rejection<'_> {
+    /// A rejection before any offer and for every place.
+    pub fn of(reason: NoBidReason) -> Rejection<'static> {
+        Rejection { reason, deal: None, offer: None }
+    }
+}
+
 /// Watches one decision. Every method does nothing by default.
 pub trait Observer {
     /// Whether everything must be looked at: then no survivor is skipped because a better one is already known.
@@ -17,15 +35,8 @@ pub trait Observer {
     fn audience(&mut self, _lookup: &Lookup) {}
     /// The line items that the index found for one impression (its position in the request).
     fn candidates(&mut self, _imp: usize, _found: &[LineItemIx]) {}
-    /// One of them may not bid; the offer is given where the price was the reason.
-    fn rejected(
-        &mut self,
-        _imp: usize,
-        _line_item: LineItemIx,
-        _reason: NoBidReason,
-        _offer: Option<&Offer>,
-    ) {
-    }
+    /// One of them may not bid, at all or on one deal; the offer is given where there was one.
+    fn rejected(&mut self, _imp: usize, _line_item: LineItemIx, _rejection: &Rejection<'_>) {}
     /// One of them made an offer, in the open auction or for a deal.
     fn offered(
         &mut self,

@@ -69,6 +69,13 @@ impl Rates {
         i64::try_from(cross).ok().filter(|r| *r > 0).map(Rate)
     }
 
+    /// Converts a bid or a cap: rounded down, and what leaves the range of a price counts as [`Cpm::MAX`], because a
+    /// million units per thousand is little in some currencies. `None` when either currency is unknown.
+    pub fn convert_capped(&self, price: Cpm, from: Currency, to: Currency) -> Option<Cpm> {
+        self.get(from).and(self.get(to))?;
+        Some(self.convert(price, from, to, Round::Down).unwrap_or(Cpm::MAX))
+    }
+
     /// Converts a price; `None` when either currency is unknown or the result leaves the range of a price.
     pub fn convert(&self, price: Cpm, from: Currency, to: Currency, round: Round) -> Option<Cpm> {
         if from == to {
@@ -96,5 +103,17 @@ mod tests {
         assert_eq!(rates.convert(Cpm(1_000_001), Currency::USD, eur, Round::Down), Some(Cpm(925_926)));
         assert_eq!(rates.convert(Cpm(5), eur, Currency::parse("JPY").unwrap(), Round::Up), None);
         assert!(!rates.set(Currency::USD, Rate(2)));
+    }
+
+    #[test]
+    fn a_cap_in_a_small_currency_is_the_largest_price_and_not_unknown() {
+        let vnd = Currency::parse("VND").unwrap();
+        let mut rates = Rates::new(Currency::USD);
+        assert!(rates.set(vnd, Rate(40_000)));
+        let hundred = Cpm(100_000_000);
+        assert_eq!(rates.convert(hundred, Currency::USD, vnd, Round::Down), None);
+        assert_eq!(rates.convert_capped(hundred, Currency::USD, vnd), Some(Cpm::MAX));
+        assert_eq!(rates.convert_capped(Cpm(2_000_000), Currency::USD, vnd), Some(Cpm(50_000_000_000)));
+        assert_eq!(rates.convert_capped(hundred, Currency::USD, Currency::parse("JPY").unwrap()), None);
     }
 }

@@ -30,9 +30,12 @@ pub enum HoldFormat {
 const FORMATS: u16 = 4;
 
 impl Bucket {
-    /// The bucket of a hold class and slot.
+    /// The largest exchange id that fits a class.
+    pub const MAX_EXCHANGE: ExchangeId = ExchangeId(u16::MAX / FORMATS);
+
+    /// The bucket of a hold class and slot; `exchange` is at most [`Bucket::MAX_EXCHANGE`].
     pub fn new(exchange: ExchangeId, format: HoldFormat, slot: u32) -> Bucket {
-        Bucket { class: exchange.0.saturating_mul(FORMATS) + format as u16, slot }
+        Bucket { class: exchange.0.min(Self::MAX_EXCHANGE.0) * FORMATS + format as u16, slot }
     }
 
     /// The exchange half of the class.

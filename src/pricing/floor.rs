@@ -46,6 +46,15 @@ pub fn deal_floor(
     }
 }
 
+/// The agreed price of a deal with `at = 3`: its `bidfloor` and nothing else (OpenRTB 2.6 section 3.2.12). A deal
+/// without one has no agreed price, which is 0 here and no bid.
+pub fn agreed_price(deal: &Deal<'_>, bid_currency: Currency, rates: &Rates) -> Result<Floor, FloorError> {
+    match deal.bid_floor.ok_or(FloorError::Unreadable)? {
+        Cpm(0) => Ok(Floor(Cpm(0))),
+        price => convert(price, deal.bid_floor_cur, bid_currency, rates),
+    }
+}
+
 fn convert(floor: Cpm, from: Option<Currency>, to: Currency, rates: &Rates) -> Result<Floor, FloorError> {
     let from = from.ok_or(FloorError::Unreadable)?;
     rates.convert(floor, from, to, Round::Up).map(Floor).ok_or(FloorError::NoRate { from, to })

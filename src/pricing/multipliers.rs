@@ -6,6 +6,7 @@ use crate::model::country::Country;
 use crate::model::ids::ExchangeId;
 use crate::model::line_item::{ChannelKind, Multipliers};
 use crate::model::money::PPM;
+use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::HourMask;
 use crate::model::taxonomy::Taxonomy;
 
@@ -17,6 +18,18 @@ const MAX_PRODUCT: i64 = 20 * PPM;
 /// The dimensions, in the order of [`Factors::by_dimension`].
 pub const DIMENSIONS: [&str; 8] =
     ["audience", "exchange", "country", "device_type", "channel", "size", "deal", "hour"];
+
+/// The reason of an exclusion by each of [`DIMENSIONS`].
+const EXCLUSIONS: [NoBidReason; 8] = [
+    NoBidReason::Audience,
+    NoBidReason::Exchange,
+    NoBidReason::Geo,
+    NoBidReason::Device,
+    NoBidReason::Inventory,
+    NoBidReason::Size,
+    NoBidReason::Deal,
+    NoBidReason::Daypart,
+];
 
 /// Multipliers ready for the bid path.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +76,14 @@ pub struct Factors {
     pub product_ppm: i64,
 }
 
+impl Factors {
+    /// The reason of a factor of 0, the first in rank order where there are several; `None` = nothing excludes.
+    pub fn excluded_by(&self) -> Option<NoBidReason> {
+        let zeros = self.by_dimension.iter().zip(EXCLUSIONS).filter(|(ppm, _)| **ppm == 0);
+        zeros.map(|(_, reason)| reason).min()
+    }
+}
+
 impl CompiledMultipliers {
     /// Resolves tree nodes to their intervals; nodes that the taxonomy does not know never match.
     pub fn compile(source: &Multipliers, taxonomy: &Taxonomy) -> CompiledMultipliers {
@@ -85,6 +106,11 @@ impl CompiledMultipliers {
     /// No request gets a larger product than this, in ppm.
     pub fn upper_ppm(&self) -> i64 {
         self.upper_ppm
+    }
+
+    /// Whether creatives of this size are excluded by a factor of 0, whatever the request.
+    pub fn excludes_size(&self, size: Size) -> bool {
+        largest_equal(&self.sizes, Some(&size)) == 0
     }
 
     fn largest_product(&self) -> i64 {
@@ -188,6 +214,8 @@ mod tests {
             CompiledMultipliers::compile(&Multipliers { countries, ..Multipliers::default() }, &tree)
         };
         assert_eq!(with(0).factors(&facts(&[])).product_ppm, 0);
+        assert_eq!(with(0).factors(&facts(&[])).excluded_by(), Some(NoBidReason::Geo));
+        assert_eq!(with(1).factors(&facts(&[])).excluded_by(), None);
         assert_eq!(with(1).factors(&facts(&[])).product_ppm, MIN_PRODUCT);
     }
 }

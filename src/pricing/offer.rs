@@ -4,7 +4,7 @@ use super::floor::Floor;
 use super::multipliers::Factors;
 use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
-use crate::model::rates::{Rates, Round};
+use crate::model::rates::Rates;
 
 /// What a line item brings to its price.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +51,12 @@ pub struct Offer {
 
 /// Prices one line item for one place of an impression (the open auction or one deal).
 pub fn offer(pricer: &Pricer, inputs: &OfferInputs<'_>) -> Result<Offer, (NoBidReason, Option<Offer>)> {
-    if inputs.factors.product_ppm == 0 {
-        return Err((NoBidReason::Audience, None));
+    if let Some(reason) = inputs.factors.excluded_by() {
+        return Err((reason, None));
     }
     let valued = pricer.bid.scale_ppm(inputs.factors.product_ppm);
     let capped = valued.min(pricer.max_bid);
-    let converted = inputs.rates.convert(capped, pricer.currency, inputs.bid_currency, Round::Down);
+    let converted = inputs.rates.convert_capped(capped, pricer.currency, inputs.bid_currency);
     let worth = converted.ok_or((NoBidReason::Currency, None))?.min(inputs.exchange_cap);
     let floor = inputs.floor.0;
     let price = if inputs.fixed_price { floor } else { worth };

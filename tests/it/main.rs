@@ -2,8 +2,10 @@
 
 mod audience;
 mod bad_input;
+mod budget;
 mod config;
 mod corpus;
+mod engine;
 mod judge;
 mod parse;
 mod respond;

@@ -14,6 +14,7 @@ use crate::model::exchange::{
 use crate::model::ids::ExchangeId;
 use crate::model::money::{Cpm, Currency};
 use crate::model::rates::{Rate, Rates};
+use crate::model::token::Bucket;
 
 /// Shortest secret of an exchange; the ones that people invent are shorter.
 const MIN_SECRET: usize = 16;
@@ -78,13 +79,13 @@ pub(super) fn read_all(
     let mut uniques = Uniques::new("exchanges");
     let indexed = wires.into_iter().enumerate();
     report.each("exchanges", indexed, |report, (index, wire)| {
-        let id = report.id("id", wire.id.as_ref(), u32::from(u16::MAX));
+        let id = report.id("id", wire.id.as_ref(), u32::from(Bucket::MAX_EXCHANGE.0));
         uniques.id(report, id, index);
         let name = url_name(report, wire.name.clone());
         if let Some(name) = &name {
             uniques.key(report, "name", name.clone(), index);
         }
-        let id = ExchangeId(u16::try_from(id.unwrap_or_default()).expect("the id is at most u16::MAX"));
+        let id = ExchangeId(u16::try_from(id.unwrap_or_default()).expect("the id fits a hold class"));
         known.exchanges.extend(name.clone().map(|name| (name, id)));
         profile(report, rates, id, name.unwrap_or_default(), wire)
     })

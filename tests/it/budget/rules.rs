@@ -1,0 +1,213 @@
+//! Single rules of money.md 2.2 to 2.4 and 2.7.
+
+use super::books::{Ask, Bidder, NOON, accounts, claims, conserved, funding, later};
+use outbid::budget::{AccountKey, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
+use outbid::model::ids::{AdvertiserId, BidId, CampaignId, LeaseId};
+use outbid::model::line_item::Budget;
+use outbid::model::money::{Cpm, Nanos};
+use outbid::model::no_bid::NoBidReason;
+use outbid::model::token::Bucket;
+use std::sync::Arc;
+
+fn ledger(lines: impl IntoIterator<Item = Funding>) -> Arc<Ledger> {
+    let ledger = Arc::new(Ledger::new(9, 2));
+    ledger.configure(lines);
+    ledger
+}
+
+fn wallet(ledger: &Ledger) -> (i64, i64) {
+    let balance = ledger.balance(AccountKey::Wallet(AdvertiserId(1)));
+    (balance.posted.0, balance.leased.0)
+}
+
+#[test]
+fn a_bill_charges_its_price_and_the_rest_is_free_again() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let bid = bidder.answer(Ask { fee: 500, platform_ppm: 100_000, ..Ask::of(1, 2_000_000) }, NOON).unwrap();
+    assert_eq!(ledger.post(&bid, Cpm(1_000_001), NOON), Posting::Accepted { charged: Nanos(1_100_501) });
+    assert_eq!(wallet(&ledger).0, 1_100_501);
+    assert!(conserved(&ledger).values().all(|held| *held == 0));
+    assert_eq!(ledger.post(&bid, Cpm(1), NOON), Posting::Duplicate);
+    assert_eq!(ledger.void(&bid), Resolution::Contradictory);
+    assert_eq!(wallet(&ledger).0, 1_100_501);
+}
+
+#[test]
+fn a_price_above_the_hold_is_the_houses() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let bid = Bidder::new(0, &ledger).answer(Ask::of(1, 2_000_000), NOON).unwrap();
+    assert_eq!(ledger.post(&bid, Cpm(3_500_000), NOON), Posting::Accepted { charged: Nanos(2_000_000) });
+    assert_eq!(ledger.house(), HouseTotals { overprice: Nanos(1_500_000), ..HouseTotals::default() });
+}
+
+#[test]
+fn a_loss_returns_the_hold_once_and_a_bill_after_it_is_late() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let bid = Bidder::new(0, &ledger).answer(Ask::of(1, 2_000_000), NOON).unwrap();
+    let (_, leased) = wallet(&ledger);
+    assert_eq!((ledger.void(&bid), ledger.void(&bid)), (Resolution::Voided, Resolution::Duplicate));
+    assert_eq!(wallet(&ledger), (0, leased));
+    assert!(conserved(&ledger).values().all(|held| *held == 0));
+    let late = Posting::Late { charged: Nanos(2_000_000), house: Nanos(0) };
+    assert_eq!(ledger.post(&bid, bid.price, NOON), late);
+    assert_eq!(ledger.post(&bid, bid.price, NOON), Posting::Duplicate);
+    assert_eq!(wallet(&ledger).0, 2_000_000);
+}
+
+#[test]
+fn expiry_returns_the_money_and_a_later_bill_fits_or_is_the_houses() {
+    let ledger = ledger([funding(1, 2_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let first = bidder.answer(Ask::of(1, 2_000_000), NOON).unwrap();
+    assert_eq!(bidder.answer(Ask::of(1, 1), later(NOON, 1_000)), Err(NoBidReason::Budget));
+    assert_eq!(ledger.tick(later(NOON, 119_000)), 0);
+    // The slots are three seconds wide: after 126 seconds the hold's is over in any case.
+    let expired = later(NOON, 126_000);
+    assert_eq!((ledger.tick(expired), ledger.tick(expired)), (1, 0));
+    let second = bidder.answer(Ask::of(1, 1_500_000), expired).unwrap();
+    // 500,000 are left, which the late bill does not fit into: the house bears all of it.
+    let house = Posting::Late { charged: Nanos(0), house: Nanos(2_000_000) };
+    assert_eq!(ledger.post(&first, Cpm(2_000_000), expired), house);
+    assert_eq!(ledger.house().overdelivery, Nanos(2_000_000));
+    assert_eq!(ledger.void(&second), Resolution::Voided);
+    assert_eq!(
+        ledger.post(&second, Cpm(400_000), expired),
+        Posting::Late { charged: Nanos(400_000), house: Nanos(0) }
+    );
+    assert_eq!(wallet(&ledger).0, 400_000);
+    conserved(&ledger);
+}
+
+#[test]
+fn a_bill_is_charged_to_the_day_of_its_bid() {
+    let daily = Budget { lifetime: None, daily: Some(Nanos(1_000_000)) };
+    let ledger = ledger([Funding { campaign_budget: daily, ..funding(1, 100_000_000) }]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let evening = later(NOON, 12 * 3_600_000 - 1);
+    let midnight = later(evening, 1);
+    let old = bidder.answer(Ask::of(1, 1_000_000), evening).unwrap();
+    assert_eq!(bidder.answer(Ask::of(1, 1_000_000), evening), Err(NoBidReason::Budget));
+    let new = bidder.answer(Ask::of(1, 1_000_000), midnight).unwrap();
+    assert_eq!(new.budget_day, old.budget_day + 1);
+    assert_eq!(ledger.post(&old, old.price, midnight), Posting::Accepted { charged: Nanos(1_000_000) });
+    let posted = |claims: &outbid::model::token::TokenClaims| {
+        ledger.balance(AccountKey::CampaignDay(CampaignId(1), BudgetDay(claims.budget_day))).posted
+    };
+    assert_eq!((posted(&old), posted(&new)), (Nanos(1_000_000), Nanos(0)));
+    // The lease of the day that is over leaves with its last hold.
+    ledger.tick(midnight);
+    assert_eq!(ledger.audit().len(), 1);
+}
+
+#[test]
+fn a_day_that_no_lease_was_opened_on_has_its_limit() {
+    let daily = Budget { lifetime: None, daily: Some(Nanos(1_500_000)) };
+    let line = Funding { line_item_budget: daily, ..funding(1, 100_000_000) };
+    let ledger = ledger([line.clone()]);
+    // Bills of a process that ended: its leases are unknown here, its tokens are not.
+    let day = BudgetDay(20_579);
+    let bill = |sequence| {
+        let bid = BidId { epoch: 8, core: 0, sequence };
+        let bill = claims(Ask::of(1, 1_000_000), bid, LeaseId(77), Bucket::default(), day, NOON);
+        ledger.post(&bill, bill.price, NOON)
+    };
+    assert_eq!(bill(1), Posting::Late { charged: Nanos(1_000_000), house: Nanos(0) });
+    assert_eq!(bill(2), Posting::Late { charged: Nanos(0), house: Nanos(1_000_000) });
+    let own_day = accounts(&line, day)[4];
+    assert_eq!(ledger.balance(own_day).posted, Nanos(1_000_000));
+}
+
+#[test]
+fn a_cut_reaches_what_leases_have_ready_and_the_day_under_way() {
+    let with = |daily: i64| Funding {
+        campaign_budget: Budget { lifetime: None, daily: Some(Nanos(daily)) },
+        ..funding(1, 1_000_000_000)
+    };
+    let ledger = ledger([with(100_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let bid = bidder.answer(Ask::of(1, 1_000_000), NOON).unwrap();
+    assert!(wallet(&ledger).1 > 1_000_000);
+    ledger.configure([with(1_500_000)]);
+    assert_eq!(wallet(&ledger).1, 1_000_000);
+    assert_eq!(bidder.answer(Ask::of(1, 1_000_000), NOON), Err(NoBidReason::Budget));
+    assert!(bidder.answer(Ask::of(1, 500_000), NOON).is_ok());
+    // Below what is held: nothing new, but what is held may still be charged.
+    ledger.configure([with(100)]);
+    assert_eq!(bidder.answer(Ask::of(1, 1), later(NOON, 10_000)), Err(NoBidReason::Budget));
+    assert_eq!(ledger.post(&bid, bid.price, NOON), Posting::Accepted { charged: Nanos(1_000_000) });
+    // A raise serves again, the same day.
+    ledger.configure([with(3_000_000)]);
+    assert!(bidder.answer(Ask::of(1, 1_500_000), later(NOON, 20_000)).is_ok());
+    conserved(&ledger);
+}
+
+#[test]
+fn the_same_budgets_again_leave_the_leases_alone() {
+    let ledger = ledger([funding(1, 1_000_000_000)]);
+    Bidder::new(0, &ledger).answer(Ask::of(1, 1_000_000), NOON).unwrap();
+    let before = ledger.audit();
+    ledger.configure([funding(1, 1_000_000_000)]);
+    ledger.configure([funding(1, 2_000_000_000)]);
+    assert_eq!(ledger.audit(), before);
+}
+
+#[test]
+fn what_others_have_ready_is_taken_back_when_it_is_enough_and_left_alone_when_not() {
+    let ledger = ledger([funding(1, 1_000_000), funding(2, 1_000_000)]);
+    let (mut first, mut second) = (Bidder::new(0, &ledger), Bidder::new(1, &ledger));
+    let bid = first.answer(Ask::of(1, 10_000), NOON).unwrap();
+    let ready = || ledger.audit().iter().find(|lease| lease.lease == bid.lease).unwrap().free;
+    let before = ready();
+    assert!(before.0 > 100_000);
+    assert_eq!(second.answer(Ask::of(2, 990_001), NOON), Err(NoBidReason::Budget));
+    assert_eq!(ready(), before);
+    assert!(second.answer(Ask::of(2, 990_000), NOON).is_ok());
+    assert_eq!(ready(), Nanos(0));
+}
+
+#[test]
+fn a_refused_large_bid_does_not_keep_small_ones_waiting() {
+    let ledger = ledger([funding(1, 1_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    for round in 0..50 {
+        let now = later(NOON, round);
+        assert_eq!(bidder.answer(Ask::of(1, 2_000_000), now), Err(NoBidReason::Budget));
+        assert!(bidder.answer(Ask::of(1, 20_000), now).is_ok(), "round {round}");
+    }
+    assert_eq!(bidder.answer(Ask::of(1, 1), later(NOON, 50)), Err(NoBidReason::Budget));
+}
+
+#[test]
+fn money_that_came_back_is_asked_for_again_within_a_second() {
+    let ledger = ledger([funding(1, 1_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let bid = bidder.answer(Ask::of(1, 1_000_000), NOON).unwrap();
+    for round in 0..2_000 {
+        assert_eq!(bidder.answer(Ask::of(1, 1_000_000), later(NOON, round)), Err(NoBidReason::Budget));
+    }
+    ledger.void(&bid);
+    assert!(bidder.answer(Ask::of(1, 1_000_000), later(NOON, 3_000)).is_ok());
+}
+
+#[test]
+fn a_stale_bill_is_a_memo_of_the_house_and_a_posted_bid_stays_a_duplicate() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let [paid, open] = [(); 2].map(|()| bidder.answer(Ask::of(1, 1_000_000), NOON).unwrap());
+    ledger.post(&paid, paid.price, NOON);
+    let hours = later(NOON, 4 * 3_600_000 + 1_000);
+    assert_eq!(ledger.post(&open, open.price, hours), Posting::Stale);
+    assert_eq!(ledger.post(&paid, paid.price, hours), Posting::Duplicate);
+    assert_eq!(ledger.house().stale, Nanos(1_000_000));
+    assert_eq!(wallet(&ledger).0, 1_000_000);
+}
+
+#[test]
+fn a_line_item_without_funding_or_a_bid_of_nothing_gets_no_money() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    assert_eq!(bidder.answer(Ask::of(2, 1), NOON), Err(NoBidReason::Budget));
+    assert_eq!(bidder.answer(Ask::of(1, 0), NOON), Err(NoBidReason::Budget));
+    assert_eq!(ledger.audit().len(), 0);
+}

@@ -1,0 +1,16 @@
+//! The decision as a whole: requests as JSON text through the parser, random accounts, and rules written down a second
+//! time to hold it to.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
+
+mod allocation;
+mod deadline;
+mod explained;
+mod mistakes;
+mod model;
+mod order;
+mod privacy;
+mod request;
+mod run;
+mod selection;
+mod world;
