@@ -252,7 +252,7 @@ fn references_resolve_and_ids_are_unique() {
     one("/line_items/0/campaign", json!("11"), UnknownReference, "there is no campaign 11");
     one("/line_items/0/campaign", json!("010"), Malformed, "is no id");
     one("/line_items/0/campaign", json!("4294967296"), Malformed, "is no id");
-    one("/exchanges/0/id", json!("65536"), Malformed, "from 0 to 65535");
+    one("/exchanges/0/id", json!("16384"), Malformed, "from 0 to 16383");
     let creatives = [("/line_items/0/creatives", json!([{"creative": "1000"}, {"creative": "1000"}]))];
     check(&creatives, "/line_items/0/creatives/1/creative", Duplicate, "assigned already");
     let elsewhere = [
