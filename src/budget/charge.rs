@@ -19,6 +19,24 @@ pub struct Terms {
     pub multiplier_ppm: i64,
 }
 
+/// What a billing notice asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bill {
+    /// The clearing price in the bid's currency.
+    pub price: Cpm,
+    /// `${AUCTION_MULTIPLIER}` in millionths; `None` where the notice has none, then the token's stands.
+    pub multiplier_ppm: Option<i64>,
+}
+
+impl Bill {
+    /// What the bill comes to under the terms of its bid. It may exceed the hold; what leaves the range of [`Nanos`]
+    /// is the most that it can hold, because the house's books must show a mad bill rather than lose it.
+    pub fn asked(&self, terms: &Terms) -> Nanos {
+        let multiplier_ppm = self.multiplier_ppm.unwrap_or(terms.multiplier_ppm);
+        charge(self.price, &Terms { multiplier_ppm, ..*terms }).unwrap_or(Nanos(i64::MAX))
+    }
+}
+
 impl Terms {
     /// The terms that a token froze.
     pub fn of(claims: &TokenClaims) -> Terms {

@@ -1,14 +1,14 @@
 //! The books: accounts, leases, and what notices do to them. One lock; a core takes it only when its lease runs dry.
 
 use super::accounts::{AccountKey, Accounts, Balance};
-use super::charge::{Terms, charge, hold_for};
+use super::charge::{Bill, Terms, hold_for};
 use super::days::{BudgetDay, Days};
 use super::lease::{Hold, HoldRequest, Lease};
 use super::seen::{Seen, SeenBids};
 use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, BidId, CampaignId, ExchangeId, LeaseId, LineItemId};
 use crate::model::line_item::Budget;
-use crate::model::money::{Cpm, Nanos};
+use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -250,20 +250,21 @@ impl Ledger {
         self.inner.lock().leases.values().map(audit).collect()
     }
 
-    /// Charges a bill at `price` (in the bid's currency, as notified).
-    pub fn post(&self, claims: &TokenClaims, price: Cpm, now: Now) -> Posting {
+    /// Charges a bill, at most the hold.
+    pub fn post(&self, claims: &TokenClaims, bill: Bill, now: Now) -> Posting {
         if claims.test {
             return Posting::Test;
         }
         let inner = &mut *self.inner.lock();
         let terms = Terms::of(claims);
-        let (Some(hold), Some(asked)) = (hold_for(claims.price, &terms), charge(price, &terms)) else {
+        let Some(hold) = hold_for(claims.price, &terms) else {
             // Only a forged token could overflow, and a forged token does not verify.
             return Posting::Stale;
         };
         if inner.seen.has(claims.bid, Seen::Posted) {
             return Posting::Duplicate;
         }
+        let asked = bill.asked(&terms);
         if inner.seen.is_stale(claims.bid) || now.unix_s() - i64::from(claims.issued_s) > TOKEN_LIFE_S {
             inner.house.stale.0 = inner.house.stale.0.saturating_add(asked.0.min(hold.0));
             return Posting::Stale;

@@ -20,7 +20,7 @@ mod ledger;
 mod seen;
 
 pub use accounts::{AccountKey, Balance};
-pub use charge::{Terms, charge, hold_for};
+pub use charge::{Bill, Terms, charge, hold_for};
 pub use core::CoreBudget;
 pub use days::{BudgetDay, Days};
 pub use lease::{Hold, HoldRequest, HoldSource};

@@ -6,7 +6,7 @@
 
 use super::http::{Answer, Handler, answer, empty};
 use super::state::Shared;
-use crate::budget::{Posting, Resolution, Seen};
+use crate::budget::{Bill, Posting, Resolution, Seen};
 use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, Notified, TokenError, decode_token, price};
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile, MissingPrice};
 use crate::model::ids::LineItemId;
@@ -200,7 +200,8 @@ impl NoticeHandler {
             _ if profile.missing_price == MissingPrice::Bid => claims.price,
             _ => return Class::Rejected,
         };
-        let posting = self.shared.ledger.post(claims, price, self.shared.clock.now());
+        let bill = Bill { price, multiplier_ppm: query.multiplier_ppm.value() };
+        let posting = self.shared.ledger.post(claims, bill, self.shared.clock.now());
         let (class, charged) = match posting {
             Posting::Accepted { charged } => (Class::Accepted, Some(charged)),
             Posting::Late { charged, house: Nanos(0) } => (Class::Late, Some(charged)),
