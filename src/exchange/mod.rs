@@ -19,5 +19,7 @@ pub use inflate::{InflateError, Inflater, deflate, inflate};
 pub use macros::{Place, compile as compile_markup};
 pub use parse::{Limits, ParseError, parse};
 pub use reference::parse_reference;
-pub use token::{TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token};
-pub use url::{NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl};
+pub use token::{
+    TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token, verify as verify_token,
+};
+pub use url::{NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, UrlForm};

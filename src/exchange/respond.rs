@@ -7,8 +7,8 @@
 use super::macros::{self, MarkupContext, Place};
 use super::price;
 use super::text::{JsonText, push_string};
-use super::token::{self, TokenKeys, TokenText};
-use super::url::{NoticeKind, PublicUrl};
+use super::token::{self, TokenClass, TokenKeys, TokenText};
+use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::bid::Bid;
 use crate::model::exchange::{BillingEvent, ExchangeProfile};
 use crate::model::ids::BidId;
@@ -124,13 +124,14 @@ pub fn write_no_bid(request_id: &str, nbr: u16, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// The notices that an exchange is sent. A win is always asked for: it teaches what prices win.
+/// The notices that an exchange is sent. A win is always asked for: it teaches what prices win. A browser that fires
+/// `burl` may see `lurl` as well and could void with it, so there is none then.
 fn notices(profile: &ExchangeProfile) -> impl Iterator<Item = (NoticeKind, &'static [u8])> {
     let burl = profile.billing_event == BillingEvent::Burl;
     [
         (true, NoticeKind::Win, &b",\"nurl\":\""[..]),
         (burl, NoticeKind::Billing, b",\"burl\":\""),
-        (profile.send_lurl, NoticeKind::Loss, b",\"lurl\":\""),
+        (profile.send_lurl && !profile.burl_in_browser, NoticeKind::Loss, b",\"lurl\":\""),
     ]
     .into_iter()
     .filter_map(|(sent, kind, key)| sent.then_some((kind, key)))
@@ -141,7 +142,8 @@ fn check_urls(response: &Response<'_>) -> Result<(), RespondError> {
     let limit = response.profile.max_url_bytes;
     let in_markup = [NoticeKind::Impression, NoticeKind::Click];
     let kinds = notices(response.profile).map(|(kind, _)| kind).chain(in_markup);
-    let bytes = kinds.map(|kind| response.urls.notice_bytes(kind)).max().unwrap_or_default();
+    let form = UrlForm::of(response.profile);
+    let bytes = kinds.map(|kind| response.urls.notice_bytes(kind, form)).max().unwrap_or_default();
     if bytes > limit as usize { Err(RespondError::UrlTooLong { bytes, limit }) } else { Ok(()) }
 }
 
@@ -164,9 +166,14 @@ fn push_bid(bid: &Bid<'_>, response: &Response<'_>, out: &mut Vec<u8>) -> Result
         out.extend_from_slice(b",\"dealid\":");
         push_string(deal, out);
     }
+    let form = UrlForm::of(response.profile);
     for (kind, key) in notices(response.profile) {
         out.extend_from_slice(key);
-        for piece in response.urls.pieces(kind, tokens.server.as_str()) {
+        let token = match kind.class_in(response.profile) {
+            TokenClass::Server => &tokens.server,
+            TokenClass::Public => &tokens.public,
+        };
+        for piece in response.urls.pieces(kind, token.as_str(), form) {
             // A notice URL holds nothing that JSON escapes, see `url`.
             out.extend_from_slice(piece.as_bytes());
         }
@@ -184,6 +191,7 @@ fn push_markup(
 ) -> Result<(), RespondError> {
     let context = MarkupContext {
         urls: response.urls,
+        form: UrlForm::of(response.profile),
         public_token: token.as_str(),
         cachebuster: cachebuster(bid.id),
         creative: bid.creative.id,

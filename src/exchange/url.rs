@@ -9,6 +9,7 @@
 //! not substituted at all; separators arrive as `&amp;`, slashes doubled. Each is told apart, never guessed away.
 
 use super::token::{TOKEN_CHARS, TokenClass};
+use crate::model::exchange::{BillingEvent, ExchangeProfile, PriceCodec};
 use crate::model::money::{Cpm, Currency};
 
 /// What a notice URL reports.
@@ -39,23 +40,65 @@ impl NoticeKind {
         }
     }
 
-    /// What stands around the token: path before it, and the suffix or query after it.
-    fn shape(self) -> (&'static str, &'static str) {
+    /// The class where it depends on the profile: an exchange that fires `burl` in browsers gets the public one.
+    pub fn class_in(self, profile: &ExchangeProfile) -> TokenClass {
         match self {
-            NoticeKind::Win => (
+            NoticeKind::Billing if profile.burl_in_browser => TokenClass::Public,
+            _ => self.class(),
+        }
+    }
+
+    /// What stands before the token, between token and price, and after the price.
+    fn shape(self, form: UrlForm) -> [&'static str; 3] {
+        match self {
+            NoticeKind::Win => [
                 "/n/",
-                "?p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}&m=${AUCTION_MULTIPLIER}\
-                 &b=${AUCTION_MBR}&w=${AUCTION_MIN_TO_WIN}",
-            ),
-            NoticeKind::Billing => {
-                ("/b/", "?p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}&m=${AUCTION_MULTIPLIER}")
-            }
+                "?p=",
+                "&c=${AUCTION_CURRENCY}&m=${AUCTION_MULTIPLIER}&b=${AUCTION_MBR}&w=${AUCTION_MIN_TO_WIN}",
+            ],
+            NoticeKind::Billing => ["/b/", "?p=", "&c=${AUCTION_CURRENCY}&m=${AUCTION_MULTIPLIER}"],
             NoticeKind::Loss => {
-                ("/l/", "?r=${AUCTION_LOSS}&p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}&w=${AUCTION_MIN_TO_WIN}")
+                ["/l/", "?r=${AUCTION_LOSS}&p=", "&c=${AUCTION_CURRENCY}&w=${AUCTION_MIN_TO_WIN}"]
             }
-            // A browser fires these: a price in them could be rewritten by anyone (money.md 2.4).
-            NoticeKind::Impression => ("/i/", ".gif"),
-            NoticeKind::Click => ("/c/", ""),
+            NoticeKind::Impression if form.priced_impression => ["/i/", ".gif?p=", ""],
+            NoticeKind::Impression => ["/i/", ".gif", ""],
+            NoticeKind::Click => ["/c/", "", ""],
+        }
+    }
+
+    fn has_price(self, form: UrlForm) -> bool {
+        match self {
+            NoticeKind::Win | NoticeKind::Billing | NoticeKind::Loss => true,
+            // A browser fires it: a price that anyone could rewrite has no place in it (money.md 2.4).
+            NoticeKind::Impression => form.priced_impression,
+            NoticeKind::Click => false,
+        }
+    }
+}
+
+/// What of a notice URL depends on the exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UrlForm {
+    /// The macro that the exchange replaces by the clearing price.
+    price_macro: &'static str,
+    /// The pixel carries the price: it books the spend, and the price's cipher proves who wrote it.
+    priced_impression: bool,
+}
+
+impl UrlForm {
+    /// OpenRTB's own macro, no price in the pixel.
+    pub const PLAIN: UrlForm = UrlForm { price_macro: "${AUCTION_PRICE}", priced_impression: false };
+
+    /// The form that an exchange needs.
+    pub fn of(profile: &ExchangeProfile) -> UrlForm {
+        let codec = &profile.price_codec;
+        UrlForm {
+            price_macro: match codec {
+                // Encrypted under this name only; OpenX does not replace the plain macro in markup.
+                PriceCodec::OpenxCpi(_) => "${AUCTION_PRICE:OXCRYPT}",
+                _ => UrlForm::PLAIN.price_macro,
+            },
+            priced_impression: profile.billing_event == BillingEvent::Impression && codec.is_authenticated(),
         }
     }
 }
@@ -112,16 +155,17 @@ impl PublicUrl {
         &self.base
     }
 
-    /// The URL of a notice in pieces, to be written one after the other.
-    pub fn pieces<'a>(&'a self, kind: NoticeKind, token: &'a str) -> [&'a str; 4] {
-        let (path, after) = kind.shape();
-        [&self.base, path, token, after]
+    /// The URL of a notice in pieces, to be written one after the other: base, path, token, then what stands before
+    /// the price, its macro, and the rest. Only the macro may hold characters that an encoder would escape and must not.
+    pub fn pieces<'a>(&'a self, kind: NoticeKind, token: &'a str, form: UrlForm) -> [&'a str; 6] {
+        let [path, before, after] = kind.shape(form);
+        let price = if kind.has_price(form) { form.price_macro } else { "" };
+        [&self.base, path, token, before, price, after]
     }
 
-    /// Length in bytes of every URL of a kind, macros not substituted.
-    pub fn notice_bytes(&self, kind: NoticeKind) -> usize {
-        let (path, after) = kind.shape();
-        self.base.len() + path.len() + TOKEN_CHARS + after.len()
+    /// Length in bytes of every URL of a kind and form, macros not substituted.
+    pub fn notice_bytes(&self, kind: NoticeKind, form: UrlForm) -> usize {
+        self.pieces(kind, "", form).iter().map(|piece| piece.len()).sum::<usize>() + TOKEN_CHARS
     }
 }
 
@@ -143,7 +187,9 @@ impl<'a> NoticePath<'a> {
         let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
         let last = segments.next()?;
         let name = segments.next()?;
-        let kind = NoticeKind::ALL.into_iter().find(|kind| kind.shape().0.trim_matches('/') == name)?;
+        let kind = NoticeKind::ALL
+            .into_iter()
+            .find(|kind| kind.shape(UrlForm::PLAIN)[0].trim_matches('/') == name)?;
         let token = match kind {
             NoticeKind::Impression => last.strip_suffix(".gif").unwrap_or(last),
             _ => last,
@@ -261,5 +307,10 @@ impl<'a> NoticeQuery<'a> {
             min_to_win,
             mangled,
         }
+    }
+
+    /// Whether the price is `AUDIT`: a test rendering, whatever the notice.
+    pub fn is_audit(&self) -> bool {
+        Notified::read(self.price, |_| Some(())) == Notified::Audit
     }
 }

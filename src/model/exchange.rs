@@ -3,6 +3,8 @@
 
 use super::ids::ExchangeId;
 use super::money::{Cpm, Currency, Nanos};
+use super::secret::{BlowfishKey, Key256, MASK};
+use std::fmt;
 
 /// The contract with one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct ExchangeProfile {
     pub price_unit: PriceUnit,
     /// Which notice books the spend.
     pub billing_event: BillingEvent,
+    /// The exchange fires `burl` in browsers: it carries the public token then, and `lurl` is off (money.md 3.2).
+    pub burl_in_browser: bool,
     /// What a billing notice without a readable price costs.
     pub missing_price: MissingPrice,
     /// `at` when the request has none; OpenRTB's default is 2.
@@ -59,8 +63,19 @@ pub struct ExchangeProfile {
     pub gdpr_default: GdprDefault,
 }
 
+impl ExchangeProfile {
+    /// Whether browsers see, and can fire, the URL that books the spend.
+    pub fn bills_in_public(&self) -> bool {
+        match self.billing_event {
+            BillingEvent::Impression => true,
+            BillingEvent::Burl => self.burl_in_browser,
+            BillingEvent::Nurl => false,
+        }
+    }
+}
+
 /// How an exchange authenticates itself (money.md 3.2: third parties must not be able to ask for signed URLs).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum ExchangeAuth {
     /// Nothing: only for listeners on loopback.
     LoopbackOnly,
@@ -75,6 +90,18 @@ pub enum ExchangeAuth {
     PathSecret(String),
     /// Addresses or networks of the peer, `a.b.c.d/n` or IPv6 alike.
     Addresses(Vec<IpNet>),
+}
+
+impl fmt::Debug for ExchangeAuth {
+    /// A secret never reaches a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExchangeAuth::LoopbackOnly => f.write_str("LoopbackOnly"),
+            ExchangeAuth::Header { name, .. } => write!(f, "Header({name}: {MASK})"),
+            ExchangeAuth::PathSecret(_) => write!(f, "PathSecret({MASK})"),
+            ExchangeAuth::Addresses(networks) => f.debug_tuple("Addresses").field(networks).finish(),
+        }
+    }
 }
 
 /// An address block.
@@ -116,12 +143,40 @@ impl IpNet {
     }
 }
 
-/// How a price stands in a notice URL. Google's, OpenX's and Blowfish codecs come with the money issue; a profile
-/// that names one is refused until then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a price stands in a notice URL, with the secrets that read it. The ciphers are in `exchange::price`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PriceCodec {
     /// A plain decimal.
     Plain,
+    /// A whole number under Google's scheme of HMAC-SHA1 keys; many exchanges use it.
+    GoogleHmacSha1(HmacPriceKeys),
+    /// The same scheme at OpenX: other macro, and the number counts CPI micros.
+    OpenxCpi(HmacPriceKeys),
+    /// A decimal under Blowfish in ECB mode, in hex. Hidden, but not authenticated.
+    BlowfishEcbHex(BlowfishKey),
+}
+
+impl PriceCodec {
+    /// Whether a price that decodes was written by who has the keys. Only such a price may come by a URL that browsers
+    /// see (money.md 2.4).
+    pub fn is_authenticated(&self) -> bool {
+        match self {
+            PriceCodec::GoogleHmacSha1(_) | PriceCodec::OpenxCpi(_) => true,
+            PriceCodec::Plain | PriceCodec::BlowfishEcbHex(_) => false,
+        }
+    }
+}
+
+/// The two keys of Google's price scheme, and how old a price may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HmacPriceKeys {
+    /// `e_key`.
+    pub encryption: Key256,
+    /// `i_key`.
+    pub integrity: Key256,
+    /// A price whose initialisation vector is further than this many seconds from now, either way, is refused. `None`
+    /// where the vector is no timestamp.
+    pub max_age_s: Option<u32>,
 }
 
 /// What the number of a clearing price means.
@@ -131,6 +186,8 @@ pub enum PriceUnit {
     Cpm,
     /// Millionths of a unit per thousand impressions.
     CpmMicros,
+    /// Millionths of a unit per impression: a thousand CPM micros each.
+    CpiMicros,
 }
 
 /// The notice that books the spend.

@@ -16,6 +16,7 @@ pub mod line_item;
 pub mod money;
 pub mod no_bid;
 pub mod rates;
+pub mod secret;
 pub mod storage;
 pub mod suggest;
 pub mod targeting;

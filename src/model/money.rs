@@ -71,6 +71,13 @@ impl Cpm {
         (0..=Cpm::MAX.0 as i128).contains(&micros).then_some(Cpm(micros as i64))
     }
 
+    /// Reads a decimal that counts micros per impression, a thousand times a CPM micro; bounds and rounding as in
+    /// [`Cpm::parse_decimal`].
+    pub fn parse_cpi_micros(text: &str, round_up: bool) -> Option<Cpm> {
+        let micros = parse_scaled(text, 3, round_up)?;
+        (0..=Cpm::MAX.0 as i128).contains(&micros).then_some(Cpm(micros as i64))
+    }
+
     /// What one impression at this price costs, before multipliers and fees (exact, see the module's units).
     pub fn per_impression(self) -> Nanos {
         Nanos(self.0)

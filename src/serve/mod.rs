@@ -8,6 +8,7 @@
 mod admin;
 mod auth;
 mod bid;
+mod billing;
 mod body;
 mod http;
 mod limits;

@@ -4,18 +4,23 @@
 //! What must never happen here: a notice of a test or an audit rendering that moves anything, a click that leads
 //! elsewhere than its creative says, a log line with a whole token.
 
+use super::billing::{self, Asked, Assessment};
 use super::http::{Answer, Handler, answer, empty};
 use super::state::Shared;
-use crate::budget::{Bill, Posting, Resolution, Seen};
-use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, Notified, TokenError, decode_token, price};
-use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile, MissingPrice};
+use crate::budget::{Posting, Resolution, Seen};
+use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, TokenClass, TokenError, verify_token};
+use crate::model::clock::Now;
+use crate::model::creative::Creative;
+use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
 use crate::model::ids::LineItemId;
-use crate::model::money::{Cpm, Nanos};
+use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
+use crate::model::url::HttpUrl;
 use crate::telemetry::catalogue;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY};
 use hyper::{Method, Request, StatusCode};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +31,11 @@ const PIXEL: &[u8] =
 \x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 /// On loopback test profiles the answer says what became of the notice (money.md 2.9).
 const CLASS_HEADER: HeaderName = HeaderName::from_static("x-outbid-notice");
+
+/// A token from further ahead of our clock than this is no token of ours.
+const MAX_AHEAD_S: i64 = 300;
+/// Lines about odd bills are at least this far apart.
+const LOG_EVERY_NS: u64 = 1_000_000_000;
 
 /// What is known of a line item's delivery since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,11 +88,13 @@ impl Class {
 /// Answers the tracking listener.
 pub(super) struct NoticeHandler {
     shared: Arc<Shared>,
+    /// No line about an odd bill before this.
+    next_log_ns: Cell<u64>,
 }
 
 impl NoticeHandler {
     pub(super) fn new(shared: Arc<Shared>) -> NoticeHandler {
-        NoticeHandler { shared }
+        NoticeHandler { shared, next_log_ns: Cell::new(0) }
     }
 
     fn notice(&self, request: &Request<Incoming>) -> Answer {
@@ -90,12 +102,15 @@ impl NoticeHandler {
         if ![Method::GET, Method::POST, Method::HEAD].contains(request.method()) {
             return empty(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let claims = match decode_token(path.token, path.kind.class(), &self.shared.token_keys) {
-            Ok(claims) => claims,
+        let (claims, signed_as) = match verify_token(path.token, &self.shared.token_keys) {
+            Ok(verified) => verified,
             Err(error) => return self.forged(path.kind, error),
         };
         let snapshot = self.shared.snapshots.load();
         let profile = snapshot.catalog.exchange_by_id(claims.exchange);
+        if signed_as != profile.map_or(path.kind.class(), |profile| path.kind.class_in(profile)) {
+            return self.forged(path.kind, TokenError::BadTag);
+        }
         let query = NoticeQuery::parse(request.uri().query().unwrap_or_default());
         let unseen = request.method() == Method::HEAD || is_prefetch(request);
         let class = match profile {
@@ -110,7 +125,7 @@ impl NoticeHandler {
         let mut answer = match path.kind {
             NoticeKind::Impression => pixel(),
             NoticeKind::Click => match snapshot.catalog.creative_by_id(claims.creative) {
-                Some(entry) => redirect(&entry.creative.click_url),
+                Some(entry) => redirect(&entry.creative),
                 None => empty(StatusCode::NOT_FOUND),
             },
             _ => empty(StatusCode::NO_CONTENT),
@@ -139,26 +154,25 @@ impl NoticeHandler {
         claims: &TokenClaims,
         query: &NoticeQuery<'_>,
     ) -> Class {
-        let billing = match kind {
-            NoticeKind::Win => profile.billing_event == BillingEvent::Nurl,
-            NoticeKind::Billing => profile.billing_event == BillingEvent::Burl,
-            NoticeKind::Impression => profile.billing_event == BillingEvent::Impression,
-            NoticeKind::Loss | NoticeKind::Click => false,
+        let now = self.shared.clock.now();
+        // A profile whose `burl` browsers fire was sent no `lurl`, so this one is not the exchange's.
+        let loss_is_off = kind == NoticeKind::Loss && profile.burl_in_browser;
+        if loss_is_off || i64::from(claims.issued_s) > now.unix_s() + MAX_AHEAD_S {
+            return Class::Rejected;
+        }
+        let assessed = bills(kind, profile).then(|| billing::assess(profile, claims, query, now.unix_s()));
+        let is_audit = match &assessed {
+            Some(assessed) => assessed.asked == Asked::Audit,
+            // A browser's word is not asked for.
+            None => kind.class_in(profile) == TokenClass::Server && query.is_audit(),
         };
-        // A browser could have rewritten a public URL's price, so there the token's stands (money.md 2.4).
-        let price = match kind {
-            NoticeKind::Impression => Notified::Value(claims.price),
-            _ => price::read(query.price, profile.price_codec, profile.price_unit),
-        };
-        if claims.test || (price == Notified::Audit && kind != NoticeKind::Impression) {
+        if claims.test || is_audit {
             return Class::Test;
         }
         let counted = self.witness(kind, claims);
-        if billing {
-            return self.bill(profile, claims, query, price);
-        }
-        match kind {
-            NoticeKind::Loss => self.lose(claims),
+        match (kind, assessed) {
+            (_, Some(assessed)) => self.bill(profile, claims, &assessed, now),
+            (NoticeKind::Loss, None) => self.lose(claims),
             // A billing notice of a profile that bills by another event only counts.
             _ if counted => Class::Accepted,
             _ => Class::Duplicate,
@@ -191,17 +205,14 @@ impl NoticeHandler {
         &self,
         profile: &ExchangeProfile,
         claims: &TokenClaims,
-        query: &NoticeQuery<'_>,
-        notified: Notified<Cpm>,
+        assessed: &Assessment,
+        now: Now,
     ) -> Class {
-        let other_currency = query.currency.value().is_some_and(|currency| currency != claims.currency);
-        let price = match notified {
-            Notified::Value(price) if !other_currency => price,
-            _ if profile.missing_price == MissingPrice::Bid => claims.price,
-            _ => return Class::Rejected,
+        let Asked::Charge(bill) = assessed.asked else {
+            self.flag(profile, claims, assessed, now);
+            return Class::Rejected;
         };
-        let bill = Bill { price, multiplier_ppm: query.multiplier_ppm.value() };
-        let posting = self.shared.ledger.post(claims, bill, self.shared.clock.now());
+        let posting = self.shared.ledger.post(claims, bill, now);
         let (class, charged) = match posting {
             Posting::Accepted { charged } => (Class::Accepted, Some(charged)),
             Posting::Late { charged, house: Nanos(0) } => (Class::Late, Some(charged)),
@@ -210,6 +221,10 @@ impl NoticeHandler {
             Posting::Stale => (Class::Stale, None),
             Posting::Test => (Class::Test, None),
         };
+        // Exchanges retry for a minute: one odd bill is one alarm.
+        if class != Class::Duplicate {
+            self.flag(profile, claims, assessed, now);
+        }
         if let Some(charged) = charged {
             self.deliver(claims.line_item, |delivery| {
                 delivery.billed += 1;
@@ -217,6 +232,22 @@ impl NoticeHandler {
             });
         }
         class
+    }
+
+    /// Counts what is odd about a bill and logs it, at most once a second: when units differ, every bill is odd.
+    fn flag(&self, profile: &ExchangeProfile, claims: &TokenClaims, assessed: &Assessment, now: Now) {
+        for flag in &assessed.flags {
+            self.shared
+                .metrics
+                .counter(catalogue::BILLING_FLAGS, &[&profile.name, flag.as_str()])
+                .increment(1);
+        }
+        if !assessed.flags.is_empty() && now.mono_ns >= self.next_log_ns.get() {
+            self.next_log_ns.set(now.mono_ns + LOG_EVERY_NS);
+            let (flags, asked) = (&assessed.flags, assessed.asked);
+            let (exchange, bid, bid_price) = (&profile.name, claims.bid, claims.price);
+            tracing::warn!(exchange, %bid, %bid_price, ?flags, ?asked, "a bill is odd");
+        }
     }
 
     fn lose(&self, claims: &TokenClaims) -> Class {
@@ -256,6 +287,16 @@ impl Handler for NoticeHandler {
     }
 }
 
+/// Whether a notice of this kind books the spend.
+fn bills(kind: NoticeKind, profile: &ExchangeProfile) -> bool {
+    match kind {
+        NoticeKind::Win => profile.billing_event == BillingEvent::Nurl,
+        NoticeKind::Billing => profile.billing_event == BillingEvent::Burl,
+        NoticeKind::Impression => profile.billing_event == BillingEvent::Impression,
+        NoticeKind::Loss | NoticeKind::Click => false,
+    }
+}
+
 /// A browser that loads ahead shows nothing to anybody.
 fn is_prefetch(request: &Request<Incoming>) -> bool {
     let named = |name: &str| {
@@ -272,9 +313,16 @@ fn pixel() -> Answer {
     answer
 }
 
-/// To the creative's own landing page; its host was checked when the account was loaded.
-fn redirect(click_url: &str) -> Answer {
-    let Ok(location) = HeaderValue::from_str(click_url) else { return empty(StatusCode::NOT_FOUND) };
+/// To the creative's own landing page, whatever the request's query says. The host was checked when the account was
+/// loaded; it is checked again because a redirect to anywhere else would lend our name to it.
+fn redirect(creative: &Creative) -> Answer {
+    let url = HttpUrl::parse(&creative.click_url).ok();
+    let url = url.filter(|url| url.host_is_one_of(&creative.landing_domains));
+    let location = url.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
+    let Some(location) = location else {
+        tracing::error!(creative = %creative.id, "click_url is not within landing_domains; the click goes nowhere");
+        return empty(StatusCode::NOT_FOUND);
+    };
     let mut answer = empty(StatusCode::FOUND);
     let headers = answer.headers_mut();
     headers.insert(LOCATION, location);

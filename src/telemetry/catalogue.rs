@@ -76,7 +76,11 @@ catalogue! {
 
     NOTICES = Counter "outbid_notices_total" ["kind", "outcome"]
         "Notices by kind (win, billing, loss, impression, click, view) and outcome (accepted, duplicate, late, \
-         stale, test, rejected, forged).";
+         house, stale, test, rejected, forged, unseen, mangled).";
+    BILLING_FLAGS = Counter "outbid_billing_flags_total" ["exchange", "flag"]
+        "Billing notices that somebody should look at: overprice and multiplier (above the bid's: the house pays the rest), \
+         band_high and band_low (so far from the bid that units must differ), currency, price_missing, price_bad_input, \
+         price_signature, price_stale, price_out_of_range.";
     NOTICE_LATENCY = Histogram "outbid_notice_latency_seconds" [] "From a notice seen to its answer written.";
 
     LEDGER_GRANTED = Gauge "outbid_ledger_granted_nanos" ["currency"]

@@ -88,6 +88,7 @@ fn profile(eid_sources: &[&str], match_user_id: bool) -> ExchangeProfile {
         price_codec: PriceCodec::Plain,
         price_unit: PriceUnit::Cpm,
         billing_event: BillingEvent::Burl,
+        burl_in_browser: false,
         missing_price: MissingPrice::Bid,
         default_at: 2,
         default_tmax_ms: 100,

@@ -8,6 +8,7 @@ mod corpus;
 mod engine;
 mod judge;
 mod parse;
+mod price;
 mod respond;
 mod seed;
 mod server;

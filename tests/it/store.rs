@@ -4,3 +4,4 @@
 
 mod account_file;
 mod data_dir;
+mod profile;

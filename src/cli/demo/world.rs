@@ -362,6 +362,7 @@ fn exchange(id: u16, name: &str, at: i64) -> ExchangeProfile {
         price_codec: PriceCodec::Plain,
         price_unit: PriceUnit::Cpm,
         billing_event: BillingEvent::Burl,
+        burl_in_browser: false,
         missing_price: MissingPrice::Bid,
         default_at: at,
         default_tmax_ms: 120,

@@ -71,6 +71,7 @@ fn exchange() -> ExchangeProfile {
         price_codec: PriceCodec::Plain,
         price_unit: PriceUnit::Cpm,
         billing_event: BillingEvent::Burl,
+        burl_in_browser: false,
         missing_price: MissingPrice::Bid,
         default_at: 1,
         default_tmax_ms: 150,

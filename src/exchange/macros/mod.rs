@@ -16,7 +16,7 @@ mod script;
 pub use encode::encode;
 
 use super::text::{Sink, push_escaped};
-use super::url::{NoticeKind, PublicUrl};
+use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::auction::{Channel, Size};
 use crate::model::creative::{Encoding, Macro, Template, TemplatePart};
 use crate::model::ids::{CampaignId, CreativeId, LineItemId};
@@ -225,6 +225,8 @@ impl<'a> Place<'a> {
 pub struct MarkupContext<'a> {
     /// Where click and pixel point.
     pub urls: &'a PublicUrl,
+    /// What the exchange needs of their form.
+    pub form: UrlForm,
     /// The bid's token of class [`super::token::TokenClass::Public`].
     pub public_token: &'a str,
     /// Differs from bid to bid.
@@ -272,7 +274,8 @@ pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl S
 }
 
 fn push_own_url(kind: NoticeKind, encoding: Encoding, context: &MarkupContext<'_>, out: &mut impl Sink) {
-    let [base, path, token, after] = context.urls.pieces(kind, context.public_token);
+    let [base, path, token, before, price, after] =
+        context.urls.pieces(kind, context.public_token, context.form);
     encode(encoding, base, out);
     encode(encoding, path, out);
     if encode::keeps_tokens(encoding) {
@@ -280,5 +283,8 @@ fn push_own_url(kind: NoticeKind, encoding: Encoding, context: &MarkupContext<'_
     } else {
         encode(encoding, token, out);
     }
+    encode(encoding, before, out);
+    // The exchange must recognise its macro in every place; what it puts there is base64 or a decimal.
+    out.push_inert(price);
     encode(encoding, after, out);
 }

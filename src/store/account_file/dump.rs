@@ -1,12 +1,13 @@
 //! Model → JSON: the inverse of the readers. Everything that has a value is written, defaults too, so that a later
 //! change of a default changes no account.
 
+use super::price_codec;
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
 use crate::model::account::Account;
 use crate::model::creative::Creative;
-use crate::model::exchange::{ExchangeAuth, ExchangeProfile, PriceCodec};
+use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::model::ids::{ExchangeId, SegmentId};
 use crate::model::line_item::{Advertiser, Budget, Campaign, Flight, LineItem, Multipliers};
 use crate::model::money::Cpm;
@@ -99,11 +100,10 @@ fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
         auth: auth(&profile.auth),
         seat: Some(profile.seat.clone()),
         currency: Some(profile.currency.to_string()),
-        price_codec: Some(match profile.price_codec {
-            PriceCodec::Plain => "plain".to_owned(),
-        }),
+        price_codec: Some(price_codec::dump(&profile.price_codec)),
         price_unit: Some(name_of(profile.price_unit)),
         billing_event: Some(name_of(profile.billing_event)),
+        burl_in_browser: Some(profile.burl_in_browser),
         missing_price: Some(name_of(profile.missing_price)),
         default_at: Some(profile.default_at),
         default_tmax_ms: Some(profile.default_tmax_ms.into()),

@@ -4,6 +4,7 @@
 //! thousand and a million, so they are stated and never guessed (money.md 3.1).
 
 use super::known::{Known, Uniques};
+use super::price_codec;
 use super::report::{Code, Report};
 use super::values::Named;
 use super::wire::{AuthWire, ExchangeWire, HoldsWire, RatesWire};
@@ -20,8 +21,11 @@ use crate::model::token::Bucket;
 const MIN_SECRET: usize = 16;
 
 impl Named for PriceUnit {
-    const ALL: &'static [(&'static str, PriceUnit)] =
-        &[("cpm", PriceUnit::Cpm), ("cpm_micros", PriceUnit::CpmMicros)];
+    const ALL: &'static [(&'static str, PriceUnit)] = &[
+        ("cpm", PriceUnit::Cpm),
+        ("cpm_micros", PriceUnit::CpmMicros),
+        ("cpi_micros", PriceUnit::CpiMicros),
+    ];
 }
 
 impl Named for BillingEvent {
@@ -114,17 +118,16 @@ fn profile(
             .warn_at("max_cpm", format!("is not given, so nothing above 100.00 {currency} is ever bid here"));
     }
     let times = times(report, &wire);
-    let price_codec = codec(report, wire.price_codec.as_deref());
+    let price_codec = price_codec::read(report, wire.price_codec);
     let price_unit = report.required("price_unit", wire.price_unit);
     let price_unit = report.named("price_unit", price_unit.as_deref());
-    let billing_event =
-        report.named("billing_event", wire.billing_event.as_deref()).unwrap_or(BillingEvent::Burl);
-    if billing_event == BillingEvent::Nurl {
-        report.warn_at(
-            "billing_event",
-            "a win notice is not an impression; use burl where the exchange has it",
-        );
+    if let (Some(codec), Some(unit)) = (&price_codec, price_unit) {
+        price_codec::check_unit(report, codec, unit);
     }
+    let default_at = default_at(report, wire.default_at);
+    let burl_in_browser = wire.burl_in_browser.unwrap_or(false);
+    let event = wire.billing_event.as_deref();
+    let billing_event = billing(report, event, burl_in_browser, price_codec.as_ref(), default_at);
     ExchangeProfile {
         id,
         name,
@@ -134,10 +137,11 @@ fn profile(
         price_codec: price_codec.unwrap_or(PriceCodec::Plain),
         price_unit: price_unit.unwrap_or(PriceUnit::Cpm),
         billing_event,
+        burl_in_browser,
         missing_price: report
             .named("missing_price", wire.missing_price.as_deref())
             .unwrap_or(MissingPrice::Bid),
-        default_at: default_at(report, wire.default_at),
+        default_at,
         default_tmax_ms: times.default_tmax_ms,
         max_tmax_ms: times.max_tmax_ms,
         network_margin_ms: times.network_margin_ms,
@@ -205,22 +209,33 @@ fn seat(report: &mut Report, seat: Option<String>) -> String {
     seat
 }
 
-fn codec(report: &mut Report, text: Option<&str>) -> Option<PriceCodec> {
-    match report.required("price_codec", text)? {
-        "plain" => Some(PriceCodec::Plain),
-        later @ ("google_hmac_sha1" | "openx_cpi" | "blowfish_ecb_hex") => {
-            report.error_at(
-                "price_codec",
-                Code::NotSupported,
-                format!("{later} is not built yet; only plain is"),
-            );
-            None
-        }
-        other => {
-            report.error_at("price_codec", Code::Malformed, format!("{other:?} is not known; use plain"));
-            None
-        }
+/// The event that books the spend, and whether `burl` is a browser's. A URL that browsers see needs a price that they
+/// cannot write, or no price: then the bid's own stands, which is what a first price is (money.md 2.4).
+fn billing(
+    report: &mut Report,
+    event: Option<&str>,
+    in_browser: bool,
+    codec: Option<&PriceCodec>,
+    at: i64,
+) -> BillingEvent {
+    let event = report.named("billing_event", event).unwrap_or(BillingEvent::Burl);
+    if event == BillingEvent::Nurl {
+        report.warn_at(
+            "billing_event",
+            "a win notice is not an impression; use burl where the exchange has it",
+        );
     }
+    let key = match event {
+        BillingEvent::Impression => "billing_event",
+        BillingEvent::Burl if in_browser => "burl_in_browser",
+        _ => return event,
+    };
+    if at != 1 && codec.is_some_and(|codec| !codec.is_authenticated()) {
+        let message = "browsers could rewrite the price; use price_codec google_hmac_sha1 or openx_cpi, or default_at 1 \
+                       (first price), where the bid's own price is charged";
+        report.error_at(key, Code::Conflict, message);
+    }
+    event
 }
 
 fn default_at(report: &mut Report, at: Option<i64>) -> i64 {

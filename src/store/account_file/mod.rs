@@ -21,6 +21,7 @@ mod creative;
 mod dump;
 mod exchange;
 mod known;
+mod price_codec;
 mod report;
 mod targeting;
 mod values;

@@ -2,6 +2,7 @@
 //! error; what is missing or malformed is found by the readers, all of it and with its place. Unknown fields and wrong
 //! JSON types are serde's.
 
+use super::price_codec::CodecWire;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A number in quotes: an id or an exact decimal.
@@ -247,9 +248,10 @@ wire! {
         auth: AuthWire,
         seat: Option<String>,
         currency: Option<String>,
-        price_codec: Option<String>,
+        price_codec: Option<CodecWire>,
         price_unit: Option<String>,
         billing_event: Option<String>,
+        burl_in_browser: Option<bool>,
         missing_price: Option<String>,
         default_at: Option<i64>,
         default_tmax_ms: Option<i64>,

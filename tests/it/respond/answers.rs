@@ -7,7 +7,7 @@ use outbid::exchange::macros::{self, Place, compile};
 use outbid::exchange::respond::{RespondError, Response, Skipped, write, write_no_bid};
 use outbid::exchange::text::push_string;
 use outbid::exchange::token::{self, TokenKey, TokenKeys};
-use outbid::exchange::url::{NoticeKind, PublicUrl};
+use outbid::exchange::url::{NoticeKind, PublicUrl, UrlForm};
 use outbid::model::auction::Size;
 use outbid::model::bid::Bid;
 use outbid::model::creative::{Creative, Template};
@@ -47,6 +47,7 @@ fn world() -> World {
             price_codec: PriceCodec::Plain,
             price_unit: PriceUnit::Cpm,
             billing_event: BillingEvent::Burl,
+            burl_in_browser: false,
             missing_price: MissingPrice::Bid,
             default_at: 1,
             default_tmax_ms: 100,
@@ -156,8 +157,9 @@ impl World {
     fn expected(&self, request_id: &str, bids: &[Bid<'_>]) -> Value {
         let of = |bid: &Bid<'_>| {
             let tokens = token::encode(&bid.claims, &self.keys);
-            let url = |kind| self.urls.pieces(kind, tokens.server.as_str()).concat();
+            let url = |kind| self.urls.pieces(kind, tokens.server.as_str(), UrlForm::PLAIN).concat();
             let context = macros::MarkupContext {
+                form: UrlForm::PLAIN,
                 urls: &self.urls,
                 public_token: tokens.public.as_str(),
                 cachebuster: 0,
@@ -369,7 +371,7 @@ fn a_template_without_prepared_literals_gives_the_same_answer() {
 #[test]
 fn a_url_over_the_limit_leaves_no_bid() {
     let mut world = world();
-    let longest = world.urls.notice_bytes(NoticeKind::Win) as u32;
+    let longest = world.urls.notice_bytes(NoticeKind::Win, UrlForm::PLAIN) as u32;
     world.profile.max_url_bytes = longest;
     world.written("a", &[world.bid("1", 1, Cpm(5))]);
     world.profile.max_url_bytes = longest - 1;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
 use outbid::exchange::macros::{self, MacroError, MarkupContext, Place, compile, counts_clicks, encode};
-use outbid::exchange::url::PublicUrl;
+use outbid::exchange::url::{PublicUrl, UrlForm};
 use outbid::model::auction::{Channel, Inventory, Size};
 use outbid::model::creative::{Encoding, Macro, Template, TemplatePart};
 use outbid::model::ids::{CampaignId, CreativeId, LineItemId};
@@ -209,6 +209,7 @@ fn token() -> String {
 
 fn show(template: &Template, hostile: &str) -> String {
     let context = MarkupContext {
+        form: UrlForm::PLAIN,
         urls: &PublicUrl::parse("https://t.example").unwrap(),
         public_token: &token(),
         cachebuster: 77,

@@ -4,13 +4,20 @@
 
 use outbid::exchange::price;
 use outbid::exchange::token::{TOKEN_CHARS, TokenClass};
-use outbid::exchange::url::{NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, PublicUrlError};
+use outbid::exchange::url::{
+    NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, PublicUrlError, UrlForm,
+};
 use outbid::model::exchange::{PriceCodec, PriceUnit};
 use outbid::model::money::{Cpm, Currency};
 use proptest::prelude::*;
 
 fn written(base: &str, kind: NoticeKind, token: &str) -> String {
-    PublicUrl::parse(base).unwrap().pieces(kind, token).concat()
+    PublicUrl::parse(base).unwrap().pieces(kind, token, UrlForm::PLAIN).concat()
+}
+
+/// A plain price; what cannot be read is `Invalid`.
+fn read_plain(raw: &str, unit: PriceUnit) -> Notified<Cpm> {
+    price::read(raw, &PriceCodec::Plain, unit, 0).unwrap_or(Notified::Invalid)
 }
 
 #[test]
@@ -38,8 +45,8 @@ fn notice_urls_are_the_documented_ones() {
 fn a_notice_url_has_the_length_that_is_announced() {
     let urls = PublicUrl::parse("https://t.example").unwrap();
     for kind in NoticeKind::ALL {
-        let url = urls.pieces(kind, &"T".repeat(TOKEN_CHARS)).concat();
-        assert_eq!(url.len(), urls.notice_bytes(kind), "{kind:?}");
+        let url = urls.pieces(kind, &"T".repeat(TOKEN_CHARS), UrlForm::PLAIN).concat();
+        assert_eq!(url.len(), urls.notice_bytes(kind, UrlForm::PLAIN), "{kind:?}");
     }
 }
 
@@ -93,7 +100,7 @@ fn a_path_is_read_back_however_it_was_mangled() {
 #[test]
 fn each_state_of_a_price_macro_is_told_apart() {
     let check = |raw: &str, expected: Notified<i64>| {
-        let read = match price::read(raw, PriceCodec::Plain, PriceUnit::Cpm) {
+        let read = match read_plain(raw, PriceUnit::Cpm) {
             Notified::Value(cpm) => Notified::Value(cpm.0),
             Notified::Empty => Notified::Empty,
             Notified::Audit => Notified::Audit,
@@ -131,7 +138,7 @@ fn each_state_of_a_price_macro_is_told_apart() {
 #[test]
 fn a_price_in_micros_is_read_in_its_unit() {
     let check = |raw: &str, expected: Notified<Cpm>| {
-        assert_eq!(price::read(raw, PriceCodec::Plain, PriceUnit::CpmMicros), expected, "{raw}");
+        assert_eq!(read_plain(raw, PriceUnit::CpmMicros), expected, "{raw}");
     };
     check("1250000", Notified::Value(Cpm(1_250_000)));
     check("1250000.9", Notified::Value(Cpm(1_250_000)));
@@ -185,7 +192,7 @@ fn a_substituted_url_reads_back() {
     let (path, query) = url.strip_prefix("https://t.example").unwrap().split_once('?').unwrap();
     assert_eq!(NoticePath::parse(path).unwrap().token, "TOKEN");
     let query = NoticeQuery::parse(query);
-    assert_eq!(price::read(query.price, PriceCodec::Plain, PriceUnit::Cpm), Notified::Value(Cpm(750_000)));
+    assert_eq!(read_plain(query.price, PriceUnit::Cpm), Notified::Value(Cpm(750_000)));
     assert_eq!(query.currency.value(), Some(Currency::USD));
     assert_eq!(query.multiplier_ppm.value(), Some(1_000_000));
 }
@@ -200,7 +207,7 @@ proptest! {
         let text = String::from_utf8(text).unwrap();
         prop_assert_eq!(text.split_once('.').map(|(_, fraction)| fraction.len()), Some(6));
         prop_assert_eq!(
-            price::read(&text, PriceCodec::Plain, PriceUnit::Cpm),
+            read_plain(&text, PriceUnit::Cpm),
             Notified::Value(Cpm(micros))
         );
         let float: f64 = serde_json::from_str(&text).unwrap();
@@ -211,6 +218,6 @@ proptest! {
     fn no_path_and_no_query_panics(path in "\\PC{0,60}", query in "[pcmrbw=&;%+.0-9a-z$\\{\\}é]{0,80}") {
         let _ = NoticePath::parse(&path);
         let query = NoticeQuery::parse(&query);
-        let _ = price::read(query.price, PriceCodec::Plain, PriceUnit::Cpm);
+        let _ = read_plain(query.price, PriceUnit::Cpm);
     }
 }

@@ -29,16 +29,16 @@ const MINIMAL: &str = r#"{
 /// Every field of the format at least once, none at its default.
 const RICH: &str = include_str!("rich_account.json");
 
-fn minimal() -> Value {
+pub(super) fn minimal() -> Value {
     serde_json::from_str(MINIMAL).unwrap()
 }
 
-fn parse(value: &Value) -> Result<Loaded, AccountErrors> {
+pub(super) fn parse(value: &Value) -> Result<Loaded, AccountErrors> {
     account_file::parse(&value.to_string(), "account.json")
 }
 
 /// Puts `value` at `pointer`, whose last step may be a new key or one past the end of a list.
-fn set(account: &mut Value, pointer: &str, value: Value) {
+pub(super) fn set(account: &mut Value, pointer: &str, value: Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     match account.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}")) {
         Value::Object(fields) => {
@@ -51,7 +51,7 @@ fn set(account: &mut Value, pointer: &str, value: Value) {
 }
 
 /// Changes the minimal account and expects exactly one error, at `pointer`, with `code` and a text.
-fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: &str) {
+pub(super) fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: &str) {
     let mut account = minimal();
     for (at, value) in changes {
         set(&mut account, at, value.clone());
@@ -66,7 +66,7 @@ fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: &str) {
     }
 }
 
-fn one(at: &str, value: Value, code: Code, text: &str) {
+pub(super) fn one(at: &str, value: Value, code: Code, text: &str) {
     check(&[(at, value)], at, code, text);
 }
 
@@ -342,50 +342,6 @@ fn creatives_are_checked_for_size_and_kind() {
     one("/creatives/0/language", json!("english"), Code::Malformed, "ISO 639-1");
     let weight = [("/line_items/0/creatives/0/weight", json!(0))];
     check(&weight, "/line_items/0/creatives/0/weight", Code::OutOfRange, "from 1");
-}
-
-#[test]
-fn an_exchange_states_how_it_writes_prices_and_who_it_is() {
-    use Code::{Conflict, Malformed, Missing, NotSupported, OutOfRange};
-    one("/exchanges/0/price_codec", Value::Null, Missing, "add it");
-    one("/exchanges/0/price_codec", json!("google_hmac_sha1"), NotSupported, "not built yet");
-    one("/exchanges/0/price_codec", json!("rot13"), Malformed, "not known");
-    one("/exchanges/0/price_unit", json!("cpi"), Malformed, "cpm, cpm_micros");
-    one("/exchanges/0/name", json!("Demo Exchange"), Malformed, "cannot stand in a URL");
-    one("/exchanges/0/default_at", json!(3), OutOfRange, "auction type");
-    one("/exchanges/0/default_tmax_ms", json!(2_000), Conflict, "must hold");
-    let holds = [("/exchanges/0/holds", json!({"video_s": 7_200}))];
-    check(&holds, "/exchanges/0/holds/video_s", Conflict, "never bid");
-
-    let auth =
-        |value: Value, at: &str, code, text: &str| check(&[("/exchanges/0/auth", value)], at, code, text);
-    auth(
-        json!({"type": "none"}),
-        "/exchanges/0/auth/type",
-        Malformed,
-        "loopback_only, header, path, addresses",
-    );
-    auth(json!({"type": "path", "secret": "abc"}), "/exchanges/0/auth/secret", OutOfRange, "at least 16");
-    auth(
-        json!({"type": "path", "secret": "0123456789abcde/"}),
-        "/exchanges/0/auth/secret",
-        Malformed,
-        "cannot stand",
-    );
-    auth(
-        json!({"type": "header", "secret": "0123456789abcdef"}),
-        "/exchanges/0/auth/name",
-        Missing,
-        "add it",
-    );
-    auth(json!({"type": "addresses"}), "/exchanges/0/auth/addresses", Missing, "networks");
-    auth(
-        json!({"type": "addresses", "addresses": ["0.0.0.0/0"]}),
-        "/exchanges/0/auth/addresses/0",
-        Malformed,
-        "not everyone",
-    );
-    auth(json!({"secret": "0123456789abcdef"}), "/exchanges/0/auth/secret", Conflict, "belongs to the type");
 }
 
 #[test]
