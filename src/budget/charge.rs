@@ -89,6 +89,18 @@ mod tests {
         assert_eq!(charge(Cpm::MAX, &Terms { multiplier_ppm: i64::MAX, ..PLAIN }), None);
     }
 
+    #[test]
+    fn a_bill_counts_by_its_own_multiplier_or_the_token_s() {
+        let terms = Terms { data_fee: Cpm(1_000_000), multiplier_ppm: 2 * PPM, ..PLAIN };
+        let check = |multiplier_ppm, price, expected| {
+            assert_eq!(Bill { price: Cpm(price), multiplier_ppm }.asked(&terms), Nanos(expected));
+        };
+        check(None, 3_000_000, 8_000_000);
+        check(Some(PPM / 2), 3_000_000, 2_000_000);
+        check(Some(3 * PPM), 0, 3_000_000);
+        check(Some(i64::MAX), Cpm::MAX.0, i64::MAX);
+    }
+
     proptest! {
         #[test]
         fn a_charge_at_or_below_the_bid_never_exceeds_the_hold(

@@ -2,6 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod account_file;
+pub(crate) mod account_file;
 mod data_dir;
 mod profile;

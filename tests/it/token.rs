@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
+mod clicks;
+mod constant_time;
+mod served;
+mod server;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use outbid::exchange::token::{
@@ -100,6 +105,7 @@ fn the_layout_is_the_documented_one() {
     assert_eq!(hex(&public[95..]), "de7f1d9e991a139d400861d857b6f739");
 }
 
+/// D2.
 #[test]
 fn every_flipped_bit_is_rejected() {
     let keys = ring(1, &[2]);

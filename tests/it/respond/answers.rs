@@ -12,7 +12,8 @@ use outbid::model::auction::Size;
 use outbid::model::bid::Bid;
 use outbid::model::creative::{Creative, Template};
 use outbid::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HmacPriceKeys, HoldLives, MissingPrice,
+    PriceCodec, PriceUnit,
 };
 use outbid::model::ids::{
     AdvertiserId, BidId, CampaignId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey,
@@ -234,6 +235,30 @@ fn an_answer_is_what_serde_json_would_write() {
     bare.profile.billing_event = BillingEvent::Impression;
     bare.profile.send_lurl = false;
     check(bare, |_| {});
+}
+
+/// The exchange must find its price macro in the pixel, in every place that a pixel can stand in.
+#[test]
+fn a_pixel_that_books_the_spend_asks_for_the_encrypted_price() {
+    let key = |byte: u8| outbid::model::secret::Key256([byte; 32]);
+    let mut world = world();
+    world.profile.billing_event = BillingEvent::Impression;
+    let keys = HmacPriceKeys { encryption: key(1), integrity: key(2), max_age_s: None };
+    let markup = "<img src=\"{{IMPRESSION_URL}}\"><img src=\"https://v.example/?then={{IMPRESSION_URL}}\">\
+                  <script>fire('{{IMPRESSION_URL}}')</script>";
+    world.template = compile(markup).unwrap();
+    let pixels = |world: &World, price: &str| {
+        let answer = world.written("auction", &[world.bid("1", 1, Cpm(1_000_000))]);
+        let markup = answer["seatbid"][0]["bid"][0]["adm"].as_str().unwrap().to_owned();
+        markup.matches(price).count()
+    };
+    assert_eq!(pixels(&world, "${"), 0, "a plain price would be a browser's to write");
+    world.profile.price_codec = PriceCodec::GoogleHmacSha1(keys.clone());
+    assert_eq!(pixels(&world, "p&#x3D;${AUCTION_PRICE}\""), 1);
+    assert_eq!(pixels(&world, "p%3D${AUCTION_PRICE}\""), 1);
+    assert_eq!(pixels(&world, "p\\u003D${AUCTION_PRICE}')"), 1);
+    world.profile.price_codec = PriceCodec::OpenxCpi(keys);
+    assert_eq!(pixels(&world, "${AUCTION_PRICE:OXCRYPT}"), 3);
 }
 
 /// The answer byte for byte, tokens and markup shortened: whoever changes a byte on the wire sees it here.

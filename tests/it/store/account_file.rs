@@ -29,16 +29,16 @@ const MINIMAL: &str = r#"{
 /// Every field of the format at least once, none at its default.
 const RICH: &str = include_str!("rich_account.json");
 
-pub(super) fn minimal() -> Value {
+pub(crate) fn minimal() -> Value {
     serde_json::from_str(MINIMAL).unwrap()
 }
 
-pub(super) fn parse(value: &Value) -> Result<Loaded, AccountErrors> {
+pub(crate) fn parse(value: &Value) -> Result<Loaded, AccountErrors> {
     account_file::parse(&value.to_string(), "account.json")
 }
 
 /// Puts `value` at `pointer`, whose last step may be a new key or one past the end of a list.
-pub(super) fn set(account: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn set(account: &mut Value, pointer: &str, value: Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     match account.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}")) {
         Value::Object(fields) => {
@@ -51,7 +51,7 @@ pub(super) fn set(account: &mut Value, pointer: &str, value: Value) {
 }
 
 /// Changes the minimal account and expects exactly one error, at `pointer`, with `code` and a text.
-pub(super) fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: &str) {
+pub(crate) fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: &str) {
     let mut account = minimal();
     for (at, value) in changes {
         set(&mut account, at, value.clone());
@@ -66,7 +66,7 @@ pub(super) fn check(changes: &[(&str, Value)], pointer: &str, code: Code, text: 
     }
 }
 
-pub(super) fn one(at: &str, value: Value, code: Code, text: &str) {
+pub(crate) fn one(at: &str, value: Value, code: Code, text: &str) {
     check(&[(at, value)], at, code, text);
 }
 
