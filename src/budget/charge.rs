@@ -29,6 +29,11 @@ pub struct Bill {
 }
 
 impl Bill {
+    /// A bill at `price` that says nothing of the multiplier.
+    pub fn at(price: Cpm) -> Bill {
+        Bill { price, multiplier_ppm: None }
+    }
+
     /// What the bill comes to under the terms of its bid. It may exceed the hold; what leaves the range of [`Nanos`]
     /// is the most that it can hold, because the house's books must show a mad bill rather than lose it.
     pub fn asked(&self, terms: &Terms) -> Nanos {

@@ -1,7 +1,7 @@
 //! Random orders of bids, answers, bills, losses, time, midnights and budget changes against a plain model.
 
 use super::books::{Ask, Bidder, Held, NOON, accounts, budgets, conserved, funding, later};
-use outbid::budget::{AccountKey, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
+use outbid::budget::{AccountKey, Bill, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
 use outbid::model::clock::Now;
 use outbid::model::ids::{AdvertiserId, CampaignId};
 use outbid::model::line_item::Budget;
@@ -241,7 +241,7 @@ impl Run {
         let room = self.room(&line, day);
         let old = self.now.unix_ms.div_euclid(1000) - i64::from(claims.issued_s) > STALE_MS / 1000;
         let was_posted = self.bids[at].posted;
-        let posting = self.ledger.post(&claims, price, self.now);
+        let posting = self.ledger.post(&claims, Bill::at(price), self.now);
         match posting {
             Posting::Duplicate => {
                 assert!(was_posted);

@@ -1,7 +1,7 @@
 //! Single rules of money.md 2.2 to 2.4 and 2.7.
 
 use super::books::{Ask, Bidder, NOON, accounts, claims, conserved, funding, later};
-use outbid::budget::{AccountKey, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
+use outbid::budget::{AccountKey, Bill, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
 use outbid::model::ids::{AdvertiserId, BidId, CampaignId, LeaseId};
 use outbid::model::line_item::Budget;
 use outbid::model::money::{Cpm, Nanos};
@@ -25,10 +25,13 @@ fn a_bill_charges_its_price_and_the_rest_is_free_again() {
     let ledger = ledger([funding(1, 10_000_000)]);
     let mut bidder = Bidder::new(0, &ledger);
     let bid = bidder.answer(Ask { fee: 500, platform_ppm: 100_000, ..Ask::of(1, 2_000_000) }, NOON).unwrap();
-    assert_eq!(ledger.post(&bid, Cpm(1_000_001), NOON), Posting::Accepted { charged: Nanos(1_100_501) });
+    assert_eq!(
+        ledger.post(&bid, Bill::at(Cpm(1_000_001)), NOON),
+        Posting::Accepted { charged: Nanos(1_100_501) }
+    );
     assert_eq!(wallet(&ledger).0, 1_100_501);
     assert!(conserved(&ledger).values().all(|held| *held == 0));
-    assert_eq!(ledger.post(&bid, Cpm(1), NOON), Posting::Duplicate);
+    assert_eq!(ledger.post(&bid, Bill::at(Cpm(1)), NOON), Posting::Duplicate);
     assert_eq!(ledger.void(&bid), Resolution::Contradictory);
     assert_eq!(wallet(&ledger).0, 1_100_501);
 }
@@ -37,7 +40,10 @@ fn a_bill_charges_its_price_and_the_rest_is_free_again() {
 fn a_price_above_the_hold_is_the_houses() {
     let ledger = ledger([funding(1, 10_000_000)]);
     let bid = Bidder::new(0, &ledger).answer(Ask::of(1, 2_000_000), NOON).unwrap();
-    assert_eq!(ledger.post(&bid, Cpm(3_500_000), NOON), Posting::Accepted { charged: Nanos(2_000_000) });
+    assert_eq!(
+        ledger.post(&bid, Bill::at(Cpm(3_500_000)), NOON),
+        Posting::Accepted { charged: Nanos(2_000_000) }
+    );
     assert_eq!(ledger.house(), HouseTotals { overprice: Nanos(1_500_000), ..HouseTotals::default() });
 }
 
@@ -50,8 +56,8 @@ fn a_loss_returns_the_hold_once_and_a_bill_after_it_is_late() {
     assert_eq!(wallet(&ledger), (0, leased));
     assert!(conserved(&ledger).values().all(|held| *held == 0));
     let late = Posting::Late { charged: Nanos(2_000_000), house: Nanos(0) };
-    assert_eq!(ledger.post(&bid, bid.price, NOON), late);
-    assert_eq!(ledger.post(&bid, bid.price, NOON), Posting::Duplicate);
+    assert_eq!(ledger.post(&bid, Bill::at(bid.price), NOON), late);
+    assert_eq!(ledger.post(&bid, Bill::at(bid.price), NOON), Posting::Duplicate);
     assert_eq!(wallet(&ledger).0, 2_000_000);
 }
 
@@ -68,11 +74,11 @@ fn expiry_returns_the_money_and_a_later_bill_fits_or_is_the_houses() {
     let second = bidder.answer(Ask::of(1, 1_500_000), expired).unwrap();
     // 500,000 are left, which the late bill does not fit into: the house bears all of it.
     let house = Posting::Late { charged: Nanos(0), house: Nanos(2_000_000) };
-    assert_eq!(ledger.post(&first, Cpm(2_000_000), expired), house);
+    assert_eq!(ledger.post(&first, Bill::at(Cpm(2_000_000)), expired), house);
     assert_eq!(ledger.house().overdelivery, Nanos(2_000_000));
     assert_eq!(ledger.void(&second), Resolution::Voided);
     assert_eq!(
-        ledger.post(&second, Cpm(400_000), expired),
+        ledger.post(&second, Bill::at(Cpm(400_000)), expired),
         Posting::Late { charged: Nanos(400_000), house: Nanos(0) }
     );
     assert_eq!(wallet(&ledger).0, 400_000);
@@ -90,7 +96,10 @@ fn a_bill_is_charged_to_the_day_of_its_bid() {
     assert_eq!(bidder.answer(Ask::of(1, 1_000_000), evening), Err(NoBidReason::Budget));
     let new = bidder.answer(Ask::of(1, 1_000_000), midnight).unwrap();
     assert_eq!(new.budget_day, old.budget_day + 1);
-    assert_eq!(ledger.post(&old, old.price, midnight), Posting::Accepted { charged: Nanos(1_000_000) });
+    assert_eq!(
+        ledger.post(&old, Bill::at(old.price), midnight),
+        Posting::Accepted { charged: Nanos(1_000_000) }
+    );
     let posted = |claims: &outbid::model::token::TokenClaims| {
         ledger.balance(AccountKey::CampaignDay(CampaignId(1), BudgetDay(claims.budget_day))).posted
     };
@@ -110,7 +119,7 @@ fn a_day_that_no_lease_was_opened_on_has_its_limit() {
     let bill = |sequence| {
         let bid = BidId { epoch: 8, core: 0, sequence };
         let bill = claims(Ask::of(1, 1_000_000), bid, LeaseId(77), Bucket::default(), day, NOON);
-        ledger.post(&bill, bill.price, NOON)
+        ledger.post(&bill, Bill::at(bill.price), NOON)
     };
     assert_eq!(bill(1), Posting::Late { charged: Nanos(1_000_000), house: Nanos(0) });
     assert_eq!(bill(2), Posting::Late { charged: Nanos(0), house: Nanos(1_000_000) });
@@ -135,7 +144,7 @@ fn a_cut_reaches_what_leases_have_ready_and_the_day_under_way() {
     // Below what is held: nothing new, but what is held may still be charged.
     ledger.configure([with(100)]);
     assert_eq!(bidder.answer(Ask::of(1, 1), later(NOON, 10_000)), Err(NoBidReason::Budget));
-    assert_eq!(ledger.post(&bid, bid.price, NOON), Posting::Accepted { charged: Nanos(1_000_000) });
+    assert_eq!(ledger.post(&bid, Bill::at(bid.price), NOON), Posting::Accepted { charged: Nanos(1_000_000) });
     // A raise serves again, the same day.
     ledger.configure([with(3_000_000)]);
     assert!(bidder.answer(Ask::of(1, 1_500_000), later(NOON, 20_000)).is_ok());
@@ -195,10 +204,10 @@ fn a_stale_bill_is_a_memo_of_the_house_and_a_posted_bid_stays_a_duplicate() {
     let ledger = ledger([funding(1, 10_000_000)]);
     let mut bidder = Bidder::new(0, &ledger);
     let [paid, open] = [(); 2].map(|()| bidder.answer(Ask::of(1, 1_000_000), NOON).unwrap());
-    ledger.post(&paid, paid.price, NOON);
+    ledger.post(&paid, Bill::at(paid.price), NOON);
     let hours = later(NOON, 4 * 3_600_000 + 1_000);
-    assert_eq!(ledger.post(&open, open.price, hours), Posting::Stale);
-    assert_eq!(ledger.post(&paid, paid.price, hours), Posting::Duplicate);
+    assert_eq!(ledger.post(&open, Bill::at(open.price), hours), Posting::Stale);
+    assert_eq!(ledger.post(&paid, Bill::at(paid.price), hours), Posting::Duplicate);
     assert_eq!(ledger.house().stale, Nanos(1_000_000));
     assert_eq!(wallet(&ledger).0, 1_000_000);
 }

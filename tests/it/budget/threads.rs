@@ -1,7 +1,7 @@
 //! Many threads on little money.
 
 use super::books::{Ask, Bidder, NOON, conserved, funding, later};
-use outbid::budget::{AccountKey, Ledger, Posting, Resolution};
+use outbid::budget::{AccountKey, Bill, Ledger, Posting, Resolution};
 use outbid::model::ids::AdvertiserId;
 use outbid::model::money::Nanos;
 use std::sync::Arc;
@@ -60,13 +60,13 @@ fn bids_notices_and_expiry_at_once_lose_no_money() {
                         }
                         2 => {
                             held.hold.keep();
-                            let posted = ledger.post(&claims, claims.price, now);
+                            let posted = ledger.post(&claims, Bill::at(claims.price), now);
                             if let Posting::Accepted { charged: paid } | Posting::Late { charged: paid, .. } =
                                 posted
                             {
                                 charged.fetch_add(paid.0 as u64, Ordering::Relaxed);
                             }
-                            assert_eq!(ledger.post(&claims, claims.price, now), Posting::Duplicate);
+                            assert_eq!(ledger.post(&claims, Bill::at(claims.price), now), Posting::Duplicate);
                         }
                         _ => held.hold.keep(),
                     }

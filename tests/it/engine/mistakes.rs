@@ -265,7 +265,10 @@ fn mistake_12_a_test_says_so_in_its_token_and_its_money_is_free_at_once() {
     });
     assert!(claims.test);
     assert_eq!(server.held(), 0);
-    assert_eq!(server.ledger.post(&claims, claims.price, server.now), outbid::budget::Posting::Test);
+    assert_eq!(
+        server.ledger.post(&claims, outbid::budget::Bill::at(claims.price), server.now),
+        outbid::budget::Posting::Test
+    );
     assert_eq!(server.ledger.void(&claims), outbid::budget::Resolution::Ignored);
     assert_eq!(server.ledger.balance(AccountKey::Wallet(AdvertiserId(1))).posted, Nanos(0));
 }

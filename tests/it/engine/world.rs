@@ -196,6 +196,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        burl_in_browser: false,
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
