@@ -41,7 +41,8 @@ impl World {
         World::parse(&text).with_context(|| format!("{} is of no use", path.display()))
     }
 
-    fn parse(text: &str) -> anyhow::Result<World> {
+    /// Reads the text of the file.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<World> {
         let world: World = serde_json::from_str(text)?;
         ensure!(world.version == VERSION, "version {} is not {VERSION}: seed the world again", world.version);
         ensure!(world.cookie == COOKIE, "cookie rule {:?} is not {COOKIE:?}", world.cookie);

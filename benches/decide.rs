@@ -1,0 +1,71 @@
+//! The steps of a bid and the whole line, in time, on the seeded world: `cargo bench --bench decide`.
+//!
+//! An iteration is one request, and a sample goes over all of them, so that means are means over the same mix.
+//! `decide` contains `lookup` and `matching`; `line` is parse, decide and respond together.
+
+#[path = "../loadtest/src/bodies.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod bodies;
+#[path = "../loadtest/src/json.rs"]
+#[allow(unused_imports, reason = "its tests run with outbid-load's")]
+mod json;
+#[path = "../loadtest/src/market/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod market;
+#[allow(dead_code, reason = "each bench uses its part")]
+mod seeded;
+#[path = "../loadtest/src/world.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod world;
+
+use divan::{Bencher, black_box};
+use seeded::{Bench, REQUESTS};
+use std::cell::RefCell;
+
+thread_local! {
+    static BENCH: RefCell<Bench> = RefCell::new(Bench::new());
+}
+
+fn main() {
+    divan::main();
+}
+
+fn run(bencher: Bencher<'_, '_>, step: fn(&mut Bench, usize) -> usize) {
+    BENCH.with_borrow_mut(|bench| {
+        let mut n = 0;
+        bencher.bench_local(|| {
+            n = if n + 1 == REQUESTS { 0 } else { n + 1 };
+            black_box(step(bench, black_box(n)))
+        });
+    });
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn parse(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::parse);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn lookup(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::lookup);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn matching(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::matching);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::decide);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn respond(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::respond);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn line(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::line);
+}

@@ -1,0 +1,173 @@
+//! Instructions and allocations of each step of a bid, on the seeded world: `cargo bench --bench instructions`, with
+//! `-- --json` for one JSON object. Times move with the machine and its other work; these counts do not.
+//!
+//! Instructions are counted by valgrind's callgrind, which this program starts on itself. Each step is a function that
+//! is called once and does one step for all requests; callgrind writes its counters out and starts again at zero
+//! wherever such a function is entered (`--dump-before`), so each part of its output is one step, and building the
+//! world and warming up are in nobody's figure. That needs neither a runner to be installed beside the library
+//! (gungraun, iai-callgrind) nor client requests, which are unsafe code; and one run is enough, where the difference of
+//! two runs with N and 2 N iterations would build the world once more for every step. Only the names of functions are
+//! relied on. Where valgrind is missing, that half is skipped and said to be.
+//!
+//! The processor that valgrind plays has no SHA instructions and no AVX-512: the HMAC of `respond` is counted on the
+//! portable code, which takes many times the instructions of the one that serves.
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
+
+#[path = "../loadtest/src/bodies.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod bodies;
+#[path = "../loadtest/src/json.rs"]
+#[allow(unused_imports, reason = "its tests run with outbid-load's")]
+mod json;
+#[path = "../loadtest/src/market/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod market;
+#[allow(dead_code, reason = "each bench uses its part")]
+mod seeded;
+#[path = "../loadtest/src/world.rs"]
+#[allow(dead_code, unused_imports, reason = "outbid-load uses the rest")]
+mod world;
+
+use allocation_counter::measure;
+use anyhow::{Context, ensure};
+use seeded::{Bench, REQUESTS};
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::process::Command;
+
+/// What the process that runs under valgrind is started with.
+const COUNTED: &str = "--counted";
+
+/// A step of a bid.
+struct Step {
+    name: &'static str,
+    about: &'static str,
+    /// One request of it.
+    one: fn(&mut Bench, usize) -> usize,
+    /// All requests of it, as callgrind sees them.
+    counted: fn(&mut Bench),
+}
+
+/// Declares the functions that callgrind counts, one a step, and the table of the steps.
+macro_rules! steps {
+    ($($name:literal, $about:literal, $one:ident, $counted:ident;)*) => {
+        $(
+            #[inline(never)]
+            fn $counted(bench: &mut Bench) {
+                for n in 0..REQUESTS {
+                    black_box(bench.$one(black_box(n)));
+                }
+            }
+        )*
+        const STEPS: &[Step] =
+            &[$(Step { name: $name, about: $about, one: Bench::$one, counted: $counted },)*];
+    };
+}
+
+steps! {
+    "parse", "body to auction", parse, counted_parse;
+    "lookup", "privacy gate, identifiers, segments", lookup, counted_lookup;
+    "match", "line items that fit each impression", matching, counted_matching;
+    "decide", "lookup, match, price, choose, hold; no parse", decide, counted_decide;
+    "respond", "tokens signed, answer written", respond, counted_respond;
+    "line", "parse, decide, respond", line, counted_line;
+}
+
+/// Ends the last step's part.
+#[inline(never)]
+fn counted_end() {
+    black_box(());
+}
+
+/// Allocations of one step over all requests.
+#[derive(Clone, Copy, Default, serde::Serialize)]
+struct Allocations {
+    mean: f64,
+    most: u64,
+}
+
+/// All figures.
+#[derive(serde::Serialize)]
+struct Figures {
+    requests: usize,
+    bid_requests: usize,
+    body_bytes_mean: usize,
+    /// By step, for one request; `None` where valgrind is missing.
+    instructions: Option<BTreeMap<&'static str, u64>>,
+    allocations: BTreeMap<&'static str, Allocations>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let mut bench = Bench::new();
+    if has(COUNTED) {
+        STEPS.iter().for_each(|step| (step.counted)(&mut bench));
+        counted_end();
+        return Ok(());
+    }
+    let figures = Figures {
+        requests: REQUESTS,
+        bid_requests: bench.bid_requests(),
+        body_bytes_mean: bench.body_bytes_mean(),
+        allocations: STEPS.iter().map(|step| (step.name, allocations(&mut bench, step))).collect(),
+        instructions: instructions()?,
+    };
+    match has("--json") {
+        true => println!("{}", serde_json::to_string(&figures)?),
+        false => print_table(&figures),
+    }
+    Ok(())
+}
+
+fn allocations(bench: &mut Bench, step: &Step) -> Allocations {
+    let count = |n| {
+        measure(|| {
+            black_box((step.one)(bench, n));
+        })
+        .count_total
+    };
+    let counts: Vec<u64> = (0..REQUESTS).map(count).collect();
+    let mean = counts.iter().sum::<u64>() as f64 / REQUESTS as f64;
+    Allocations { mean, most: counts.into_iter().max().unwrap_or(0) }
+}
+
+/// Runs this program under callgrind; `None`, said aloud, without valgrind.
+fn instructions() -> anyhow::Result<Option<BTreeMap<&'static str, u64>>> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("!! SKIPPED: valgrind is not installed, so instructions are not counted");
+        return Ok(None);
+    }
+    let folder = tempfile::tempdir()?;
+    let output = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", folder.path().join("part").display()))
+        .arg("--dump-before=instructions::counted_*")
+        .arg(std::env::current_exe()?)
+        .arg(COUNTED)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "valgrind failed: {said}");
+    let mean = |(at, step): (usize, &Step)| {
+        // Part 1 is what came before the first step, part n + 1 is step n.
+        let part = folder.path().join(format!("part.{}", at + 2));
+        let text =
+            std::fs::read_to_string(&part).with_context(|| format!("no part of {}: {said}", step.name))?;
+        let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).context("no totals")?;
+        Ok((step.name, total.trim().parse::<u64>()? / REQUESTS as u64))
+    };
+    STEPS.iter().enumerate().map(mean).collect::<anyhow::Result<_>>().map(Some)
+}
+
+fn print_table(figures: &Figures) {
+    let Figures { requests, bid_requests, body_bytes_mean, instructions, allocations } = figures;
+    println!(
+        "{requests} requests of {body_bytes_mean} bytes on average, {bid_requests} of them bid on; for one request:"
+    );
+    println!("{:<10}{:>14}{:>14}{:>8}   what", "step", "instructions", "allocations", "most");
+    for step in STEPS {
+        let counted = instructions.as_ref().map_or("skipped".to_owned(), |by| by[step.name].to_string());
+        let Allocations { mean, most } = allocations[step.name];
+        println!("{:<10}{counted:>14}{mean:>14.3}{most:>8}   {}", step.name, step.about);
+    }
+}

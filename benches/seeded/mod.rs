@@ -1,0 +1,272 @@
+//! The seeded world inside this process, and the steps of a bid on it one by one: what `decide` and `instructions`
+//! measure. 10,000 line items and 20,000 segments as in the world that the README's figures are taken on, but 100,000
+//! users: the index finds one among few as it does among many, and a small world is built in a second.
+//!
+//! Invariant: the world, the requests and the clock are the same in every run, and every step does what the server
+//! does. The requests are those of `outbid-load`, whose market and bodies the two benches compile from their sources.
+
+use crate::bodies::Bodies;
+use bumpalo::Bump;
+use outbid::audience::{self, AudienceIndex, Builder, IdKey, Keys, Lookup, Membership};
+use outbid::budget::{CoreBudget, Hold, Ledger};
+use outbid::cli::seed::{self, Memberships, WorldParams, dice};
+use outbid::engine::{
+    self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Request, Settings, Snapshot,
+};
+use outbid::exchange::respond::{self, Response};
+use outbid::exchange::{self, Limits, Place, PublicUrl, TokenKey, TokenKeys};
+use outbid::model::auction::Auction;
+use outbid::model::clock::{Clock, FixedClock, Now};
+use outbid::model::exchange::ExchangeProfile;
+use outbid::model::ids::SegmentId;
+use outbid::model::no_bid::NoBidReason;
+use outbid::privacy;
+use outbid::targeting::{Facts, Scratch};
+use std::sync::Arc;
+
+/// The sizes of the world.
+pub(crate) const PARAMS: WorldParams =
+    WorldParams { users: 100_000, segments: 20_000, line_items: 10_000, seed: 1 };
+
+/// Requests that each step is measured on.
+pub(crate) const REQUESTS: usize = 1_000;
+
+/// Wednesday, 17 June 2026, 15:00 UTC: a working day everywhere in the world's markets.
+const NOW: Now = Now { mono_ns: 1_000_000_000_000, unix_ms: 1_781_708_400_000 };
+
+/// What the steps read.
+struct World {
+    snapshot: Snapshot,
+    audience: AudienceIndex,
+    id_key: IdKey,
+    token_keys: TokenKeys,
+    urls: PublicUrl,
+    settings: Settings,
+    clock: FixedClock,
+    ledger: Arc<Ledger>,
+    bodies: Vec<String>,
+}
+
+impl World {
+    fn new() -> World {
+        let account = seed::account(&PARAMS);
+        let rates = Arc::new(account.rates.clone());
+        let compile_markup = |markup: &str| exchange::compile_markup(markup).map_err(|e| e.to_string());
+        let catalog =
+            Arc::new(Catalog::compile(account, 1, &compile_markup).expect("the seeded account is valid"));
+        let ledger = Ledger::new(1, 1);
+        ledger.configure(catalog.funding());
+        let id_key = IdKey([7; 16]);
+        let active = TokenKey { id: 1, secret: [9; 32] };
+        let urls = PublicUrl::parse("https://track.example").expect("a URL");
+        let world = crate::world::World::parse(&seed::world_json(&PARAMS)).expect("both know version 1");
+        let bodies = Bodies::new(&world, PARAMS.seed);
+        World {
+            audience: audience(&id_key),
+            snapshot: Snapshot { catalog, rates },
+            token_keys: TokenKeys::new(&active, &[]).expect("one key has one id"),
+            settings: Settings { seed: 1, tracking_is_https: urls.is_secure(), max_candidates: 256 },
+            urls,
+            id_key,
+            clock: FixedClock::at(NOW),
+            ledger: Arc::new(ledger),
+            bodies: (0..REQUESTS as u64).map(|n| bodies.body(n)).collect(),
+        }
+    }
+
+    fn profile(&self) -> &ExchangeProfile {
+        &self.snapshot.catalog.exchanges()[0]
+    }
+
+    fn request<'r>(&'r self, auction: &'r Auction<'r>, arena: &'r Bump) -> Request<'r> {
+        Request {
+            auction,
+            profile: self.profile(),
+            snapshot: &self.snapshot,
+            audience: &self.audience,
+            id_key: &self.id_key,
+            settings: &self.settings,
+            now: self.clock.now(),
+            arena,
+        }
+    }
+
+    fn response<'r>(&'r self, auction: &'r Auction<'r>, decision: &'r Decision<'r, Hold>) -> Response<'r> {
+        Response {
+            request_id: auction.id,
+            bids: &decision.bids,
+            profile: self.profile(),
+            keys: &self.token_keys,
+            urls: &self.urls,
+            place: Place::of(&auction.channel),
+        }
+    }
+}
+
+fn audience(key: &IdKey) -> AudienceIndex {
+    let memberships = Memberships::new(&PARAMS);
+    let mut builder = Builder::default();
+    for user in 0..PARAMS.users {
+        let cookie = key.cookie(&dice::cookie(PARAMS.seed, user));
+        builder.push(cookie, memberships.of(user).map(Membership::of)).expect("inside the limits");
+    }
+    builder.finish().expect("inside the limits")
+}
+
+/// One serving core with its world, every request parsed and decided once: nothing is cold.
+pub(crate) struct Bench {
+    world: &'static World,
+    auctions: Vec<Auction<'static>>,
+    decisions: Vec<Result<Decision<'static, Hold>, NoBidReason>>,
+    found: Vec<Found>,
+    core: Core,
+    budget: CoreBudget,
+    scratch: Scratch,
+    keys: Keys,
+    lookup: Lookup,
+    permitted: bool,
+    arena: Bump,
+    written: Vec<u8>,
+}
+
+/// What the look-up of one request found, kept for the steps behind it.
+struct Found {
+    permitted: bool,
+    segments: Vec<SegmentId>,
+}
+
+impl Bench {
+    /// Builds the world and warms up. What the steps borrow lives until the process ends.
+    pub(crate) fn new() -> Bench {
+        let world: &'static World = Box::leak(Box::new(World::new()));
+        let kept: &'static Bump = Box::leak(Box::new(Bump::new()));
+        let parsed = world.bodies.iter().map(|body| {
+            exchange::parse(body.as_bytes(), &Limits::default(), kept).expect("generated bodies are valid")
+        });
+        let mut bench = Bench {
+            auctions: parsed.collect(),
+            decisions: Vec::new(),
+            found: Vec::new(),
+            core: Core::new(BidIds::new(1, 0)),
+            budget: CoreBudget::new(0, Arc::clone(&world.ledger)),
+            scratch: Scratch::new(),
+            keys: Keys::default(),
+            lookup: Lookup::default(),
+            permitted: false,
+            arena: Bump::with_capacity(256 << 10),
+            written: Vec::with_capacity(256 << 10),
+            world,
+        };
+        for n in 0..REQUESTS {
+            bench.lookup(n);
+            let (permitted, segments) = (bench.permitted, bench.lookup.segments.clone());
+            bench.found.push(Found { permitted, segments });
+            // The decisions that `respond` writes; all other steps use an arena that is reset.
+            let auction: &'static Auction<'static> = Box::leak(Box::new(bench.auctions[n].clone()));
+            let request = world.request(auction, kept);
+            let deadline = Deadline::never();
+            let (core, budget) = (&mut bench.core, &mut bench.budget);
+            bench.decisions.push(engine::decide(&request, core, budget, &deadline, &mut NoObserver));
+        }
+        (0..REQUESTS).for_each(|n| {
+            bench.matching(n);
+            bench.line(n);
+        });
+        bench
+    }
+
+    /// How many of the requests are bid on.
+    pub(crate) fn bid_requests(&self) -> usize {
+        self.decisions.iter().filter(|decision| decision.is_ok()).count()
+    }
+
+    /// Mean length of a body in bytes.
+    pub(crate) fn body_bytes_mean(&self) -> usize {
+        self.world.bodies.iter().map(String::len).sum::<usize>() / REQUESTS
+    }
+
+    /// Reads body `n`.
+    #[inline(never)]
+    pub(crate) fn parse(&mut self, n: usize) -> usize {
+        self.arena.reset();
+        let body = self.world.bodies[n].as_bytes();
+        exchange::parse(body, &Limits::default(), &self.arena).map_or(0, |auction| auction.imps.len())
+    }
+
+    /// Privacy gate, keys of the user, segments.
+    #[inline(never)]
+    pub(crate) fn lookup(&mut self, n: usize) -> usize {
+        let (world, auction) = (self.world, &self.auctions[n]);
+        let Some(opportunity) = auction.opportunities().next() else { return 0 };
+        let rules = privacy::Rules { gdpr_default: world.profile().gdpr_default };
+        let permissions = privacy::gate(&opportunity, &rules);
+        self.keys.clear();
+        self.lookup.clear();
+        if let Some(proof) = permissions.ids() {
+            audience::keys(auction, world.profile(), &world.id_key, proof, &mut self.keys);
+        }
+        self.permitted = permissions.segments().is_some();
+        if let Some(proof) = permissions.segments() {
+            let (taxonomy, now_s) = (world.snapshot.catalog.taxonomy(), NOW.unix_s());
+            world.audience.lookup(&self.keys, taxonomy, now_s, proof, &mut self.lookup);
+        }
+        self.lookup.segments.len()
+    }
+
+    /// The line items that fit each impression.
+    #[inline(never)]
+    pub(crate) fn matching(&mut self, n: usize) -> usize {
+        let (auction, found) = (&self.auctions[n], &self.found[n]);
+        let facts = Facts {
+            exchange: self.world.profile().id,
+            auction,
+            user_permitted: found.permitted,
+            segments: &found.segments,
+            os: auction.device.os,
+            browser: None,
+            unix_s: NOW.unix_s(),
+        };
+        let matcher = self.world.snapshot.catalog.matcher();
+        matcher.request(&facts, &mut self.scratch);
+        auction.imps.iter().map(|imp| matcher.candidates(imp, &mut self.scratch).len()).sum()
+    }
+
+    /// The whole decision on a parsed request, holds kept as for an answer that goes out.
+    #[inline(never)]
+    pub(crate) fn decide(&mut self, n: usize) -> usize {
+        self.arena.reset();
+        let request = self.world.request(&self.auctions[n], &self.arena);
+        let deadline = Deadline::new(&self.world.clock, NOW.mono_ns, None, request.profile, 1_000);
+        let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, &mut NoObserver);
+        decided.map_or(0, |decision| {
+            decision.holds.into_iter().for_each(Hold::keep);
+            decision.bids.len()
+        })
+    }
+
+    /// The answer to a decided request, tokens signed; nothing where there is no bid.
+    #[inline(never)]
+    pub(crate) fn respond(&mut self, n: usize) -> usize {
+        self.written.clear();
+        let Ok(decision) = &self.decisions[n] else { return 0 };
+        let response = self.world.response(&self.auctions[n], decision);
+        respond::write(&response, &mut self.written).bids
+    }
+
+    /// From body to answer.
+    #[inline(never)]
+    pub(crate) fn line(&mut self, n: usize) -> usize {
+        self.arena.reset();
+        self.written.clear();
+        let body = self.world.bodies[n].as_bytes();
+        let Ok(auction) = exchange::parse(body, &Limits::default(), &self.arena) else { return 0 };
+        let request = self.world.request(&auction, &self.arena);
+        let clock = &self.world.clock;
+        let deadline = Deadline::new(clock, NOW.mono_ns, auction.tmax_ms, request.profile, 1_000);
+        let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, &mut NoObserver);
+        let Ok(decision) = decided else { return 0 };
+        let bids = respond::write(&self.world.response(&auction, &decision), &mut self.written).bids;
+        decision.holds.into_iter().for_each(Hold::keep);
+        bids
+    }
+}
