@@ -18,7 +18,8 @@ const NOT_YET: [&str; 6] = [
     catalogue::CONFIG_RELOAD_TIME.name,
 ];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 2] = [catalogue::LEDGER_EXPIRED_HOLDS.name, catalogue::NOTICES.name];
+const AT_FIRST_EVENT: [&str; 3] =
+    [catalogue::LEDGER_EXPIRED_HOLDS.name, catalogue::NOTICES.name, catalogue::BILLING_FLAGS.name];
 
 #[test]
 fn the_metrics_are_those_of_the_catalogue() {
