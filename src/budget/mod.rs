@@ -15,6 +15,7 @@ mod accounts;
 mod charge;
 mod core;
 mod days;
+pub mod file_storage;
 mod lease;
 mod ledger;
 mod seen;

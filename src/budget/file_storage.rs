@@ -1,0 +1,140 @@
+//! The directory that the journal lives in, on a real disk.
+//!
+//! Invariant: what [`StorageFile::sync`] and [`Storage::sync_dir`] returned `Ok` for is on the disk, as far as the
+//! system tells the truth. An interrupted call is repeated here (by the standard library, and by this module where it
+//! calls past it). Every error names the path. Deliberately absent: a lock, which is the data directory's.
+
+use crate::model::storage::{Storage, StorageFile};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Readable for the owner and the group: the journal says what everybody spends.
+const MODE: u32 = 0o640;
+
+/// Written at once where a file system cannot set space aside, in bytes.
+const ZEROS: usize = 1 << 20;
+
+/// A directory on disk.
+#[derive(Debug)]
+pub struct FileStorage {
+    dir: PathBuf,
+}
+
+impl FileStorage {
+    /// Uses an existing directory.
+    pub fn open(dir: &Path) -> io::Result<FileStorage> {
+        std::fs::read_dir(dir).map_err(at(dir))?;
+        Ok(FileStorage { dir: dir.to_owned() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        debug_assert!(!name.contains('/'), "a plain file name");
+        self.dir.join(name)
+    }
+}
+
+impl Storage for FileStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(at(&self.dir))? {
+            // A name that is no text is none of ours.
+            if let Ok(name) = entry.map_err(at(&self.dir))?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.path(name);
+        std::fs::read(&path).map_err(at(&path))
+    }
+
+    fn create(&self, name: &str, reserve: u64) -> io::Result<Box<dyn StorageFile>> {
+        let path = self.path(name);
+        let mut options = OpenOptions::new();
+        let file =
+            options.write(true).create(true).truncate(true).mode(MODE).open(&path).map_err(at(&path))?;
+        let reserved = if reserve == 0 { Ok(()) } else { set_aside(&file, reserve) };
+        if let Err(why) = reserved {
+            // What was set aside of it must not keep the space that there is too little of.
+            let _ = std::fs::remove_file(&path);
+            return Err(at(&path)(why));
+        }
+        Ok(Box::new(OpenFile { file, path }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
+        let path = self.path(name);
+        let file = OpenOptions::new().write(true).open(&path).map_err(at(&path))?;
+        Ok(Box::new(OpenFile { file, path }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let to = self.path(to);
+        std::fs::rename(self.path(from), &to).map_err(at(&to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        std::fs::remove_file(&path).map_err(at(&path))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at(&self.dir))
+    }
+}
+
+/// Really allocates, unlike [`File::set_len`]: space that is only promised can be gone when it is written to.
+fn set_aside(file: &File, bytes: u64) -> io::Result<()> {
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, bytes),
+            Err(why) => return Err(why.into()),
+        }
+    }
+}
+
+fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS];
+    let mut at = 0;
+    while at < bytes {
+        let part = (bytes - at).min(ZEROS as u64);
+        file.write_all_at(&zeros[..part as usize], at)?;
+        at += part;
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl StorageFile for OpenFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(at(&self.path))
+    }
+
+    fn set_len(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length).map_err(at(&self.path))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // The size is synced with the data where it changed; times are not, and need not be.
+        self.file.sync_data().map_err(at(&self.path))
+    }
+}
+
+/// Adds the path to an error, keeping its kind.
+fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    let path = path.to_owned();
+    move |why| io::Error::new(why.kind(), format!("{}: {why}", path.display()))
+}
