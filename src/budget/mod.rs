@@ -16,6 +16,7 @@ mod charge;
 mod core;
 mod days;
 pub mod file_storage;
+pub mod journal;
 mod lease;
 mod ledger;
 mod seen;
