@@ -6,6 +6,7 @@ mod budget;
 mod config;
 mod corpus;
 mod engine;
+mod journal;
 mod judge;
 mod parse;
 mod price;
