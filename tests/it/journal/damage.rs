@@ -145,21 +145,21 @@ proptest! {
         let last = places.last().unwrap();
         let from = (from * last.end as f64) as usize;
         let to = (from + length).min(last.end);
-        let mut changed = false;
+        let mut changed = None;
         storage.tamper(&last.file, |bytes| {
-            changed = bytes[from..to].iter().any(|&byte| byte != 0);
+            changed = (from..to).find(|&at| bytes[at] != 0);
             bytes[from..to].fill(0);
         });
         let last_commit = places[places.len() - 3].offset;
         match open(&storage) {
             Err(JournalError::Damaged { file, offset, .. }) => {
-                prop_assert!(changed && file == last.file && offset as usize <= from);
+                prop_assert!(file == last.file && changed.is_some_and(|first| offset as usize <= first));
             }
             Err(other) => panic!("{other}"),
             // A tail that is zeroed to its end looks as if it had never been written.
             Ok((_, recovered)) => {
-                prop_assert!(!changed || to > last_commit, "zeros from {from} to {to} passed unseen");
-                model.durable = if changed { 0 } else { model.durable };
+                prop_assert!(changed.is_none() || to > last_commit, "zeros from {from} to {to} passed unseen");
+                model.durable = if changed.is_some() { 0 } else { model.durable };
                 model.check(&recovered).unwrap();
             }
         }
