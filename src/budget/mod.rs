@@ -19,6 +19,7 @@ pub mod file_storage;
 pub mod journal;
 mod lease;
 mod ledger;
+pub mod record;
 mod seen;
 
 pub use accounts::{AccountKey, Balance};
