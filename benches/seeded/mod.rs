@@ -65,7 +65,12 @@ impl World {
             audience: audience(&id_key),
             snapshot: Snapshot { catalog, rates },
             token_keys: TokenKeys::new(&active, &[]).expect("one key has one id"),
-            settings: Settings { seed: 1, tracking_is_https: urls.is_secure(), max_candidates: 256 },
+            settings: Settings {
+                seed: 1,
+                tracking_is_https: urls.is_secure(),
+                max_candidates: 256,
+                max_charge: Nanos(i64::MAX),
+            },
             urls,
             id_key,
             clock: FixedClock::at(NOW),

@@ -39,17 +39,29 @@ impl Balance {
 }
 
 /// All accounts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     balances: HashMap<AccountKey, Balance>,
 }
 
 impl Accounts {
-    /// Sets a budget and keeps what the account already knows; returns whether it is less than before.
-    pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) -> bool {
-        let unlimited = Nanos(i64::MAX);
-        let before = std::mem::replace(&mut self.balances.entry(key).or_default().budget, budget);
-        budget.unwrap_or(unlimited) < before.unwrap_or(unlimited)
+    /// Sets a budget and keeps what the account already knows.
+    pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) {
+        self.balances.entry(key).or_default().budget = budget;
+    }
+
+    pub(super) fn is_known(&self, key: AccountKey) -> bool {
+        self.balances.contains_key(&key)
+    }
+
+    /// Sets an account as an image has it.
+    pub(super) fn put(&mut self, key: AccountKey, balance: Balance) {
+        self.balances.insert(key, balance);
+    }
+
+    /// Credits what was charged.
+    pub(super) fn refund(&mut self, keys: &[AccountKey], amount: Nanos) {
+        self.each(keys, |balance| balance.posted.0 -= amount.0);
     }
 
     pub(super) fn balance(&self, key: AccountKey) -> Balance {

@@ -37,8 +37,13 @@ impl Bill {
     /// What the bill comes to under the terms of its bid. It may exceed the hold; what leaves the range of [`Nanos`]
     /// is the most that it can hold, because the house's books must show a mad bill rather than lose it.
     pub fn asked(&self, terms: &Terms) -> Nanos {
+        self.asked_parts(terms).and_then(|parts| parts.total()).unwrap_or(Nanos(i64::MAX))
+    }
+
+    /// The parts of what the bill comes to; `None` where no number holds it.
+    pub fn asked_parts(&self, terms: &Terms) -> Option<Parts> {
         let multiplier_ppm = self.multiplier_ppm.unwrap_or(terms.multiplier_ppm);
-        charge(self.price, &Terms { multiplier_ppm, ..*terms }).unwrap_or(Nanos(i64::MAX))
+        charge_parts(self.price, &Terms { multiplier_ppm, ..*terms })
     }
 }
 
@@ -54,27 +59,56 @@ impl Terms {
     }
 }
 
+/// What a charge is made of; each part has its own account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Parts {
+    /// Owed to the exchange.
+    pub media: i64,
+    /// The data fee.
+    pub data: i64,
+    /// The platform's share.
+    pub platform: i64,
+}
+
+impl Parts {
+    /// The sum; `None` when it leaves the range of [`Nanos`].
+    pub fn total(&self) -> Option<Nanos> {
+        self.media.checked_add(self.data)?.checked_add(self.platform).map(Nanos)
+    }
+}
+
 /// What to hold for a bid at `price`: each part rounded up. `None` when the sum leaves the range of [`Nanos`].
 pub fn hold_for(price: Cpm, terms: &Terms) -> Option<Nanos> {
-    amount(price, terms, |numerator, denominator| {
+    hold_parts(price, terms)?.total()
+}
+
+/// The parts of a hold.
+pub(super) fn hold_parts(price: Cpm, terms: &Terms) -> Option<Parts> {
+    parts(price, terms, |numerator, denominator| {
         numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) != 0)
     })
 }
 
 /// What a bill at `price` costs: each part rounded down. `None` when the sum leaves the range of [`Nanos`].
 pub fn charge(price: Cpm, terms: &Terms) -> Option<Nanos> {
-    amount(price, terms, i128::div_euclid)
+    charge_parts(price, terms)?.total()
+}
+
+/// The parts of a charge.
+pub(super) fn charge_parts(price: Cpm, terms: &Terms) -> Option<Parts> {
+    parts(price, terms, i128::div_euclid)
 }
 
 /// One CPM micro is one nano per impression, so media = price · rate / 10⁹ · multiplier / 10⁶, rounded once.
-fn amount(price: Cpm, terms: &Terms, divide: impl Fn(i128, i128) -> i128) -> Option<Nanos> {
+fn parts(price: Cpm, terms: &Terms, divide: impl Fn(i128, i128) -> i128) -> Option<Parts> {
     let plays = i128::from(terms.multiplier_ppm);
     let ppm = i128::from(PPM);
     let media_scaled = i128::from(price.0) * i128::from(terms.rate.0);
     let media = divide(media_scaled.checked_mul(plays)?, 1_000_000_000 * ppm);
     let data = divide(i128::from(terms.data_fee.0) * plays, ppm);
     let platform = divide(media.checked_mul(i128::from(terms.platform_ppm))?, ppm);
-    i64::try_from(media + data + platform).ok().map(Nanos)
+    let small = |part: i128| i64::try_from(part).ok();
+    Some(Parts { media: small(media)?, data: small(data)?, platform: small(platform)? })
 }
 
 #[cfg(test)]

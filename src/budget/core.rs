@@ -1,38 +1,40 @@
-//! One serving core's side of the books: its leases, and when it may ask the ledger for more.
+//! One serving core's side of the books: its leases, where it sets money aside without asking anybody, and when it may
+//! ask the ledger for more. It never waits for an answer: what was asked for is there for a later bid.
 
-use super::days::BudgetDay;
-use super::lease::{Hold, HoldRequest, HoldSource, Lease};
+use super::gate::Gate;
+use super::lease::{Ask, Bar, Granted, Hold, HoldRequest, HoldSource, Lease, Mailbox};
 use super::ledger::Ledger;
 use crate::model::clock::Now;
-use crate::model::ids::{LeaseId, LineItemId};
+use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// A top-up is asked for when so many holds of the size at hand are left.
+const LOW_HOLDS: i64 = 8;
 /// How long a core that was refused waits before it asks for as much again. Doubles with each refusal up to
-/// [`MAX_RETRY_NS`], because the answer costs a look at every lease under the lock that all cores share.
+/// [`MAX_RETRY_NS`], because the answer may cost a look at every lease of the advertiser.
 const MIN_RETRY_NS: u64 = 20_000_000;
 /// Longest wait of a core that is refused again and again.
 const MAX_RETRY_NS: u64 = 640_000_000;
 
 /// One core's leases: the [`HoldSource`] of a serving core.
-#[derive(Debug)]
 pub struct CoreBudget {
     core: u16,
     ledger: Arc<Ledger>,
+    mailbox: Option<Arc<Mailbox>>,
     leases: HashMap<LineItemId, CoreLease, foldhash::fast::RandomState>,
+    gates: HashMap<ExchangeId, Arc<Gate>, foldhash::fast::RandomState>,
 }
 
-#[derive(Debug)]
 struct CoreLease {
     lease: Arc<Lease>,
-    /// When the budget day was last looked at, in whole seconds.
-    checked_s: i64,
     refusal: Option<Refusal>,
 }
 
-/// What the ledger refused last.
-#[derive(Clone, Copy, Debug)]
+/// A hold that the lease had no money for.
+#[derive(Clone, Copy)]
 struct Refusal {
     /// Less may still fit, so it is asked for at once.
     amount: i64,
@@ -57,50 +59,59 @@ impl CoreLease {
 }
 
 impl CoreBudget {
-    /// The leases of `core`, none yet.
+    /// The leases of `core`; it is handed them by the ledger.
     pub fn new(core: u16, ledger: Arc<Ledger>) -> CoreBudget {
-        CoreBudget { core, ledger, leases: HashMap::default() }
+        let mailbox = ledger.mailbox(core);
+        CoreBudget { core, mailbox, ledger, leases: HashMap::default(), gates: HashMap::default() }
     }
 
-    /// The core's lease for a line item today; a lease of a past day is closed and replaced.
-    fn lease(&mut self, line_item: LineItemId, now: Now) -> Option<&mut CoreLease> {
-        let second = now.unix_s();
-        let stale = match self.leases.get(&line_item) {
-            None => true,
-            Some(entry) if entry.checked_s == second => false,
-            Some(entry) => self.ledger.day(line_item, now) != Some(entry.lease.day),
-        };
-        if stale {
-            if let Some(old) = self.leases.remove(&line_item) {
-                old.lease.close();
-            }
-            let lease = self.ledger.open(self.core, line_item, now)?;
-            self.leases.insert(line_item, CoreLease { lease, checked_s: second, refusal: None });
+    fn collect(&mut self) {
+        let (leases, mailbox) = (&mut self.leases, &self.mailbox);
+        if let Some(mailbox) = mailbox {
+            mailbox.drain(|line_item, lease| {
+                leases.insert(line_item, CoreLease { lease, refusal: None });
+            });
         }
-        let entry = self.leases.get_mut(&line_item)?;
-        entry.checked_s = second;
-        Some(entry)
     }
 }
 
 impl HoldSource for CoreBudget {
     type Hold = Hold;
 
-    fn try_hold(&mut self, request: &HoldRequest) -> Result<(Hold, LeaseId, BudgetDay), NoBidReason> {
+    fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<Hold>, NoBidReason> {
+        self.collect();
         let (amount, now) = (request.amount.0, request.now);
         if amount < 1 {
             return Err(NoBidReason::Budget);
         }
-        let ledger = Arc::clone(&self.ledger);
-        let entry = self.lease(request.line_item, now).ok_or(NoBidReason::Budget)?;
-        let mut hold = Hold::take(&entry.lease, amount, request.bucket);
-        if hold.is_none() && entry.may_ask(amount, now) {
-            hold = ledger.grant(&entry.lease, request);
-            match hold {
-                Some(_) => entry.refusal = None,
-                None => entry.note_refusal(amount, now),
+        let entry = self.leases.get_mut(&request.line_item).ok_or(NoBidReason::Budget)?;
+        if entry.lease.has_bar(Bar::Stopped) {
+            return Err(NoBidReason::Inactive);
+        }
+        let ledger = &self.ledger;
+        let gate =
+            self.gates.entry(request.exchange).or_insert_with(|| ledger.gates().gate(request.exchange));
+        if !gate.admits(now) {
+            return Err(NoBidReason::Breaker);
+        }
+        let bucket = request.bucket(gate.ear_s(), gate.min_life_s(request.format));
+        let mut hold = Hold::take(&entry.lease, amount, bucket);
+        let low = entry.lease.free() < amount.saturating_mul(LOW_HOLDS);
+        if low && entry.may_ask(amount, now) && entry.lease.may_ask() {
+            ledger.ask(Ask { lease: entry.lease.id, core: self.core, need: Nanos(amount), now });
+            // Without a thread of its own the ledger has answered by now.
+            hold = hold.or_else(|| Hold::take(&entry.lease, amount, bucket));
+            if hold.is_none() {
+                entry.note_refusal(amount, now);
             }
         }
-        hold.map(|hold| (hold, entry.lease.id, entry.lease.day)).ok_or(NoBidReason::Budget)
+        let hold = hold.ok_or(NoBidReason::Budget)?;
+        if !gate.count(request.units()) {
+            return Err(NoBidReason::Breaker);
+        }
+        if entry.refusal.is_some() {
+            entry.refusal = None;
+        }
+        Ok(Granted { hold, lease: entry.lease.id, day: entry.lease.day, bucket })
     }
 }

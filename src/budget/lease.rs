@@ -1,15 +1,19 @@
 //! A lease: the right of one core to spend an amount for one line item on one budget day. What is left of it is one
 //! atomic, `free`; what open bids hold lies in slots keyed by [`Bucket`], from which a bill, a loss or time takes it.
+//!
+//! Invariant: an amount is in exactly one place, `free` or one slot or the hands of who moves it, so it is never
+//! computed from other counters, which could be read at different moments (money.md 2.2).
 
 use super::days::BudgetDay;
+use super::sync::{AtomicBool, AtomicI64, AtomicU8, Mutex};
 use crate::model::clock::Now;
-use crate::model::ids::{LeaseId, LineItemId};
+use crate::model::ids::{ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
-use crate::model::token::Bucket;
-use parking_lot::Mutex;
+use crate::model::rates::Rate;
+use crate::model::token::{Bucket, HoldFormat};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// What a bid asks of the budget.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +22,55 @@ pub struct HoldRequest {
     pub line_item: LineItemId,
     /// The full charge at the bid price ([`super::hold_for`]).
     pub amount: Nanos,
-    /// Life class and expiry.
-    pub bucket: Bucket,
+    /// Nanos of the wallet's currency for one unit of the exchange's: what its limits are counted in.
+    pub unit_rate: Rate,
+    /// The exchange half of the hold's class.
+    pub exchange: ExchangeId,
+    /// The format half.
+    pub format: HoldFormat,
+    /// How long the hold lives, in seconds of the exchange's ear clock.
+    pub life_s: u32,
+    /// Length of the class's slots in seconds, ≥ 1.
+    pub slot_s: u32,
     /// The request's clock reading.
     pub now: Now,
+}
+
+impl HoldRequest {
+    /// The bucket of a hold that begins at `ear_s` and lives at least `min_life_s`: its slot is named by the second
+    /// at which it ends, rounded up.
+    pub(super) fn bucket(&self, ear_s: u32, min_life_s: u32) -> Bucket {
+        let slot_s = self.slot_s.max(1);
+        let life_s = self.life_s.max(min_life_s);
+        let ends_s = ear_s.saturating_add(life_s).div_ceil(slot_s).saturating_mul(slot_s);
+        Bucket::new(self.exchange, self.format, ends_s)
+    }
+
+    /// The amount in units of the exchange's currency.
+    pub(super) fn units(&self) -> i64 {
+        units(self.amount.0, self.unit_rate)
+    }
+}
+
+/// An amount of a wallet in nanos of the currency that `rate` nanos of the wallet's buy one unit of; rounded up.
+pub(super) fn units(amount: i64, rate: Rate) -> i64 {
+    let scaled = i128::from(amount) * 1_000_000_000;
+    let rate = i128::from(rate.0.max(1));
+    let rounded = scaled.div_euclid(rate) + i128::from(scaled.rem_euclid(rate) != 0);
+    rounded.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+}
+
+/// Money set aside, with what a token must say of it.
+#[derive(Debug)]
+pub struct Granted<H> {
+    /// The guard that releases on drop.
+    pub hold: H,
+    /// The lease that it came from.
+    pub lease: LeaseId,
+    /// The budget day that pays.
+    pub day: BudgetDay,
+    /// Where it lies in the lease.
+    pub bucket: Bucket,
 }
 
 /// Something that can set money aside for a bid: a core's leases, or a look at the books that moves nothing.
@@ -29,46 +78,109 @@ pub trait HoldSource {
     /// The guard that releases on drop.
     type Hold;
 
-    /// Sets `request.amount` aside, or says why not. Returns the guard with the lease and the budget day it came from.
-    fn try_hold(&mut self, request: &HoldRequest) -> Result<(Self::Hold, LeaseId, BudgetDay), NoBidReason>;
+    /// Sets `request.amount` aside, or says why not.
+    fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<Self::Hold>, NoBidReason>;
+}
+
+/// A core's lease runs dry: it needs at least `need`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) lease: LeaseId,
+    pub(super) core: u16,
+    pub(super) need: Nanos,
+    pub(super) now: Now,
+}
+
+/// Why a lease may not be spent, though it has money; any number of them at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Bar {
+    /// The day is over: what comes back goes to the accounts.
+    Closed = 1,
+    /// An account is over its budget after a cut: what comes back is no longer this lease's.
+    OverBudget = 2,
+    /// A kill switch.
+    Stopped = 4,
+}
+
+/// Leases on their way from the writer to a core.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    flag: std::sync::atomic::AtomicBool,
+    leases: parking_lot::Mutex<Vec<(LineItemId, Arc<Lease>)>>,
+}
+
+impl Mailbox {
+    pub(super) fn put(&self, line_item: LineItemId, lease: Arc<Lease>) {
+        self.leases.lock().push((line_item, lease));
+        self.flag.store(true, Release);
+    }
+
+    /// Takes everything that came; one load where nothing did.
+    pub(super) fn drain(&self, mut each: impl FnMut(LineItemId, Arc<Lease>)) {
+        if self.flag.load(Relaxed) && self.flag.swap(false, Acquire) {
+            self.leases.lock().drain(..).for_each(|(line_item, lease)| each(line_item, lease));
+        }
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) id: LeaseId,
+    pub(super) line_item: LineItemId,
     pub(super) day: BudgetDay,
     free: AtomicI64,
-    /// Set when the day is over: what comes back goes to the accounts.
-    closed: AtomicBool,
-    /// Set while an account is over its budget after a cut: what comes back is no longer this lease's to spend.
-    suspended: AtomicBool,
+    /// Ever held, released holds included: its growth is the rate that top-ups follow.
+    taken: AtomicI64,
+    /// A top-up was asked for and not yet decided.
+    asked: AtomicBool,
+    /// The [`Bar`]s, a bit each.
+    bars: AtomicU8,
     /// Few entries (classes × live slots), so a scan beats a map.
     slots: Mutex<Vec<(Bucket, i64)>>,
 }
 
 impl Lease {
-    pub(super) fn new(id: LeaseId, day: BudgetDay) -> Lease {
+    pub(super) fn new(id: LeaseId, line_item: LineItemId, day: BudgetDay) -> Lease {
         Lease {
             id,
+            line_item,
             day,
             free: AtomicI64::new(0),
-            closed: AtomicBool::new(false),
-            suspended: AtomicBool::new(false),
+            taken: AtomicI64::new(0),
+            asked: AtomicBool::new(false),
+            bars: AtomicU8::new(0),
             slots: Mutex::default(),
         }
     }
 
-    /// Moves `amount` from free into the bucket's slot; false when free has less or is not to be spent.
-    fn hold(&self, amount: i64, bucket: Bucket) -> bool {
+    /// Whether the caller is the one to ask for a top-up now.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.asked.swap(true, AcqRel)
+    }
+
+    /// The top-up was decided.
+    pub(super) fn answered(&self) {
+        self.asked.store(false, Release);
+    }
+
+    /// Ever held.
+    pub(super) fn taken(&self) -> i64 {
+        self.taken.load(Relaxed)
+    }
+
+    /// Moves `amount` from free into the bucket's slot; false when free has less or may not be spent.
+    pub(super) fn hold(&self, amount: i64, bucket: Bucket) -> bool {
         let taken =
             self.free.fetch_update(AcqRel, Acquire, |free| (free >= amount).then(|| free - amount)).is_ok();
-        // Looked at after taking: who takes what came back after a cut sees the cut too.
-        if taken && self.is_suspended() {
+        // Looked at after taking: who takes what came back after a bar was set sees the bar too.
+        if taken && self.is_barred() {
             self.add_free(amount);
             return false;
         }
         if taken {
+            self.taken.fetch_add(amount, Relaxed);
             self.put_held(amount, bucket);
         }
         taken
@@ -110,19 +222,17 @@ impl Lease {
         self.free.load(Acquire)
     }
 
-    /// Moves every slot that ended before `now_s` (the clock of [`Bucket::slot`]) back to free; returns how many did.
-    pub(super) fn expire(&self, now_s: u32) -> u64 {
-        let (mut expired, mut slots) = (0, 0);
+    /// Takes the money out of every slot that ended before its exchange's `ear_s`; returns how many did, and the sum.
+    pub(super) fn expire(&self, ear_s: impl Fn(ExchangeId) -> u32) -> (u64, i64) {
+        let (mut slots, mut sum) = (0, 0);
         self.slots.lock().retain(|(bucket, held)| {
-            let keep = bucket.slot >= now_s;
+            let keep = bucket.slot >= ear_s(bucket.exchange());
             if !keep {
-                expired += *held;
-                slots += 1;
+                (slots, sum) = (slots + 1, sum + *held);
             }
             keep
         });
-        self.add_free(expired);
-        slots
+        (slots, sum)
     }
 
     /// What every slot holds.
@@ -130,26 +240,28 @@ impl Lease {
         self.slots.lock().iter().for_each(|(bucket, held)| each(*bucket, *held));
     }
 
-    pub(super) fn close(&self) {
-        self.closed.store(true, Release);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Acquire)
-    }
-
-    /// Whether what is free must go back to the accounts before anything is held again.
-    pub(super) fn suspend(&self, suspended: bool) {
-        self.suspended.store(suspended, Release);
-    }
-
-    pub(super) fn is_suspended(&self) -> bool {
-        self.suspended.load(Acquire)
-    }
-
-    /// What open bids hold, for audits.
+    /// What open bids hold.
     pub(super) fn held(&self) -> i64 {
         self.slots.lock().iter().map(|(_, held)| held).sum()
+    }
+
+    /// Sets or lifts a bar.
+    pub(super) fn bar(&self, bar: Bar, set: bool) {
+        if set {
+            self.bars.fetch_or(bar as u8, AcqRel);
+        } else {
+            self.bars.fetch_and(!(bar as u8), AcqRel);
+        }
+    }
+
+    /// Whether this bar is set.
+    pub(super) fn has_bar(&self, bar: Bar) -> bool {
+        self.bars.load(Acquire) & bar as u8 != 0
+    }
+
+    /// Whether any bar is set.
+    pub(super) fn is_barred(&self) -> bool {
+        self.bars.load(Acquire) != 0
     }
 }
 
@@ -171,13 +283,6 @@ impl Hold {
     /// The bid was answered: the money now waits for a bill, a loss or its expiry.
     pub fn keep(mut self) {
         self.kept = true;
-    }
-
-    /// Holds money that was granted for this very bid: it never passes through what is free, where a recall for
-    /// somebody else could take it away again.
-    pub(super) fn granted(lease: &Arc<Lease>, amount: i64, bucket: Bucket) -> Hold {
-        lease.put_held(amount, bucket);
-        Hold { lease: Arc::clone(lease), amount, bucket, kept: false }
     }
 
     /// What is held.

@@ -8,27 +8,49 @@
 //! Invariant: no account is ever charged above its budget, whatever order notices come in; what does not fit goes to
 //! the house and is counted. A broken invariant stops the process ([`broken`]).
 //!
-//! First form: everything lives in memory, so a crash forgets it. The journal, durable leases, recovery, the ear
-//! clock and the breakers come with the money issue behind this same contract.
+//! The parts: [`Books`] is the state machine that [`record::Event`]s move; [`LedgerWriter`] decides events, appends
+//! them to an [`EventLog`] and lets effects out when they are durable; [`Ledger`] is its face for the rest of the
+//! process; [`CoreBudget`] is one core's leases; a [`Gate`] says what an exchange may be sent. Files are behind
+//! `model::Storage`, time comes in as values: one seed replays everything.
 
 mod accounts;
+mod books;
 mod charge;
 mod core;
 mod days;
 pub mod file_storage;
+mod gate;
+mod house;
+mod image;
 pub mod journal;
+mod journal_log;
 mod lease;
+mod leasing;
 mod ledger;
+mod posting;
 pub mod record;
 mod seen;
+mod sync;
+mod watch;
+mod writer;
+mod writer_thread;
 
 pub use accounts::{AccountKey, Balance};
-pub use charge::{Bill, Terms, charge, hold_for};
+pub use books::{Books, LeaseBook, Violation};
+pub use charge::{Bill, Parts, Terms, charge, hold_for};
 pub use core::CoreBudget;
 pub use days::{BudgetDay, Days};
-pub use lease::{Hold, HoldRequest, HoldSource};
-pub use ledger::{Funding, HouseTotals, LeaseAudit, Ledger, Posting, Resolution, Standing};
+pub use gate::{Gate, GateState, Gates};
+pub use house::{ExchangeBook, HouseTotals, Stop};
+pub use journal_log::{JournalLog, RecoverError, rebuild};
+pub use lease::{Granted, Hold, HoldRequest, HoldSource};
+pub use leasing::EditRefused;
+pub use ledger::{Ledger, Standing};
+pub use posting::{Posting, Reply, Resolution};
+pub use record::Funding;
 pub use seen::{Seen, SeenBids};
+pub use watch::{ExchangeReport, ExchangeTerms, RunawayRule};
+pub use writer::{CommitError, EventLog, LeaseAudit, LedgerWriter, NoLog, TOKEN_LIFE_S};
 
 /// Stops the process: the books no longer add up, and going on could charge somebody wrongly.
 ///

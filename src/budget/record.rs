@@ -14,7 +14,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Record {
     /// What.
-    #[prost(oneof = "Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(oneof = "Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     pub event: Option<Event>,
 }
 
@@ -63,6 +63,9 @@ pub enum Event {
     /// An operator let an exchange go on after its house costs had stopped it.
     #[prost(message, tag = "14")]
     Pardon(Pardon),
+    /// Holds may live longer than before.
+    #[prost(message, tag = "15")]
+    Reach(Reach),
 }
 
 /// See [`Event::Boot`].
@@ -330,6 +333,14 @@ pub struct Pardon {
     /// The exchange.
     #[prost(uint32, tag = "1")]
     pub exchange: u32,
+}
+
+/// See [`Event::Reach`].
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct Reach {
+    /// The longest life of any hold, in seconds of the ear clock. What a crash leaves in doubt waits for it.
+    #[prost(uint32, tag = "1")]
+    pub hold_s: u32,
 }
 
 /// Why bytes are no record.

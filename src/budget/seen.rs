@@ -27,19 +27,19 @@ pub enum Seen {
 const PAGE: u64 = 4_096;
 
 /// The bids that notices have named.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SeenBids {
     cores: HashMap<(u32, u16), Pages>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pages {
     pages: BTreeMap<u64, Page>,
     /// Every sequence below is stale.
     horizon: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Page {
     bits: Box<[u8]>,
     /// The youngest bid on the page that a notice named, seconds since the Unix epoch.
@@ -76,18 +76,84 @@ impl SeenBids {
         new
     }
 
-    /// Drops, in order, the pages whose named bids were all issued before `issued_before_s`. Stale from then on is what
-    /// is not younger than the last of them: bids are numbered in the order in which they are made.
+    /// (epoch, core, first sequence still known) for every core whose oldest pages name only bids that were issued
+    /// before `issued_before_s`. Stale from then on is what is not younger than the last of them: bids are numbered in
+    /// the order in which they are made.
+    pub fn droppable(&self, issued_before_s: u32) -> Vec<(u32, u16, u64)> {
+        let old = |pages: &Pages| {
+            let pages = pages.pages.values().take_while(|page| page.newest_s < issued_before_s);
+            pages.last().map(|page| page.last + 1)
+        };
+        let cores = self.cores.iter().filter_map(|((epoch, core), pages)| Some((*epoch, *core, old(pages)?)));
+        let mut found: Vec<_> = cores.collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// Forgets every bid of a core below `sequence`: they are stale from now on. A horizon never falls.
+    pub fn forget_below(&mut self, epoch: u32, core: u16, sequence: u64) {
+        let pages = self.cores.entry((epoch, core)).or_default();
+        pages.horizon = pages.horizon.max(sequence);
+        let horizon = pages.horizon;
+        pages.pages.retain(|_, page| page.last >= horizon);
+    }
+
+    /// Drops, in order, the pages whose bids were all issued before `issued_before_s`.
     pub fn drop_before(&mut self, issued_before_s: u32) {
-        for pages in self.cores.values_mut() {
-            while let Some(first) = pages.pages.first_entry()
-                && first.get().newest_s < issued_before_s
-            {
-                pages.horizon = first.get().last + 1;
-                first.remove();
-            }
+        for (epoch, core, sequence) in self.droppable(issued_before_s) {
+            self.forget_below(epoch, core, sequence);
         }
     }
+
+    /// The horizons above zero, in order.
+    pub(super) fn horizons(&self) -> Vec<(u32, u16, u64)> {
+        let all = self.cores.iter().filter(|(_, pages)| pages.horizon > 0);
+        let mut sorted: Vec<_> = all.map(|((epoch, core), pages)| (*epoch, *core, pages.horizon)).collect();
+        sorted.sort_unstable();
+        sorted
+    }
+
+    /// The pages with a bid of which `fact` is known, in order.
+    pub(super) fn pages_with(&self, fact: Seen) -> Vec<FactPage> {
+        let mut sorted = Vec::new();
+        for ((epoch, core), pages) in &self.cores {
+            for (number, page) in &pages.pages {
+                let mut bits = vec![0u8; PAGE as usize / 8];
+                for (at, facts) in page.bits.iter().enumerate() {
+                    bits[at / 8] |= u8::from(facts & fact as u8 != 0) << (at % 8);
+                }
+                if bits.iter().any(|byte| *byte != 0) {
+                    let (epoch, core, number) = (*epoch, *core, *number);
+                    sorted.push(FactPage { epoch, core, number, newest_s: page.newest_s, bits });
+                }
+            }
+        }
+        sorted.sort_by_key(|page| (page.epoch, page.core, page.number));
+        sorted
+    }
+
+    /// Makes `fact` known of the bids of a page, as [`SeenBids::pages_with`] wrote it.
+    pub(super) fn restore_page(&mut self, page: &FactPage, fact: Seen) {
+        let first = page.number * PAGE;
+        let known =
+            (0..PAGE).filter(|at| page.bits.get((at / 8) as usize).is_some_and(|b| b >> (at % 8) & 1 == 1));
+        for at in known {
+            let bid = BidId { epoch: page.epoch, core: page.core, sequence: first + at };
+            self.record(bid, page.newest_s, fact);
+        }
+    }
+}
+
+/// Of which bids of a page a fact is known.
+pub(super) struct FactPage {
+    pub(super) epoch: u32,
+    pub(super) core: u16,
+    /// Position of the page in the core's sequence.
+    pub(super) number: u64,
+    /// The youngest bid on it that a notice named, seconds since the Unix epoch.
+    pub(super) newest_s: u32,
+    /// One bit a bid, in order.
+    pub(super) bits: Vec<u8>,
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 
 use super::{Common, Failure};
 use crate::audience::{AudienceIndex, IdKey};
-use crate::budget::Ledger;
-use crate::config::{self, Config, Sources};
+use crate::budget::file_storage::FileStorage;
+use crate::budget::journal::Options;
+use crate::budget::{JournalLog, Ledger, RunawayRule};
+use crate::config::{self, Config, OnRunaway, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Now};
+use crate::model::money::Nanos;
 use crate::serve::{Shared, SharedParts};
 use crate::store::account_file;
 use crate::store::data_dir::DataDir;
@@ -17,6 +20,7 @@ use crate::telemetry::metrics::Metrics;
 use anyhow::{Context, anyhow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// The file that is read without `--config`, where there is one.
 const DEFAULT_FILE: &str = "outbid.toml";
@@ -110,7 +114,7 @@ pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
 }
 
 /// Everything that serving needs, from a data directory that holds an account.
-pub(super) fn shared(config: Config, data: &DataDir) -> Result<Arc<Shared>, Failure> {
+pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> {
     let clock = SystemClock::new();
     let now = clock.now();
     let account = read_account(&data.account_file(), &config)?;
@@ -122,12 +126,20 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Arc<Shared>, Fail
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
-    let ledger = Ledger::new(epoch, cores as u16);
-    ledger.configure(catalog.funding());
+    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let (ledger, writer) = open_ledger(data, &config, epoch, cores as u16, Arc::clone(&clock))?;
+    let rule = RunawayRule {
+        factor: i64::try_from(config.ledger.runaway_factor).unwrap_or(i64::MAX),
+        stops: config.ledger.on_runaway == OnRunaway::Stop,
+    };
+    fund(&ledger, &catalog, &rates, rule, now)?;
     let settings = Settings {
         seed: u64::from(epoch),
         tracking_is_https: public_url.is_secure(),
         max_candidates: config.engine.max_candidates,
+        max_charge: Nanos(
+            i64::try_from(config.ledger.max_charge_micros).unwrap_or(i64::MAX).saturating_mul(1_000),
+        ),
     };
     tracing::info!(
         line_items = catalog.line_items().len(),
@@ -137,18 +149,78 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Arc<Shared>, Fail
         "loaded {}",
         data.root().display()
     );
-    Ok(Arc::new(Shared::new(SharedParts {
+    let shared = Arc::new(Shared::new(SharedParts {
         token_keys: token_keys(data)?,
         snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
-        clock: Arc::new(clock),
+        clock,
         config,
         audience,
         id_key,
         ledger,
         public_url,
         settings,
-    })))
+    }));
+    Ok(Booted { shared, writer })
+}
+
+/// Everything that serving needs, and the thread that writes the books.
+pub(super) struct Booted {
+    pub(super) shared: Arc<Shared>,
+    writer: JoinHandle<()>,
+}
+
+impl Booted {
+    /// Ends the books: everything that was decided is durable, what is free has gone back.
+    pub(super) fn close(self) {
+        self.shared.ledger().end();
+        if self.writer.join().is_err() {
+            tracing::error!("the ledger's thread had panicked");
+        }
+    }
+}
+
+/// How the journal uses its directory.
+fn journal_options(config: &Config) -> Options {
+    let segment_bytes = config.ledger.segment_bytes;
+    Options { segment_bytes, emergency_bytes: segment_bytes, ..Options::default() }
+}
+
+/// Recovers the books from the journal of a data directory and starts their writer.
+fn open_ledger(
+    data: &DataDir,
+    config: &Config,
+    epoch: u32,
+    cores: u16,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Ledger>, JoinHandle<()>), Failure> {
+    let directory = data.ledger();
+    let storage = FileStorage::open(&directory).with_context(|| directory.display().to_string())?;
+    let opened = JournalLog::open(Box::new(storage), journal_options(config));
+    let (log, books) = opened.map_err(|error| Failure::Damaged(error.into()))?;
+    let in_doubt = books.leases().values().map(|book| i128::from(book.outstanding())).sum::<i128>();
+    if in_doubt > 0 {
+        let in_doubt = Nanos(i64::try_from(in_doubt).unwrap_or(i64::MAX));
+        tracing::info!(%in_doubt, "money of bids of earlier runs may still be billed; it returns by itself");
+    }
+    let started = Ledger::start(books, Box::new(log), epoch, cores, clock);
+    let (ledger, writer) = started.context("ledger thread")?;
+    Ok((Arc::new(ledger), writer))
+}
+
+/// Tells the ledger what the account says of money; done when every line item has its first lease.
+fn fund(
+    ledger: &Ledger,
+    catalog: &Catalog,
+    rates: &Arc<crate::model::rates::Rates>,
+    rule: RunawayRule,
+    now: Now,
+) -> Result<(), Failure> {
+    ledger.configure_exchanges(catalog.exchange_terms().collect(), Arc::clone(rates), rule, now);
+    let funded = ledger.configure(catalog.funding().collect(), now);
+    funded.map_err(|refused| {
+        Failure::Failed(anyhow!("the account does not go with the ledger of this data directory: {refused}"))
+    })
 }
 
 fn token_keys(data: &DataDir) -> Result<TokenKeys, Failure> {

@@ -11,6 +11,7 @@ use crate::engine::{self, BidIds, Core, Explanation, LineItemVerdict, Request, S
 use crate::exchange::{self, Limits};
 use crate::model::clock::Clock;
 use crate::model::ids::SegmentId;
+use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::DIMENSIONS;
 use crate::store::data_dir::DataDir;
@@ -121,9 +122,11 @@ fn world(
 ) -> Result<World, Failure> {
     let rates = Arc::new(account.rates.clone());
     let catalog = Arc::new(boot::compile(account, 1)?);
-    let ledger = Ledger::new(0, 1);
-    ledger.configure(catalog.funding());
-    let settings = Settings { seed: 0, tracking_is_https, max_candidates: 256 };
+    let now = SystemClock::new().now();
+    let ledger = Ledger::in_memory(1, 1, now);
+    let funded = ledger.configure(catalog.funding().collect(), now);
+    funded.map_err(|refused| Failure::Failed(refused.into()))?;
+    let settings = Settings { seed: 0, tracking_is_https, max_candidates: 256, max_charge: Nanos(i64::MAX) };
     Ok(World {
         snapshot: Snapshot { catalog, rates },
         audience,

@@ -13,12 +13,14 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     boot::start_log(&config)?;
     boot::require_account(&config.data.dir)?;
     let data = DataDir::open(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
-    let shared = boot::shared(config, &data)?;
-    until_signal(&shared, |running| {
+    let booted = boot::shared(config, &data)?;
+    let served = until_signal(&booted.shared, |running| {
         let at = running.addresses;
         tracing::info!(bid = %at.bid, track = %at.track, admin = %at.admin, ops = %at.ops, "serving");
         Ok(true)
-    })
+    });
+    booted.close();
+    served
 }
 
 /// Starts serving, calls `then` with the running server, and serves until a signal if it says so. The first SIGTERM

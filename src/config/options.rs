@@ -5,7 +5,7 @@
 use super::error::Place;
 use super::secret::Secret;
 use super::sources::Reader;
-use super::value::{Acceptor, Setting};
+use super::value::{Acceptor, OnRunaway, Setting};
 use crate::model::exchange::IpNet;
 use crate::model::url::HttpUrl;
 use crate::telemetry::log::{LogFormat, LogLevel};
@@ -183,6 +183,18 @@ options! {
         drain_grace_ms: u32 = 5_000 in 0..=600_000;
         /// Milliseconds from SIGTERM until what is still running is abandoned.
         drain_timeout_ms: u32 = 25_000 in 1..=3_600_000;
+    }
+    /// The ledger and the journal that it writes.
+    ledger: Ledger {
+        /// The size of a segment of the journal in bytes. Three of them and a reserve are set aside on disk.
+        segment_bytes: u64 = 33_554_432 in 65_536..=4_294_967_296;
+        /// Largest charge of one bid in millionths of the account's base currency; a larger one is not made.
+        max_charge_micros: u64 = 10_000_000 in 1..=1_000_000_000_000;
+        /// More than this many times a minute's share of the daily budgets, and 20 of the largest charges, charged to
+        /// one advertiser within a minute, raises an alarm.
+        runaway_factor: u64 = 10 in 1..=1_000_000;
+        /// What such an alarm does besides: stop throws the advertiser's kill switch.
+        on_runaway: OnRunaway = "alarm";
     }
     /// Limits on what comes from outside. Passing one has a defined answer and a counter; a block list is never cut.
     limits: Limits {

@@ -272,6 +272,20 @@ impl Choice for Acceptor {
         &[("reuseport", Acceptor::ReusePort), ("balanced", Acceptor::Balanced)];
 }
 
+/// What happens when an advertiser's spending runs away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnRunaway {
+    /// People are told.
+    Alarm,
+    /// The advertiser is stopped as well.
+    Stop,
+}
+
+impl Choice for OnRunaway {
+    const ALL: &'static [(&'static str, OnRunaway)] =
+        &[("alarm", OnRunaway::Alarm), ("stop", OnRunaway::Stop)];
+}
+
 impl Choice for LogLevel {
     const ALL: &'static [(&'static str, LogLevel)] = &[
         ("error", LogLevel::Error),

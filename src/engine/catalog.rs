@@ -1,14 +1,15 @@
 //! The compiled catalog: line items with their matcher, creatives with their templates, exchange profiles. Immutable;
 //! dense indexes live only inside one catalog, everything that must survive a rebuild is keyed by stable id.
 
-use crate::budget::Funding;
+use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::account::Account;
 use crate::model::auction::Size;
 use crate::model::creative::{Creative, Template};
-use crate::model::exchange::ExchangeProfile;
+use crate::model::exchange::{ExchangeProfile, HoldLives};
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
-use crate::model::money::Cpm;
+use crate::model::money::{Cpm, Nanos, PPM};
+use crate::model::rates::Rate;
 use crate::model::taxonomy::{Taxonomy, TaxonomyError};
 use crate::pricing::{CompiledMultipliers, Pricer};
 use crate::targeting::week::{ZoneError, ZoneIx, Zones};
@@ -232,11 +233,18 @@ impl Catalog {
         &self.zones
     }
 
-    /// Where each line item's money comes from, for the ledger.
-    pub fn funding(&self) -> impl Iterator<Item = Funding> + '_ {
+    /// Where each line item's money comes from, with the largest hold of one impression, for the ledger.
+    pub fn funding(&self) -> impl Iterator<Item = (Funding, Nanos)> + '_ {
         self.line_items.iter().map(|line| {
             let (campaign, advertiser) = (&self.campaigns[line.campaign], &self.advertisers[line.advertiser]);
-            Funding {
+            let terms = Terms {
+                rate: Rate::ONE,
+                data_fee: advertiser.data_fee,
+                platform_ppm: advertiser.platform_ppm,
+                multiplier_ppm: PPM,
+            };
+            let largest_hold = hold_for(line.upper_bid, &terms).unwrap_or(Nanos(1));
+            let funding = Funding {
                 line_item: line.item.id,
                 line_item_budget: line.item.budget,
                 campaign: campaign.id,
@@ -244,6 +252,27 @@ impl Catalog {
                 advertiser: advertiser.id,
                 wallet: advertiser.wallet,
                 time_zone: advertiser.time_zone.clone(),
+                currency: advertiser.currency,
+                version: 0,
+            };
+            (funding, largest_hold)
+        })
+    }
+
+    /// What the house agreed on with each exchange, for the ledger.
+    pub fn exchange_terms(&self) -> impl Iterator<Item = ExchangeTerms> + '_ {
+        self.exchanges().iter().map(|profile| {
+            let HoldLives { web_banner_s, app_banner_s, app_interstitial_s, video_s, grace_s, max_s } =
+                profile.holds;
+            let lives = [web_banner_s, app_banner_s, app_interstitial_s, video_s];
+            ExchangeTerms {
+                id: profile.id,
+                currency: profile.currency,
+                first_trust: profile.house.first_trust,
+                house_day_max: profile.house.day_max,
+                deaf_check: profile.house.deaf_check,
+                lives_s: lives.map(|life| life.saturating_add(grace_s)),
+                max_hold_s: max_s,
             }
         })
     }

@@ -194,15 +194,29 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             multiplier_ppm: self.terms.multiplier_ppm,
         };
         let amount = hold_for(best.offer.price, &terms).ok_or(NoBidReason::Budget)?;
-        let wanted =
-            HoldRequest { line_item: line.item.id, amount, bucket: self.terms.bucket, now: request.now };
-        let (hold, lease, day) = holds.try_hold(&wanted)?;
+        let base_rate = request.snapshot.rates.cross(request.snapshot.rates.base(), advertiser.currency);
+        let limit = base_rate.and_then(|rate| rate.amount(request.settings.max_charge));
+        if limit.is_none_or(|limit| amount > limit) {
+            return Err(NoBidReason::LimitExceeded);
+        }
+        let unit_rate = request.snapshot.rates.cross(request.profile.currency, advertiser.currency);
+        let life = self.terms.life;
+        let granted = holds.try_hold(&HoldRequest {
+            line_item: line.item.id,
+            amount,
+            unit_rate: unit_rate.unwrap_or(terms.rate),
+            exchange: request.profile.id,
+            format: life.format,
+            life_s: life.life_s,
+            slot_s: life.slot_s,
+            now: request.now,
+        })?;
         let id = core.bid_ids.next();
         let claims = TokenClaims {
             exchange: request.profile.id,
             bid: id,
-            lease,
-            bucket: self.terms.bucket,
+            lease: granted.lease,
+            bucket: granted.bucket,
             line_item: line.item.id,
             creative: best.creative.creative.id,
             issued_s: request.now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
@@ -212,7 +226,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             data_fee: terms.data_fee,
             platform_ppm: terms.platform_ppm.clamp(0, i64::from(u32::MAX)) as u32,
             multiplier_ppm: terms.multiplier_ppm,
-            budget_day: day.0,
+            budget_day: granted.day.0,
             test: request.auction.test,
             user: core.lookup.primary.unwrap_or(UserKey(0)),
         };
@@ -227,10 +241,10 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             size: best.creative.creative.size,
             campaign: request.catalog().campaigns()[line.campaign].id,
             deal_id: self.deal.map(|deal| deal.id),
-            exp_s: self.terms.exp_s,
+            exp_s: life.exp_s,
             claims,
         };
-        Ok((bid, hold))
+        Ok((bid, granted.hold))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::auction::Auction;
 use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::BidId;
-use crate::model::money::Cpm;
+use crate::model::money::{Cpm, Nanos};
 use crate::targeting::Scratch;
 use crate::targeting::week::Hours;
 use bumpalo::Bump;
@@ -23,6 +23,8 @@ pub struct Settings {
     /// Most survivors of one impression that are scored, by upper bound; those with deals are counted apart, so that
     /// the open auction never crowds out a deal.
     pub max_candidates: usize,
+    /// Largest charge of one bid, in nanos of the rates' base currency (money.md 2.1: `max_charge_per_bid`).
+    pub max_charge: Nanos,
 }
 
 /// One request with everything its decision may read.

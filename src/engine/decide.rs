@@ -13,7 +13,7 @@ use crate::model::ids::SegmentId;
 use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Round;
-use crate::model::token::{Bucket, HoldFormat};
+use crate::model::token::HoldFormat;
 use crate::privacy;
 use crate::targeting::Facts;
 use bumpalo::collections::Vec as ArenaVec;
@@ -203,9 +203,7 @@ impl Reasons {
 /// What holds for every offer on one impression.
 pub(super) struct ImpTerms {
     pub(super) multiplier_ppm: i64,
-    /// Seconds that the bid stands.
-    pub(super) exp_s: u32,
-    pub(super) bucket: Bucket,
+    pub(super) life: HoldLife,
     pub(super) exchange_cap: Cpm,
     /// Draws of this impression derive from it.
     pub(super) seed: u64,
@@ -221,18 +219,28 @@ fn imp_terms(request: &Request<'_>, place: &Place<'_>) -> Result<ImpTerms, NoBid
     }
     let multiplier = imp.multiplier_ppm.filter(|m| (1..=profile.max_multiplier_ppm).contains(m));
     let multiplier_ppm = multiplier.ok_or(NoBidReason::Multiplier)?;
-    let (exp_s, bucket) = hold_life(request, imp)?;
+    let life = hold_life(request, imp)?;
     let rates = &request.snapshot.rates;
     let exchange_cap = rates.convert_capped(profile.max_cpm, profile.currency, place.currency);
     let exchange_cap = exchange_cap.ok_or(NoBidReason::Currency)?;
     let hasher = foldhash::quality::FixedState::with_seed(request.settings.seed);
     let seed = hasher.hash_one((request.auction.id, imp.id));
-    Ok(ImpTerms { multiplier_ppm, exp_s, bucket, exchange_cap, seed })
+    Ok(ImpTerms { multiplier_ppm, life, exchange_cap, seed })
+}
+
+/// How long a bid stands and its money is held, in seconds.
+#[derive(Clone, Copy)]
+pub(super) struct HoldLife {
+    /// `bid.exp`.
+    pub(super) exp_s: u32,
+    pub(super) format: HoldFormat,
+    pub(super) life_s: u32,
+    pub(super) slot_s: u32,
 }
 
 /// Life of a hold (money.md 2.3): max(imp.exp, the profile's default for the format) + grace, in slots of a 32nd of
-/// the default, named by the second of the process's monotonic clock at which they end.
-fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<(u32, Bucket), NoBidReason> {
+/// the default.
+fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<HoldLife, NoBidReason> {
     let lives = &request.profile.holds;
     let (format, default_s) = match (&request.auction.channel, imp.interstitial) {
         (Channel::App(_), true) => (HoldFormat::AppInterstitial, lives.app_interstitial_s),
@@ -242,9 +250,7 @@ fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<(u32, Bucket), NoBi
     let exp_s = default_s.max(imp.exp_s.unwrap_or(0));
     let life_s =
         exp_s.checked_add(lives.grace_s).filter(|s| *s <= lives.max_s).ok_or(NoBidReason::HoldLife)?;
-    let slot_s = (default_s / 32).max(1);
-    let ends_s = (request.now.mono_ns / 1_000_000_000) as u32 + life_s;
-    Ok((exp_s, Bucket::new(request.profile.id, format, ends_s.div_ceil(slot_s) * slot_s)))
+    Ok(HoldLife { exp_s, format, life_s, slot_s: default_s.div_ceil(32).max(1) })
 }
 
 /// What the index finds, less what is not active or not in flight: those with deals, then the others, each by falling

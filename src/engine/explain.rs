@@ -6,10 +6,11 @@ use super::deadline::Deadline;
 use super::decide::{decide, facts};
 use super::observer::{Observer, Rejection};
 use crate::audience::Lookup;
-use crate::budget::{AccountKey, BudgetDay, HoldRequest, HoldSource, Ledger};
+use crate::budget::{AccountKey, BudgetDay, Granted, HoldRequest, HoldSource, Ledger};
 use crate::model::auction::Imp;
 use crate::model::ids::{LeaseId, LineItemId, SegmentId};
 use crate::model::no_bid::NoBidReason;
+use crate::model::token::Bucket;
 use crate::pricing::{Factors, Offer};
 use crate::privacy::{Permissions, Restriction};
 use crate::targeting::{LineItemIx, naive};
@@ -107,7 +108,7 @@ struct Peek<'l> {
 impl HoldSource for Peek<'_> {
     type Hold = ();
 
-    fn try_hold(&mut self, request: &HoldRequest) -> Result<((), LeaseId, BudgetDay), NoBidReason> {
+    fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<()>, NoBidReason> {
         let amount = request.amount.0;
         let standing = self.ledger.standing(request.line_item, request.now).ok_or(NoBidReason::Budget)?;
         let taken = |key| self.taken.get(key).copied().unwrap_or(0);
@@ -116,7 +117,7 @@ impl HoldSource for Peek<'_> {
             return Err(NoBidReason::Budget);
         }
         standing.room.iter().for_each(|(key, _)| *self.taken.entry(*key).or_default() += amount);
-        Ok(((), LeaseId(0), BudgetDay(0)))
+        Ok(Granted { hold: (), lease: LeaseId(0), day: BudgetDay(0), bucket: Bucket::default() })
     }
 }
 

@@ -47,6 +47,8 @@ pub struct ExchangeProfile {
     pub max_qps: Option<u32>,
     /// Value of all open holds, in nanos of the profile's currency; `None` = no cap.
     pub max_open_holds: Option<Nanos>,
+    /// What bounds the costs of the house here.
+    pub house: HouseRules,
     /// Longest `adm` in bytes.
     pub max_adm_bytes: u32,
     /// Longest URL in bytes.
@@ -72,6 +74,28 @@ impl ExchangeProfile {
             BillingEvent::Nurl => false,
         }
     }
+}
+
+/// What bounds the costs that nobody can be charged with (money.md 2.6). Amounts are nanos of the profile's currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HouseRules {
+    /// Everything ever held here before the first verified bill; `None`, on loopback only, trusts from the start.
+    pub first_trust: Option<Nanos>,
+    /// What the house bears in a day; `None` = 0.5 % of what was spent the day before, at least 10 units.
+    pub day_max: Option<Nanos>,
+    /// Whether bills that stay away mean that we are deaf; off on loopback only.
+    pub deaf_check: bool,
+}
+
+impl Default for HouseRules {
+    fn default() -> Self {
+        HouseRules { first_trust: Some(Nanos(10_000_000_000)), day_max: None, deaf_check: true }
+    }
+}
+
+impl HouseRules {
+    /// For exchanges that are played on this machine: trusted, and free to fall silent.
+    pub const LOOPBACK: HouseRules = HouseRules { first_trust: None, day_max: None, deaf_check: false };
 }
 
 /// How an exchange authenticates itself (money.md 3.2: third parties must not be able to ask for signed URLs).

@@ -75,6 +75,8 @@ pub enum NoBidReason {
     CreativeApproval,
     /// A budget has not enough left for the full charge.
     Budget,
+    /// The exchange may not be sent this bid: a kill switch, only probes, or no trust yet (money.md 2.6, 2.7).
+    Breaker,
     /// Pacing holds it back.
     Pacing,
     /// The price is under the floor.
@@ -87,7 +89,7 @@ pub enum NoBidReason {
 
 impl NoBidReason {
     /// Every reason, in rank order.
-    pub const ALL: [NoBidReason; 36] = {
+    pub const ALL: [NoBidReason; 37] = {
         use NoBidReason::*;
         [
             InvalidRequest,
@@ -122,6 +124,7 @@ impl NoBidReason {
             Frequency,
             CreativeApproval,
             Budget,
+            Breaker,
             Pacing,
             BelowFloor,
             LostInternal,
@@ -165,6 +168,7 @@ impl NoBidReason {
             Frequency => "frequency",
             CreativeApproval => "creative_approval",
             Budget => "budget",
+            Breaker => "breaker",
             Pacing => "pacing",
             BelowFloor => "below_floor",
             LostInternal => "lost_internal",

@@ -1,7 +1,7 @@
 //! Exchange rates as a frozen table. A rate is an integer (nano-units of the base currency for one unit of the
 //! currency), so that a conversion is exact up to one stated rounding and replays to the same number.
 
-use super::money::{Cpm, Currency};
+use super::money::{Cpm, Currency, Nanos};
 use std::collections::BTreeMap;
 
 /// Nano-units of the table's base currency that one unit of a currency is worth.
@@ -11,6 +11,13 @@ pub struct Rate(pub i64);
 impl Rate {
     /// The rate of a currency to itself.
     pub const ONE: Rate = Rate(1_000_000_000);
+
+    /// What an amount is worth in the currency that this rate leads to, rounded down, at most what [`Nanos`] holds;
+    /// `None` for a rate that is not positive.
+    pub fn amount(self, of: Nanos) -> Option<Nanos> {
+        let scaled = i128::from(of.0) * i128::from(self.0) / 1_000_000_000;
+        (self.0 > 0).then(|| Nanos(scaled.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64))
+    }
 }
 
 /// A table of rates against one base currency.

@@ -26,8 +26,12 @@ pub enum HoldFormat {
     AppInterstitial = 2,
 }
 
-/// Formats that fit one exchange in [`Bucket::class`].
-const FORMATS: u16 = 4;
+impl HoldFormat {
+    /// Formats that fit one exchange in [`Bucket::class`].
+    pub const COUNT: usize = 4;
+}
+
+const FORMATS: u16 = HoldFormat::COUNT as u16;
 
 impl Bucket {
     /// The largest exchange id that fits a class.
@@ -41,6 +45,11 @@ impl Bucket {
     /// The exchange half of the class.
     pub fn exchange(self) -> ExchangeId {
         ExchangeId(self.class / FORMATS)
+    }
+
+    /// The format half, as the position of a [`HoldFormat`].
+    pub fn format(self) -> usize {
+        usize::from(self.class % FORMATS)
     }
 }
 

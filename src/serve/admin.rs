@@ -34,11 +34,13 @@ impl AdminHandler {
     fn balances(&self) -> Value {
         let catalog = Arc::clone(&self.shared.snapshots.load().catalog);
         let ledger = &self.shared.ledger;
+        let balances = ledger.balances();
+        let balance = |key| balance(balances.get(&key).copied().unwrap_or_default());
         let advertisers: Vec<Value> = catalog
             .advertisers()
             .iter()
             .map(|advertiser| {
-                let wallet = balance(ledger.balance(AccountKey::Wallet(advertiser.id)));
+                let wallet = balance(AccountKey::Wallet(advertiser.id));
                 json!({
                     "id": advertiser.id.to_string(), "name": advertiser.name,
                     "currency": advertiser.currency.as_str(), "wallet": wallet,
@@ -49,7 +51,7 @@ impl AdminHandler {
             .campaigns()
             .iter()
             .map(|campaign| {
-                let total = balance(ledger.balance(AccountKey::CampaignTotal(campaign.id)));
+                let total = balance(AccountKey::CampaignTotal(campaign.id));
                 json!({ "id": campaign.id.to_string(), "name": campaign.name, "lifetime": total })
             })
             .collect();
@@ -57,7 +59,7 @@ impl AdminHandler {
             .line_items()
             .iter()
             .map(|line| {
-                let total = balance(ledger.balance(AccountKey::LineItemTotal(line.item.id)));
+                let total = balance(AccountKey::LineItemTotal(line.item.id));
                 let delivery = self.shared.delivery.get(&line.item.id).map(|d| *d).unwrap_or_default();
                 json!({
                     "id": line.item.id.to_string(), "name": line.item.name, "lifetime": total,

@@ -145,6 +145,7 @@ mod tests {
             max_cpm: Cpm::MAX,
             max_qps: None,
             max_open_holds: None,
+            house: HouseRules::default(),
             max_adm_bytes: 65_536,
             max_url_bytes: 2_048,
             send_nbr: false,

@@ -1,8 +1,8 @@
-//! The background work of a server, away from the serving cores: expiring holds, checking caps on open holds, folding
-//! the audience overlay into its base.
+//! The background work of a server, away from the serving cores: checking caps on open holds, folding the audience
+//! overlay into its base. The ledger has a thread of its own.
 
 use super::state::{Phase, Shared};
-use crate::budget::{AccountKey, Ledger};
+use crate::budget::{AccountKey, Ledger, TOKEN_LIFE_S};
 use crate::engine::Catalog;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::ExchangeId;
@@ -16,6 +16,8 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(100);
 /// One shard of the audience index is merged every so many ticks.
 const TICKS_PER_MERGE: u64 = 10;
+/// Bids that are too old for a notice are forgotten every so many ticks.
+const TICKS_PER_FORGETTING: u64 = 600;
 
 /// Runs until the process closes. Blocks: give it a thread of its own.
 pub fn maintain(shared: &Arc<Shared>) {
@@ -24,9 +26,10 @@ pub fn maintain(shared: &Arc<Shared>) {
         std::thread::sleep(TICK);
         ticks += 1;
         let now = shared.clock.now();
-        let expired = shared.ledger.tick(now);
-        if expired > 0 {
-            shared.metrics.counter(catalogue::LEDGER_EXPIRED_HOLDS, &[]).increment(expired);
+        shared.metrics.counter(catalogue::LEDGER_EXPIRED_HOLDS, &[]).absolute(shared.ledger.expired());
+        if ticks.is_multiple_of(TICKS_PER_FORGETTING) {
+            let oldest_s = (now.unix_s() - i64::from(TOKEN_LIFE_S)).clamp(0, i64::from(u32::MAX)) as u32;
+            shared.seen.lock().drop_before(oldest_s);
         }
         check_open_holds(shared);
         if ticks.is_multiple_of(TICKS_PER_MERGE) {
@@ -67,8 +70,9 @@ pub(super) struct Books {
 
 pub(super) fn books_by_currency(catalog: &Catalog, ledger: &Ledger) -> BTreeMap<Currency, Books> {
     let mut books: BTreeMap<Currency, Books> = BTreeMap::new();
+    let balances = ledger.balances();
     for advertiser in catalog.advertisers() {
-        let balance = ledger.balance(AccountKey::Wallet(advertiser.id));
+        let balance = balances.get(&AccountKey::Wallet(advertiser.id)).copied().unwrap_or_default();
         let entry = books.entry(advertiser.currency).or_default();
         entry.leased += i128::from(balance.leased.0);
         entry.posted += i128::from(balance.posted.0);

@@ -6,7 +6,7 @@
 
 use super::billing::{self, Asked, Assessment};
 use super::http::{Answer, Handler, answer, empty};
-use super::state::Shared;
+use super::state::{Phase, Shared};
 use crate::budget::{Posting, Resolution, Seen};
 use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, TokenClass, TokenError, verify_token};
 use crate::model::clock::Now;
@@ -24,6 +24,8 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// A transparent GIF of one pixel.
 const PIXEL: &[u8] =
@@ -36,6 +38,8 @@ const CLASS_HEADER: HeaderName = HeaderName::from_static("x-outbid-notice");
 const MAX_AHEAD_S: i64 = 300;
 /// Lines about odd bills are at least this far apart.
 const LOG_EVERY_NS: u64 = 1_000_000_000;
+/// How often the tracking listener shows that it lives.
+const PULSE: Duration = Duration::from_millis(100);
 
 /// What is known of a line item's delivery since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +71,8 @@ enum Class {
     Forged,
     /// HEAD or prefetch: nobody saw or clicked anything.
     Unseen,
+    /// Nothing can be written now: 503, the exchange sends it again.
+    Unavailable,
 }
 
 impl Class {
@@ -81,6 +87,7 @@ impl Class {
             Class::Test => "test",
             Class::Forged => "forged",
             Class::Unseen => "unseen",
+            Class::Unavailable => "unavailable",
         }
     }
 }
@@ -93,11 +100,21 @@ pub(super) struct NoticeHandler {
 }
 
 impl NoticeHandler {
+    /// The handler, with the pulse that tells the ear clocks of the ledger that notices are heard. On the thread of
+    /// the tracking listener, so that the pulse stops when that thread does.
     pub(super) fn new(shared: Arc<Shared>) -> NoticeHandler {
+        let (listener, clock) = (Arc::downgrade(&shared), Arc::clone(&shared.clock));
+        tokio::task::spawn_local(async move {
+            while let Some(shared) = listener.upgrade().filter(|shared| shared.phase() < Phase::Closing) {
+                shared.ledger.gates().hear(clock.now());
+                drop(shared);
+                tokio::time::sleep(PULSE).await;
+            }
+        });
         NoticeHandler { shared, next_log_ns: Cell::new(0) }
     }
 
-    fn notice(&self, request: &Request<Incoming>) -> Answer {
+    async fn notice(&self, request: &Request<Incoming>) -> Answer {
         let Some(path) = NoticePath::parse(request.uri().path()) else { return empty(StatusCode::NOT_FOUND) };
         if ![Method::GET, Method::POST, Method::HEAD].contains(request.method()) {
             return empty(StatusCode::METHOD_NOT_ALLOWED);
@@ -115,7 +132,7 @@ impl NoticeHandler {
         let unseen = request.method() == Method::HEAD || is_prefetch(request);
         let class = match profile {
             _ if unseen => Class::Unseen,
-            Some(profile) => self.act(path.kind, profile, &claims, &query),
+            Some(profile) => self.act(path.kind, profile, &claims, &query).await,
             None => Class::Rejected,
         };
         if path.mangled || query.mangled {
@@ -128,6 +145,7 @@ impl NoticeHandler {
                 Some(entry) => redirect(&entry.creative),
                 None => empty(StatusCode::NOT_FOUND),
             },
+            _ if class == Class::Unavailable => empty(StatusCode::SERVICE_UNAVAILABLE),
             _ => empty(StatusCode::NO_CONTENT),
         };
         if profile.is_some_and(|profile| profile.auth == ExchangeAuth::LoopbackOnly) {
@@ -147,7 +165,7 @@ impl NoticeHandler {
         }
     }
 
-    fn act(
+    async fn act(
         &self,
         kind: NoticeKind,
         profile: &ExchangeProfile,
@@ -171,8 +189,8 @@ impl NoticeHandler {
         }
         let counted = self.witness(kind, claims);
         match (kind, assessed) {
-            (_, Some(assessed)) => self.bill(profile, claims, &assessed, now),
-            (NoticeKind::Loss, None) => self.lose(claims),
+            (_, Some(assessed)) => self.bill(profile, claims, &assessed, now).await,
+            (NoticeKind::Loss, None) => self.lose(claims).await,
             // A billing notice of a profile that bills by another event only counts.
             _ if counted => Class::Accepted,
             _ => Class::Duplicate,
@@ -188,7 +206,10 @@ impl NoticeHandler {
             NoticeKind::Loss => Seen::Lost,
             NoticeKind::Billing => return true,
         };
-        let new = self.shared.ledger.witness(claims.bid, claims.issued_s, fact);
+        let new = {
+            let mut seen = self.shared.seen.lock();
+            !seen.is_stale(claims.bid) && seen.record(claims.bid, claims.issued_s, fact)
+        };
         if new {
             self.deliver(claims.line_item, |delivery| match kind {
                 NoticeKind::Win => delivery.wins += 1,
@@ -201,7 +222,7 @@ impl NoticeHandler {
         new
     }
 
-    fn bill(
+    async fn bill(
         &self,
         profile: &ExchangeProfile,
         claims: &TokenClaims,
@@ -212,7 +233,13 @@ impl NoticeHandler {
             self.flag(profile, claims, assessed, now);
             return Class::Rejected;
         };
-        let posting = self.shared.ledger.post(claims, bill, now);
+        let (sender, receiver) = oneshot::channel();
+        let reply = Box::new(move |posting| {
+            // The exchange may have hung up; its retry hears of it.
+            let _gone = sender.send(posting);
+        });
+        self.shared.ledger.post_then(claims, bill, now, reply);
+        let posting = receiver.await.unwrap_or(Posting::Unavailable);
         let (class, charged) = match posting {
             Posting::Accepted { charged } => (Class::Accepted, Some(charged)),
             Posting::Late { charged, house: Nanos(0) } => (Class::Late, Some(charged)),
@@ -220,9 +247,10 @@ impl NoticeHandler {
             Posting::Duplicate => (Class::Duplicate, None),
             Posting::Stale => (Class::Stale, None),
             Posting::Test => (Class::Test, None),
+            Posting::Unavailable => (Class::Unavailable, None),
         };
         // Exchanges retry for a minute: one odd bill is one alarm.
-        if class != Class::Duplicate {
+        if ![Class::Duplicate, Class::Unavailable].contains(&class) {
             self.flag(profile, claims, assessed, now);
         }
         if let Some(charged) = charged {
@@ -250,8 +278,12 @@ impl NoticeHandler {
         }
     }
 
-    fn lose(&self, claims: &TokenClaims) -> Class {
-        match self.shared.ledger.void(claims) {
+    async fn lose(&self, claims: &TokenClaims) -> Class {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.ledger.void_then(claims, move |resolution| {
+            let _gone = sender.send(resolution);
+        });
+        match receiver.await.unwrap_or(Resolution::Ignored) {
             Resolution::Voided => Class::Accepted,
             Resolution::Duplicate => Class::Duplicate,
             Resolution::Contradictory => Class::Rejected,
@@ -278,7 +310,7 @@ impl NoticeHandler {
 impl Handler for NoticeHandler {
     async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
         let started_ns = self.shared.clock.mono_ns();
-        let answer = self.notice(&request);
+        let answer = self.notice(&request).await;
         self.shared
             .metrics
             .notice_latency()

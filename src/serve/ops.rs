@@ -27,10 +27,14 @@ impl OpsHandler {
         let checks = serde_json::json!({
             "catalog": format!("version {}, {} line items", catalog.version, catalog.line_items().len()),
             "audience": format!("{} users", self.shared.audience.stats().base_users),
-            "ledger": format!("boot epoch {}", self.shared.ledger.epoch()),
+            "ledger": if self.shared.ledger.is_full() {
+                "no space for the journal: nothing is leased, bills are refused; free some".to_owned()
+            } else {
+                format!("boot epoch {}", self.shared.ledger.epoch())
+            },
             "phase": format!("{phase:?}").to_lowercase(),
         });
-        let ready = phase == Phase::Serving;
+        let ready = phase == Phase::Serving && !self.shared.ledger.is_full();
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         json(status, &serde_json::json!({ "ready": ready, "checks": checks }))
     }

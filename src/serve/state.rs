@@ -2,7 +2,7 @@
 
 use super::notice::Delivery;
 use crate::audience::{AudienceIndex, IdKey};
-use crate::budget::Ledger;
+use crate::budget::{Ledger, SeenBids};
 use crate::config::Config;
 use crate::engine::{Settings, SnapshotCell};
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
@@ -11,6 +11,7 @@ use crate::model::ids::{ExchangeId, LineItemId};
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
@@ -40,7 +41,7 @@ pub struct SharedParts {
     /// Key of the user hashes.
     pub id_key: IdKey,
     /// The books.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
     /// Keys of the notice tokens.
     pub token_keys: TokenKeys,
     /// Base of every notice URL.
@@ -70,6 +71,8 @@ pub struct Shared {
     pub(crate) in_flight: AtomicUsize,
     /// Exchanges whose open holds are over their cap; set by maintenance.
     pub(crate) over_open_holds: ArcSwap<BTreeSet<ExchangeId>>,
+    /// Which events of each bid were counted.
+    pub(crate) seen: Mutex<SeenBids>,
     /// Delivery by line item since the start.
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
     phase: AtomicU8,
@@ -95,7 +98,7 @@ impl Shared {
             snapshots: parts.snapshots,
             audience: parts.audience,
             id_key: parts.id_key,
-            ledger: Arc::new(parts.ledger),
+            ledger: parts.ledger,
             token_keys: parts.token_keys,
             public_url: parts.public_url,
             clock: parts.clock,
@@ -104,6 +107,7 @@ impl Shared {
             limits,
             in_flight: AtomicUsize::new(0),
             over_open_holds: ArcSwap::default(),
+            seen: Mutex::default(),
             delivery: DashMap::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }

@@ -7,7 +7,8 @@ use outbid::audience::{
 use outbid::model::auction::{Auction, Eid, Imp};
 use outbid::model::country::Country;
 use outbid::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
+    PriceCodec, PriceUnit,
 };
 use outbid::model::ids::{ExchangeId, SegmentId, UserKey};
 use outbid::model::money::{Cpm, Currency};
@@ -99,6 +100,7 @@ fn profile(eid_sources: &[&str], match_user_id: bool) -> ExchangeProfile {
         max_cpm: Cpm::default(),
         max_qps: None,
         max_open_holds: None,
+        house: HouseRules::default(),
         max_adm_bytes: 1,
         max_url_bytes: 1,
         send_nbr: false,

@@ -41,6 +41,7 @@ pub(super) fn run(common: &Common, arguments: &DemoArguments) -> Result<(), Fail
         format!("track.public_url={PUBLIC_URL}"),
         format!("admin.bootstrap_key={}", random_key()),
         "server.drain_grace_ms=0".to_owned(),
+        "ledger.segment_bytes=1048576".to_owned(),
         "log.level=warn".to_owned(),
         // A laptop that is busy compiling must still show bids; the answer's deadline is the exchange's tmax.
         "engine.budget_us=50000".to_owned(),
@@ -55,9 +56,10 @@ pub(super) fn run(common: &Common, arguments: &DemoArguments) -> Result<(), Fail
     let data = DataDir::open(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
     prepare(&data)?;
     let key = config.admin.bootstrap_key.clone();
-    let shared = boot::shared(config, &data)?;
+    let booted = boot::shared(config, &data)?;
+    let shared = Arc::clone(&booted.shared);
     introduce(&shared, data.root());
-    until_signal(&shared, |running| {
+    let served = until_signal(&shared, |running| {
         let failed = journey::travel(&shared, &running.addresses)?;
         if !failed.is_empty() {
             return Err(Failure::Failed(anyhow!("the journey failed:\n  {}", failed.join("\n  "))));
@@ -68,7 +70,9 @@ pub(super) fn run(common: &Common, arguments: &DemoArguments) -> Result<(), Fail
         }
         invite(&running.addresses, data.root(), key.as_ref().map(|key| key.expose()).unwrap_or_default())?;
         Ok(true)
-    })
+    });
+    booted.close();
+    served
 }
 
 /// Writes the account and the audience, unless this directory has them from before.

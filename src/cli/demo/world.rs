@@ -373,6 +373,7 @@ fn exchange(id: u16, name: &str, at: i64) -> ExchangeProfile {
         max_cpm: Cpm(50_000_000),
         max_qps: None,
         max_open_holds: None,
+        house: HouseRules::LOOPBACK,
         max_adm_bytes: 65_536,
         max_url_bytes: 2_048,
         send_nbr: false,

@@ -8,7 +8,8 @@ use crate::model::account::Account;
 use crate::model::country::Country;
 use crate::model::creative::Creative;
 use crate::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
+    PriceCodec, PriceUnit,
 };
 use crate::model::ids::{AdvertiserId, CampaignId, ExchangeId, LineItemId, SegmentId};
 use crate::model::line_item::{
@@ -82,6 +83,7 @@ fn exchange() -> ExchangeProfile {
         max_cpm: Cpm(50_000_000),
         max_qps: None,
         max_open_holds: None,
+        house: HouseRules::LOOPBACK,
         max_adm_bytes: 65_536,
         max_url_bytes: 2_048,
         send_nbr: false,

@@ -121,6 +121,12 @@ fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
         max_cpm: quoted(profile.max_cpm),
         max_qps: profile.max_qps.map(i64::from),
         max_open_holds: profile.max_open_holds.and_then(quoted),
+        house: HouseWire {
+            first_trust: profile.house.first_trust.and_then(quoted),
+            trusted: Some(profile.house.first_trust.is_none()),
+            day_max: profile.house.day_max.and_then(quoted),
+            deaf_check: Some(profile.house.deaf_check),
+        },
         max_adm_bytes: Some(profile.max_adm_bytes.into()),
         max_url_bytes: Some(profile.max_url_bytes.into()),
         send_nbr: Some(profile.send_nbr),

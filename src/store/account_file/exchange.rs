@@ -7,10 +7,10 @@ use super::known::{Known, Uniques};
 use super::price_codec;
 use super::report::{Code, Report};
 use super::values::Named;
-use super::wire::{AuthWire, ExchangeWire, HoldsWire, RatesWire};
+use super::wire::{AuthWire, ExchangeWire, HoldsWire, HouseWire, RatesWire};
 use crate::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, IpNet, MissingPrice, PriceCodec,
-    PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, IpNet, MissingPrice,
+    PriceCodec, PriceUnit,
 };
 use crate::model::ids::ExchangeId;
 use crate::model::money::{Cpm, Currency};
@@ -128,10 +128,13 @@ fn profile(
     let burl_in_browser = wire.burl_in_browser.unwrap_or(false);
     let event = wire.billing_event.as_deref();
     let billing_event = billing(report, event, burl_in_browser, price_codec.as_ref(), default_at);
+    let auth = report.within("auth", |report| auth(report, wire.auth));
+    let on_loopback = auth == ExchangeAuth::LoopbackOnly;
+    let house = report.within("house", |report| house(report, &wire.house, on_loopback));
     ExchangeProfile {
         id,
         name,
-        auth: report.within("auth", |report| auth(report, wire.auth)),
+        auth,
         seat: seat(report, wire.seat),
         currency,
         price_codec: price_codec.unwrap_or(PriceCodec::Plain),
@@ -152,6 +155,7 @@ fn profile(
         max_cpm: report.price("max_cpm", wire.max_cpm.as_ref()).unwrap_or(Cpm(100_000_000)),
         max_qps: report.whole("max_qps", wire.max_qps, 1..=i64::from(u32::MAX)),
         max_open_holds: report.amount("max_open_holds", wire.max_open_holds.as_ref()),
+        house,
         max_adm_bytes: report.whole("max_adm_bytes", wire.max_adm_bytes, 256..=16_777_216).unwrap_or(65_536),
         max_url_bytes: report.whole("max_url_bytes", wire.max_url_bytes, 512..=65_536).unwrap_or(2_048),
         send_nbr: wire.send_nbr.unwrap_or(false),
@@ -161,6 +165,24 @@ fn profile(
         gdpr_default: report
             .named("gdpr_default", wire.gdpr_default.as_deref())
             .unwrap_or(GdprDefault::Applies),
+    }
+}
+
+fn house(report: &mut Report, wire: &HouseWire, on_loopback: bool) -> HouseRules {
+    let (trusted, deaf_check) = (wire.trusted.unwrap_or(false), wire.deaf_check.unwrap_or(true));
+    for (key, is_off) in [("trusted", trusted), ("deaf_check", !deaf_check)] {
+        if is_off && !on_loopback {
+            let why = "is allowed only for an exchange whose auth is loopback_only: without it one whose notices never \
+                       come could be sent bids without end";
+            report.error_at(key, Code::Conflict, why.to_owned());
+        }
+    }
+    let first_trust = report.amount("first_trust", wire.first_trust.as_ref());
+    let rules = HouseRules::default();
+    HouseRules {
+        first_trust: if trusted { None } else { first_trust.or(rules.first_trust) },
+        day_max: report.amount("day_max", wire.day_max.as_ref()),
+        deaf_check,
     }
 }
 

@@ -262,6 +262,7 @@ wire! {
         max_cpm: Option<Quoted>,
         max_qps: Option<i64>,
         max_open_holds: Option<Quoted>,
+        house: HouseWire,
         max_adm_bytes: Option<i64>,
         max_url_bytes: Option<i64>,
         send_nbr: Option<bool>,
@@ -269,6 +270,12 @@ wire! {
         eid_sources: Vec<String>,
         match_user_id: Option<bool>,
         gdpr_default: Option<String>,
+    }
+    HouseWire {
+        first_trust: Option<Quoted>,
+        trusted: Option<bool>,
+        day_max: Option<Quoted>,
+        deaf_check: Option<bool>,
     }
     AuthWire {
         r#type: Option<String>,

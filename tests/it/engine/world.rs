@@ -10,7 +10,8 @@ use outbid::model::clock::Now;
 use outbid::model::country::Country;
 use outbid::model::creative::Creative;
 use outbid::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
+    PriceCodec, PriceUnit,
 };
 use outbid::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId, SegmentId};
 use outbid::model::line_item::{
@@ -113,7 +114,12 @@ impl World {
             audience: builder.finish().unwrap(),
             id_key,
             members,
-            settings: Settings { seed: 7, tracking_is_https: true, max_candidates: 256 },
+            settings: Settings {
+                seed: 7,
+                tracking_is_https: true,
+                max_candidates: 256,
+                max_charge: Nanos(i64::MAX),
+            },
             keys: TokenKeys::new(&TokenKey { id: 1, secret: [7; 32] }, &[]).unwrap(),
             urls: PublicUrl::parse("https://track.example").unwrap(),
         }
@@ -192,6 +198,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
         max_cpm: Cpm(100_000_000),
         max_qps: None,
         max_open_holds: None,
+        house: HouseRules::LOOPBACK,
         max_adm_bytes: 65_536,
         max_url_bytes: 2_048,
         send_nbr: false,

@@ -12,8 +12,8 @@ use outbid::model::auction::Size;
 use outbid::model::bid::Bid;
 use outbid::model::creative::{Creative, Template};
 use outbid::model::exchange::{
-    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HmacPriceKeys, HoldLives, MissingPrice,
-    PriceCodec, PriceUnit,
+    BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HmacPriceKeys, HoldLives, HouseRules,
+    MissingPrice, PriceCodec, PriceUnit,
 };
 use outbid::model::ids::{
     AdvertiserId, BidId, CampaignId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey,
@@ -59,6 +59,7 @@ fn world() -> World {
             max_cpm: Cpm(100_000_000),
             max_qps: None,
             max_open_holds: None,
+            house: HouseRules::default(),
             max_adm_bytes: 16_384,
             max_url_bytes: 1_024,
             send_nbr: false,

@@ -99,6 +99,7 @@ impl Setup {
             seed: 1,
             tracking_is_https: public_url.is_secure(),
             max_candidates: config.engine.max_candidates,
+            max_charge: Nanos(i64::MAX),
         };
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),

@@ -44,7 +44,12 @@ impl Line {
     fn answer(&mut self, body: &[u8], clock: &FixedClock, exchange: &str) -> Outcome {
         let arena = Bump::new();
         let auction = (self.read)(body, &Limits::default(), &arena).map_err(|error| error.status())?;
-        let settings = engine::Settings { seed: 1, tracking_is_https: true, max_candidates: 256 };
+        let settings = engine::Settings {
+            seed: 1,
+            tracking_is_https: true,
+            max_candidates: 256,
+            max_charge: Nanos(i64::MAX),
+        };
         let profile = self.snapshot.catalog.exchange(exchange).unwrap();
         let request = Request {
             auction: &auction,

@@ -76,7 +76,12 @@ impl Server {
             public_url: PublicUrl::parse(PUBLIC_URL).unwrap(),
             clock: Arc::new(Shown(Arc::clone(&clock))),
             metrics: Metrics::new(1, "test", START_S),
-            settings: Settings { seed: 1, tracking_is_https: true, max_candidates: 16 },
+            settings: Settings {
+                seed: 1,
+                tracking_is_https: true,
+                max_candidates: 16,
+                max_charge: Nanos(i64::MAX),
+            },
         }));
         let running = Some(start(Arc::clone(&shared)).unwrap());
         Server { running, shared, keys, clock }

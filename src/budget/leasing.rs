@@ -1,0 +1,372 @@
+//! Budgets, budget days and leases: how money gets from the five accounts to a core and back (money.md 2.2, 2.7).
+
+use super::books::Violation;
+use super::days::BudgetDay;
+use super::house::Stop;
+use super::lease::{Ask, Bar, Lease};
+use super::ledger::Standing;
+use super::record::{self, Event, Funding};
+use super::writer::{Effect, LedgerWriter, Live};
+use crate::model::clock::Now;
+use crate::model::ids::{AdvertiserId, CampaignId, LeaseId, LineItemId};
+use crate::model::money::Nanos;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A lease is topped up for so long at its rate of holds (money.md 2.2: τ), in nanoseconds.
+const TOP_UP_NS: i128 = 2_000_000_000;
+/// A top-up is for at least so many holds of the size that is asked for.
+const MIN_HOLDS: i64 = 16;
+/// After all leases of an advertiser were looked through in vain, as much or more is refused unseen for so long.
+const DRY_NS: u64 = 10_000_000;
+
+/// An edit that money cannot follow; nothing of it was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EditRefused(pub String);
+
+/// What was cut by an edit.
+#[derive(Default)]
+struct Cuts {
+    wallets: BTreeSet<AdvertiserId>,
+    campaigns: BTreeSet<CampaignId>,
+    line_items: BTreeSet<LineItemId>,
+}
+
+impl Cuts {
+    fn note(&mut self, before: &Funding, after: &Funding) {
+        let cut = |before: Option<Nanos>, after: Option<Nanos>| {
+            after.unwrap_or(Nanos(i64::MAX)) < before.unwrap_or(Nanos(i64::MAX))
+        };
+        let (c0, c1) = (before.campaign_budget, after.campaign_budget);
+        let (l0, l1) = (before.line_item_budget, after.line_item_budget);
+        if after.wallet < before.wallet {
+            self.wallets.insert(after.advertiser);
+        }
+        if cut(c0.lifetime, c1.lifetime) || cut(c0.daily, c1.daily) {
+            self.campaigns.insert(after.campaign);
+        }
+        if cut(l0.lifetime, l1.lifetime) || cut(l0.daily, l1.daily) {
+            self.line_items.insert(after.line_item);
+        }
+    }
+
+    fn concern(&self, funding: &Funding) -> bool {
+        self.wallets.contains(&funding.advertiser)
+            || self.campaigns.contains(&funding.campaign)
+            || self.line_items.contains(&funding.line_item)
+    }
+}
+
+impl LedgerWriter {
+    /// Sets or changes budgets, each with the largest hold that a bid of the line item may ask for. A line item that
+    /// is new gets its leases with a first grant; a cut takes back at once whatever is free below it. An edit that
+    /// money cannot follow changes nothing, nor does an older version of one that is known.
+    pub fn configure(
+        &mut self,
+        funding: Vec<(Funding, Nanos)>,
+        now: Now,
+    ) -> Result<Result<(), EditRefused>, Violation> {
+        if let Some(detail) = funding.iter().find_map(|(line, _)| self.books.may_fund(line).err()) {
+            return Ok(Err(EditRefused(detail)));
+        }
+        let mut cuts = Cuts::default();
+        for (line, largest_hold) in funding {
+            let known = self.books.funding.get(&line.line_item);
+            if known.is_some_and(|known| line.version < known.version) {
+                continue;
+            }
+            self.largest_hold.insert(line.line_item, largest_hold.0.max(1));
+            if let Some(known) = known {
+                cuts.note(known, &line);
+            }
+            self.days.set_zone(line.advertiser, &line.time_zone);
+            if known != Some(&line) {
+                self.dry.remove(&line.advertiser);
+                self.write(Event::Fund((&line).into()))?;
+            }
+        }
+        self.cut(&cuts)?;
+        self.watches.plan(&self.books, &self.largest_hold);
+        self.open_days(now)?;
+        let line_items: BTreeSet<LineItemId> = self.books.funding.keys().copied().collect();
+        for line_item in line_items {
+            for core in 0..self.mailboxes.len() as u16 {
+                if !self.current.contains_key(&(line_item, core)) {
+                    self.open_lease(core, line_item, now)?;
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes back what is free of every lease that a cut concerns, before anybody looks at what is left: what is held
+    /// above a budget may still be charged, but what of it comes back is gone (money.md 2.7).
+    fn cut(&mut self, cuts: &Cuts) -> Result<(), Violation> {
+        let concerned: Vec<LeaseId> = self
+            .live
+            .iter()
+            .filter(|(_, live)| {
+                self.books.funding.get(&live.lease.line_item).is_some_and(|f| cuts.concern(f))
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &concerned {
+            if let Some(live) = self.live.get(id) {
+                live.lease.bar(Bar::OverBudget, true);
+            }
+            self.recall(*id)?;
+        }
+        for id in concerned {
+            let Some(live) = self.live.get(&id) else { continue };
+            let over = self.books.available(live.lease.line_item, live.lease.day) < 0;
+            live.lease.bar(Bar::OverBudget, over);
+        }
+        Ok(())
+    }
+
+    /// Throws or releases a kill switch.
+    pub fn stop(&mut self, what: Stop, stopped: bool) -> Result<(), Violation> {
+        if self.books.stops().contains(&what) != stopped {
+            self.write(Event::Stop(what.record(stopped)))?;
+        }
+        let ids: Vec<LeaseId> = self.live.keys().copied().collect();
+        for id in ids {
+            let Some(live) = self.live.get(&id) else { continue };
+            let is_stopped = self.is_stopped(live.lease.line_item);
+            live.lease.bar(Bar::Stopped, is_stopped);
+            if is_stopped {
+                self.recall(id)?;
+            }
+        }
+        self.set_gates();
+        Ok(())
+    }
+
+    fn is_stopped(&self, line_item: LineItemId) -> bool {
+        let stops = self.books.stops();
+        let funding = self.books.funding.get(&line_item);
+        funding.is_some_and(|f| {
+            stops.contains(&Stop::Advertiser(f.advertiser)) || stops.contains(&Stop::Campaign(f.campaign))
+        })
+    }
+
+    /// Begins the budget days that have begun by the clock, and closes the leases of the days before.
+    pub(super) fn open_days(&mut self, now: Now) -> Result<(), Violation> {
+        let advertisers: BTreeSet<AdvertiserId> = self.books.funding.values().map(|f| f.advertiser).collect();
+        for advertiser in advertisers {
+            let day = self.days.day(advertiser, now);
+            if self.books.days.get(&advertiser).is_some_and(|known| *known >= day) {
+                continue;
+            }
+            self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0 }))?;
+            self.dry.remove(&advertiser);
+            let over: Vec<((LineItemId, u16), LeaseId)> = self
+                .current
+                .iter()
+                .filter(|(_, id)| self.live.get(id).is_some_and(|live| live.advertiser == advertiser))
+                .map(|(place, id)| (*place, *id))
+                .collect();
+            // All of yesterday's money comes back before any of today's is given out.
+            for (_, id) in &over {
+                if let Some(live) = self.live.get(id) {
+                    live.lease.bar(Bar::Closed, true);
+                }
+                self.recall(*id)?;
+            }
+            for ((line_item, core), _) in over {
+                self.open_lease(core, line_item, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new lease of today, handed to its core once a first grant is synced. Where the accounts have no share for
+    /// everybody it begins empty, and money goes to who asks.
+    fn open_lease(&mut self, core: u16, line_item: LineItemId, now: Now) -> Result<(), Violation> {
+        let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
+            return Ok(());
+        };
+        let Some(day) = self.books.days.get(&advertiser).copied() else { return Ok(()) };
+        self.opened += 1;
+        let id = LeaseId(u64::from(self.books.epoch) << 32 | u64::from(self.opened));
+        let lease = Arc::new(Lease::new(id, line_item, day));
+        let is_stopped = self.is_stopped(line_item);
+        lease.bar(Bar::Stopped, is_stopped);
+        let live = Live { lease, advertiser, taken: 0, taken_ns: now.mono_ns, lean: false };
+        self.live.insert(id, live);
+        self.by_advertiser.entry(advertiser).or_default().insert(id);
+        self.current.insert((line_item, core), id);
+        self.then(Effect::Ready(core, line_item, id));
+        let hold = self.largest_hold.get(&line_item).copied().unwrap_or(1);
+        let share = self.share(self.books.available(line_item, day));
+        if share < hold || is_stopped || self.is_full() {
+            return Ok(());
+        }
+        self.grant(id, core, hold.saturating_mul(MIN_HOLDS).min(share))
+    }
+
+    /// What one core may be given of what is available.
+    fn share(&self, available: i64) -> i64 {
+        available / (2 * self.mailboxes.len().max(1) as i64)
+    }
+
+    fn grant(&mut self, id: LeaseId, core: u16, amount: i64) -> Result<(), Violation> {
+        let Some(live) = self.live.get(&id) else { return Ok(()) };
+        let (line_item, day) = (live.lease.line_item.0, live.lease.day.0);
+        let core = u32::from(core);
+        self.write(Event::Grant(record::Grant { lease: id.0, core, line_item, day, amount }))?;
+        self.then(Effect::Free(id, amount));
+        Ok(())
+    }
+
+    /// A core's lease runs dry.
+    pub(super) fn top_up(&mut self, ask: Ask) -> Result<(), Violation> {
+        let Ask { lease: id, core, need: Nanos(need), now } = ask;
+        let Some(live) = self.live.get(&id) else { return Ok(()) };
+        live.lease.answered();
+        let (closed, stopped) = (live.lease.has_bar(Bar::Closed), live.lease.has_bar(Bar::Stopped));
+        if self.is_full() || closed || stopped || need < 1 {
+            return Ok(());
+        }
+        let (line_item, day) = (live.lease.line_item, live.lease.day);
+        let lean = self.share(self.books.available(line_item, day)) < need;
+        if lean {
+            // Nobody keeps more than it needs now; but what could not help is left where it is.
+            self.recall(id)?;
+            if !self.make_room(line_item, day, need, now)? {
+                return Ok(());
+            }
+        }
+        let available = self.books.available(line_item, day);
+        let amount = if lean { need } else { self.want(id, need, now).min(self.share(available)).max(need) };
+        if let Some(live) = self.live.get_mut(&id) {
+            live.lean = lean;
+            live.lease.bar(Bar::OverBudget, false);
+        }
+        if amount > available { Ok(()) } else { self.grant(id, core, amount) }
+    }
+
+    /// What the lease will hold within τ at its rate since the last top-up, and at least some holds.
+    fn want(&mut self, id: LeaseId, need: i64, now: Now) -> i64 {
+        let floor = need.saturating_mul(MIN_HOLDS);
+        let Some(live) = self.live.get_mut(&id) else { return floor };
+        let taken = live.lease.taken();
+        let held = i128::from(taken - live.taken);
+        let elapsed_ns = i128::from(now.mono_ns.saturating_sub(live.taken_ns)).max(1_000_000);
+        (live.taken, live.taken_ns) = (taken, now.mono_ns);
+        let rate = held * TOP_UP_NS / elapsed_ns;
+        floor.max(rate.clamp(0, i128::from(i64::MAX)) as i64)
+    }
+
+    /// Whether `amount` is available, after a recall of the advertiser's leases where that is what it takes. A recall
+    /// that could not help is not made.
+    pub(super) fn make_room(
+        &mut self,
+        line_item: LineItemId,
+        day: BudgetDay,
+        amount: i64,
+        now: Now,
+    ) -> Result<bool, Violation> {
+        if self.books.available(line_item, day) >= amount {
+            return Ok(true);
+        }
+        let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
+            return Ok(false);
+        };
+        if self.dry.get(&advertiser).is_some_and(|(dry, until)| amount >= *dry && now.mono_ns < *until) {
+            return Ok(false);
+        }
+        if self.recallable(line_item, day) < amount {
+            self.dry.insert(advertiser, (amount, now.mono_ns.saturating_add(DRY_NS)));
+            return Ok(false);
+        }
+        let Some(wanted) = self.books.keys(line_item, day) else { return Ok(false) };
+        let short = |keys: &[super::AccountKey; 5]| {
+            (0..5).any(|at| {
+                let available = self.books.balance(wanted[at]).available();
+                keys[at] == wanted[at] && available.is_some_and(|a| a < i128::from(amount))
+            })
+        };
+        // Only leases that sit on an account which is short.
+        let own = self.by_advertiser.get(&advertiser).into_iter().flatten().copied();
+        let helpful: Vec<LeaseId> = own
+            .filter(|id| {
+                let lease = self.live.get(id).map(|live| &live.lease);
+                lease.and_then(|l| self.books.keys(l.line_item, l.day)).is_some_and(|keys| short(&keys))
+            })
+            .collect();
+        helpful.into_iter().try_for_each(|id| self.recall(id))?;
+        Ok(self.books.available(line_item, day) >= amount)
+    }
+
+    /// What would be available to a line item if every lease gave back what it has free.
+    fn recallable(&self, line_item: LineItemId, day: BudgetDay) -> i64 {
+        let room = self.room(line_item, day);
+        let tightest = room.iter().flatten().map(|(_, room)| *room).min().unwrap_or(0);
+        tightest.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
+    /// Each account of a line item with what a bid could still hold of it, wherever that is leased to.
+    pub(super) fn room(
+        &self,
+        line_item: LineItemId,
+        day: BudgetDay,
+    ) -> Option<[(super::AccountKey, i128); 5]> {
+        let keys = self.books.keys(line_item, day)?;
+        let advertiser = self.books.funding.get(&line_item)?.advertiser;
+        let mut free = [0i128; 5];
+        for id in self.by_advertiser.get(&advertiser).into_iter().flatten() {
+            let Some(live) = self.live.get(id) else { continue };
+            let amount = i128::from(live.lease.free());
+            let Some(other) = self.books.keys(live.lease.line_item, live.lease.day).filter(|_| amount > 0)
+            else {
+                continue;
+            };
+            (0..5).filter(|at| other[*at] == keys[*at]).for_each(|at| free[at] += amount);
+        }
+        Some(std::array::from_fn(|at| {
+            let available = self.books.allowed(line_item, keys[at]);
+            (keys[at], available.map_or(i128::from(i64::MAX), |available| available + free[at]))
+        }))
+    }
+
+    /// Takes back what is free of one lease.
+    pub(super) fn recall(&mut self, id: LeaseId) -> Result<(), Violation> {
+        let Some(live) = self.live.get(&id) else { return Ok(()) };
+        let amount = live.lease.take_free();
+        if amount > 0 {
+            self.write(Event::Return(record::Return { lease: id.0, amount }))?;
+        }
+        Ok(())
+    }
+
+    /// Money of a hold that is no longer needed: to the lease, or to the accounts where the lease must not keep it.
+    pub(super) fn give_back(&mut self, id: LeaseId, amount: i64) -> Result<(), Violation> {
+        let Some(live) = self.live.get(&id) else { return Ok(()) };
+        if amount == 0 {
+            return Ok(());
+        }
+        if self.must_return(id) {
+            self.dry.remove(&live.advertiser);
+            self.write(Event::Return(record::Return { lease: id.0, amount }))
+        } else {
+            live.lease.add_free(amount);
+            Ok(())
+        }
+    }
+
+    /// Whether what comes back to a lease goes on to the accounts.
+    pub(super) fn must_return(&self, id: LeaseId) -> bool {
+        self.live.get(&id).is_none_or(|live| live.lean || live.lease.is_barred())
+    }
+
+    /// What a line item could still set aside; `None` when it has no funding.
+    pub fn standing(&mut self, line_item: LineItemId, now: Now) -> Option<Standing> {
+        let advertiser = self.books.funding.get(&line_item)?.advertiser;
+        let day = self.days.day(advertiser, now);
+        let clamp = |room: i128| room.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let room = self.room(line_item, day)?.map(|(key, room)| (key, Nanos(clamp(room))));
+        Some(Standing { room })
+    }
+}
