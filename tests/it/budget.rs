@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
 mod books;
+mod days;
 mod interleavings;
 mod rules;
 mod threads;
