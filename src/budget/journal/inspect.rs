@@ -1,11 +1,15 @@
-//! Looking at a journal that no process has open.
+//! Looking at a journal, also at one that a process has open.
 //!
-//! Invariant: nothing here changes anything, so it may be run before and after every attempt to mend a journal.
+//! Invariant: nothing here changes anything, so it may be run before and after every attempt to mend a journal. Of an
+//! open journal the last write may be seen in part, and files that a checkpoint lets go between listing and reading
+//! are passed over; only what a second look confirms is a finding.
 
 use super::error::{JournalError, Torn, Warning, io_error};
 use super::recover::{self, Step, Walk};
 use super::{checkpoint, frame, segment};
 use crate::model::storage::Storage;
+use std::io;
+use std::ops::ControlFlow;
 
 /// Something that stands in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,29 +80,58 @@ pub struct Verdict {
 /// Shows every record that can be read, and every place that cannot, in order. A segment whose header is unreadable is
 /// read as what its name says.
 pub fn dump(storage: &dyn Storage, mut visit: impl FnMut(Item<'_>)) -> Result<(), JournalError> {
+    scan(storage, 0, |item| {
+        visit(item);
+        ControlFlow::Continue(())
+    })
+}
+
+/// As [`dump`], without the segments that lie wholly below the record `from`, and until `visit` has seen enough. One
+/// segment at a time is in memory.
+pub fn scan(
+    storage: &dyn Storage,
+    from: u64,
+    mut visit: impl FnMut(Item<'_>) -> ControlFlow<()>,
+) -> Result<(), JournalError> {
     let segments = recover::list(storage)?.segments;
     for (index, &first) in segments.iter().enumerate() {
+        let next = segments.get(index + 1).copied();
+        if next.is_some_and(|next| next <= from) {
+            continue;
+        }
         let file = segment::name(first);
-        let bytes = storage.read(&file).map_err(io_error("read", &file))?;
-        visit_segment(&file, &bytes, first, segments.get(index + 1).copied(), &mut visit);
+        let bytes = match storage.read(&file) {
+            Ok(bytes) => bytes,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+            Err(why) => return Err(io_error("read", &file)(why)),
+        };
+        if visit_segment(&file, &bytes, first, next, &mut visit).is_break() {
+            break;
+        }
     }
     Ok(())
 }
 
-fn visit_segment(file: &str, bytes: &[u8], first: u64, next: Option<u64>, visit: &mut impl FnMut(Item<'_>)) {
+fn visit_segment(
+    file: &str,
+    bytes: &[u8],
+    first: u64,
+    next: Option<u64>,
+    visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     if segment::check_header(file, first, bytes).is_err() {
-        visit(Item::Unreadable { file, offset: 0, lsn: first, bytes: segment::HEADER as u64 });
+        visit(Item::Unreadable { file, offset: 0, lsn: first, bytes: segment::HEADER as u64 })?;
     }
     let mut walk = Walk::new(bytes, first, next);
     loop {
         match walk.step() {
             Step::Record { offset, frame, payload } => {
-                visit(Item::Record { file, offset: offset as u64, lsn: frame.lsn, payload });
+                visit(Item::Record { file, offset: offset as u64, lsn: frame.lsn, payload })?;
             }
             Step::Bad { offset, lsn } => {
                 let found = frame::search(bytes, offset, lsn).next();
                 let end = found.map_or_else(|| frame::written(bytes), |(at, _)| at);
-                visit(Item::Unreadable { file, offset: offset as u64, lsn, bytes: (end - offset) as u64 });
+                visit(Item::Unreadable { file, offset: offset as u64, lsn, bytes: (end - offset) as u64 })?;
                 match found {
                     Some((at, later)) => walk.resume(at, later.lsn),
                     None => break,
@@ -107,6 +140,22 @@ fn visit_segment(file: &str, bytes: &[u8], first: u64, next: Option<u64>, visit:
             Step::End { .. } => break,
         }
     }
+    ControlFlow::Continue(())
+}
+
+/// Reads every checkpoint, the newest first.
+pub fn checkpoints(storage: &dyn Storage) -> Result<Vec<CheckpointReport>, JournalError> {
+    let mut reports = Vec::new();
+    for lsn in recover::list(storage)?.checkpoints {
+        let content = match checkpoint::read(storage, lsn) {
+            Ok(content) => content.map(|payload| payload.len() as u64),
+            Err(newer @ JournalError::NewerFormat { .. }) => Err(newer.to_string()),
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            Err(other) => return Err(other),
+        };
+        reports.push(CheckpointReport { file: checkpoint::name(lsn), lsn, content });
+    }
+    Ok(reports)
 }
 
 /// Reads everything and says what opening the journal would do.
@@ -118,21 +167,16 @@ pub fn verify(storage: &dyn Storage) -> Result<Verdict, JournalError> {
         let bytes = storage.read(&file).map_err(io_error("read", &file))?;
         let (mut records, mut last_lsn, mut unreadable) = (0, 0, 0);
         let next = listing.segments.get(index + 1).copied();
-        visit_segment(&file, &bytes, first, next, &mut |item| match item {
-            Item::Record { lsn, .. } => (records, last_lsn) = (records + 1, lsn),
-            Item::Unreadable { .. } => unreadable += 1,
+        let _never_broken = visit_segment(&file, &bytes, first, next, &mut |item| {
+            match item {
+                Item::Record { lsn, .. } => (records, last_lsn) = (records + 1, lsn),
+                Item::Unreadable { .. } => unreadable += 1,
+            }
+            ControlFlow::Continue(())
         });
         segments.push(SegmentReport { file, records, last_lsn, unreadable });
     }
-    let mut checkpoints = Vec::new();
-    for &lsn in &listing.checkpoints {
-        let content = match checkpoint::read(storage, lsn) {
-            Ok(content) => content.map(|payload| payload.len() as u64),
-            Err(newer @ JournalError::NewerFormat { .. }) => Err(newer.to_string()),
-            Err(other) => return Err(other),
-        };
-        checkpoints.push(CheckpointReport { file: checkpoint::name(lsn), lsn, content });
-    }
+    let checkpoints = checkpoints(storage)?;
     let (warnings, torn, opens) = match recover::survey(storage) {
         Ok(survey) => {
             let last = survey.last_lsn();
