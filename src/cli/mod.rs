@@ -11,6 +11,7 @@ mod output;
 pub mod seed;
 mod seed_command;
 mod serve;
+mod wal;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -58,6 +59,11 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Makes the world that speed is measured in.
     Seed(seed_command::SeedArguments),
+    /// Looks into the ledger's journal, or mends it.
+    Wal {
+        #[command(subcommand)]
+        what: wal::What,
+    },
     /// Prints the version.
     Version {
         /// As JSON.
@@ -71,6 +77,8 @@ enum Command {
 pub enum Failure {
     /// 1: it did not work.
     Failed(anyhow::Error),
+    /// 2: what was asked for needs another option.
+    Usage(String),
     /// 3: the configuration is invalid.
     Config(String),
     /// 4: data on disk is damaged.
@@ -92,6 +100,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check { what } => check::run(&common, &what),
         Command::Explain(arguments) => explain::run(&common, &arguments),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
+        Command::Wal { what } => wal::run(&common, &what),
         Command::Version { json } => {
             output::version(json);
             Ok(())
@@ -100,6 +109,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => fail(1, &format!("{error:#}")),
+        Err(Failure::Usage(message)) => fail(2, &message),
         Err(Failure::Config(errors)) => fail(3, &errors),
         Err(Failure::Damaged(error)) => fail(4, &format!("{error:#}")),
     }

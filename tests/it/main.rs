@@ -17,3 +17,4 @@ mod store;
 mod targeting;
 mod tidy;
 mod token;
+mod wal;
