@@ -38,11 +38,11 @@ pub(super) fn run(common: &Common, arguments: &RepairArguments) -> Result<(), Fa
     let lost = Lost::behind(plan.last_lsn, &storage).with_context(|| format!("in {}", ledger.display()))?;
     if !arguments.yes {
         print(&plan, &lost, &ledger, false);
-        return Err(Failure::Usage(
-            "nothing was changed; look at what would be lost with `outbid wal dump`, try a backup first if there is \
-             one, then run this again with --yes"
-                .to_owned(),
-        ));
+        return Err(Failure::Usage(format!(
+            "nothing was changed; `outbid wal dump --from {}` shows what would be lost; restore a backup if there is \
+             one, else run this again with --yes",
+            lost.first
+        )));
     }
     let done = journal::repair(&storage).map_err(|why| {
         let error = anyhow::Error::new(why);

@@ -134,10 +134,52 @@ fn it_works_beside_a_process_that_has_the_directory_open() {
 }
 
 #[test]
+fn beside_a_busy_writer_every_record_is_whole_and_nothing_is_found_that_is_not_there() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    let world = World::new(100);
+    let done = AtomicBool::new(false);
+    let (mut last, mut looks) = (0, 0);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let options = Options { segment_bytes: 1 << 15, ..OPTIONS };
+            let mut journal = Journal::open(Box::new(world.storage()), options).unwrap().0;
+            let mut bytes = Vec::new();
+            while !done.load(Relaxed) {
+                for _ in 0..3 {
+                    event(journal.last_lsn() + 1).write_to(&mut bytes);
+                    journal.append(&bytes);
+                }
+                journal.commit().unwrap();
+                if journal.last_lsn().is_multiple_of(500) {
+                    journal.checkpoint(b"state").unwrap();
+                }
+            }
+            journal.last_lsn()
+        });
+        for _ in 0..15 {
+            world.wal(&["verify"]).check(0, &["next start  goes on after"], &[]);
+            let lines = json(&world.wal(&["dump", "--json"]));
+            assert!(lines.iter().all(|line| line["kind"] != "damaged" && line["kind"] != "not-known"));
+            looks += lines.iter().filter(|line| line["kind"] == "post").count();
+        }
+        done.store(true, Relaxed);
+        last = writer.join().unwrap();
+    });
+    assert!(last > 100 && looks > 1_000, "{last} records were written, {looks} were seen");
+}
+
+#[test]
 fn a_reader_that_closes_the_pipe_ends_it_quietly() {
     use std::io::Read;
     use std::process::{Command, Stdio};
-    let world = World::new(2_000);
+    let world = World::new(0);
+    let mut journal = world.open();
+    let mut bytes = Vec::new();
+    for lsn in 1..=2_000 {
+        event(lsn).write_to(&mut bytes);
+        journal.append(&bytes);
+    }
+    journal.commit().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_outbid"))
         .args(["wal", "dump", "--data", world.data()])
         .stdout(Stdio::piped())
