@@ -1,7 +1,7 @@
 //! One line of output: the same fields as text for people and as JSON for programs.
 
 use crate::model::money::Nanos;
-use jiff::{Timestamp, ToSpan, civil};
+use jiff::{Span, Timestamp, civil};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 
@@ -69,10 +69,13 @@ impl fmt::Display for Value {
                 Ok(moment) => write!(f, "{moment}"),
                 Err(_) => write!(f, "{unix_ms}ms"),
             },
-            Value::Day(day) => match civil::date(1970, 1, 1).checked_add(i64::from(*day).days()) {
-                Ok(date) => write!(f, "{date}"),
-                Err(_) => write!(f, "day-{day}"),
-            },
+            Value::Day(day) => {
+                let since = Span::new().try_days(*day);
+                match since.and_then(|since| civil::date(1970, 1, 1).checked_add(since)) {
+                    Ok(date) => write!(f, "{date}"),
+                    Err(_) => write!(f, "day-{day}"),
+                }
+            }
         }
     }
 }

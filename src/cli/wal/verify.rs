@@ -313,3 +313,75 @@ fn trouble(look: &Result<Verdict, JournalError>) -> Option<String> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::journal::{Journal, MemoryStorage, Options};
+    use crate::budget::record::{Event, Release};
+    use crate::model::storage::StorageFile;
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// A directory whose last segment is seen in the middle of a write, each time another one, for some reads.
+    struct Busy {
+        inner: MemoryStorage,
+        reads: AtomicUsize,
+        settles_after: usize,
+    }
+
+    impl Storage for Busy {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.inner.list()
+        }
+        fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+            let mut bytes = self.inner.read(name)?;
+            let read = self.reads.fetch_add(1, Relaxed);
+            if read < self.settles_after {
+                let written = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+                bytes.truncate(written - read);
+            }
+            Ok(bytes)
+        }
+        fn create(&self, _: &str, _: u64) -> io::Result<Box<dyn StorageFile>> {
+            unreachable!("only looked at")
+        }
+        fn open(&self, _: &str) -> io::Result<Box<dyn StorageFile>> {
+            unreachable!("only looked at")
+        }
+        fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+            unreachable!("only looked at")
+        }
+        fn remove(&self, _: &str) -> io::Result<()> {
+            unreachable!("only looked at")
+        }
+        fn sync_dir(&self) -> io::Result<()> {
+            unreachable!("only looked at")
+        }
+    }
+
+    #[test]
+    fn what_a_second_look_does_not_confirm_is_no_finding() {
+        let inner = MemoryStorage::new();
+        let options = Options { segment_bytes: 4_096, spare_segments: 0, emergency_bytes: 0 };
+        let (mut journal, _) = Journal::open(Box::new(inner.clone()), options).unwrap();
+        let mut bytes = Vec::new();
+        for lease in 1..=5 {
+            Event::Release(Release { lease: lease << 32 | 1 }).write_to(&mut bytes);
+            journal.append(&bytes);
+            journal.commit().unwrap();
+        }
+        let check = |settles_after: usize, kinds: &[&str]| {
+            let storage = Busy { inner: inner.clone(), reads: AtomicUsize::new(0), settles_after };
+            let report = Report::of(&storage).unwrap();
+            let found: Vec<&str> = report.findings.iter().map(|finding| finding.kind).collect();
+            assert_eq!(found, kinds, "settles after {settles_after} reads");
+        };
+        check(0, &[]);
+        // A look reads the segment twice.
+        check(2, &[]);
+        check(6, &[]);
+        // Torn in every look.
+        check(9, &["torn"]);
+    }
+}

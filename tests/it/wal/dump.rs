@@ -1,6 +1,7 @@
 //! One line a record, in order, and a line for each place that cannot be read.
 
 use super::*;
+use outbid::budget::record::{Adjust, Day, Horizon, Late, Pardon, Release, Return, Stale, Stop, Trial};
 use serde_json::Value;
 
 fn json(outcome: &Outcome) -> Vec<Value> {
@@ -22,6 +23,45 @@ fn a_record_reads_in_the_products_words_with_exact_money() {
          platform=0.00000007 units=0.000001075 house_units=0.00
 ";
     assert_eq!(dumped.out, expected);
+}
+
+#[test]
+fn every_kind_has_its_name_and_its_fields() {
+    let Event::Post(Post { bid, source, .. }) = event(4) else { panic!("record 4 is a post") };
+    let (lease, line_item, day, epoch) = (lease(), 11, 20_717, EPOCH);
+    let late = Late { bid, line_item, day, charge: 1, overdelivery: 2, overprice: 3, source };
+    let cases = [
+        (Event::Return(Return { lease, amount: 9 }), "return", "amount=0.000000009"),
+        (Event::Late(late), "late", "charge=0.000000001 overdelivery=0.000000002 overprice=0.000000003"),
+        (
+            Event::Stale(Stale { bid, amount: 8, line_item, source }),
+            "stale",
+            "line_item=11 amount=0.000000008",
+        ),
+        (Event::Release(Release { lease }), "release", "lease=7687991459840000001"),
+        (
+            Event::Horizon(Horizon { epoch, core: 1, sequence: 1 << 40 }),
+            "horizon",
+            "core=1 sequence=1099511627776",
+        ),
+        (Event::Day(Day { advertiser: 13, day }), "day", "advertiser=13 day=2026-09-21"),
+        (Event::Adjust(Adjust { line_item, amount: -5, overdelivery: 0 }), "adjust", "amount=-0.000000005"),
+        (Event::Stop(Stop { scope: 4, id: 12, stopped: false }), "stop", "scope=campaign id=12 stopped=no"),
+        (Event::Trial(Trial { exchange: 2, units: 10_000_000_000 }), "trial", "exchange=2 units=10.00"),
+        (Event::Pardon(Pardon { exchange: 2 }), "pardon", "exchange=2"),
+    ];
+    let world = World::new(0);
+    let (mut journal, mut bytes) = (world.open(), Vec::new());
+    for (event, ..) in &cases {
+        event.clone().write_to(&mut bytes);
+        journal.append(&bytes);
+    }
+    journal.commit().unwrap();
+    let dumped = world.wal(&["dump"]);
+    assert_eq!(dumped.out.lines().count(), cases.len());
+    for (line, (_, kind, fields)) in dumped.out.lines().zip(&cases) {
+        assert!(line[12..].starts_with(&format!("{kind:<11} ")) && line.contains(fields), "{line}");
+    }
 }
 
 #[test]
