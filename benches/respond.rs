@@ -80,6 +80,7 @@ fn profile() -> ExchangeProfile {
         max_cpm: Cpm(100_000_000),
         max_qps: None,
         max_open_holds: None,
+        house: outbid::model::exchange::HouseRules::default(),
         max_adm_bytes: 16_384,
         max_url_bytes: 1_024,
         send_nbr: false,

@@ -19,6 +19,7 @@ use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::exchange::ExchangeProfile;
 use outbid::model::ids::SegmentId;
+use outbid::model::money::Nanos;
 use outbid::model::no_bid::NoBidReason;
 use outbid::privacy;
 use outbid::targeting::{Facts, Scratch};
@@ -54,8 +55,10 @@ impl World {
         let compile_markup = |markup: &str| exchange::compile_markup(markup).map_err(|e| e.to_string());
         let catalog =
             Arc::new(Catalog::compile(account, 1, &compile_markup).expect("the seeded account is valid"));
-        let ledger = Ledger::new(1, 1);
-        ledger.configure(catalog.funding());
+        let ledger = Ledger::in_memory(1, 1, NOW);
+        ledger
+            .configure(catalog.funding().collect(), NOW)
+            .expect("an account without history may be anything");
         let id_key = IdKey([7; 16]);
         let active = TokenKey { id: 1, secret: [9; 32] };
         let urls = PublicUrl::parse("https://track.example").expect("a URL");

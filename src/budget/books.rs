@@ -56,7 +56,8 @@ pub struct Books {
     pub(super) accounts: Accounts,
     pub(super) funding: HashMap<LineItemId, Funding>,
     pub(super) leases: BTreeMap<LeaseId, LeaseBook>,
-    pub(super) days: BTreeMap<AdvertiserId, BudgetDay>,
+    /// Each advertiser's date, and the zone that it is a date of.
+    pub(super) days: BTreeMap<AdvertiserId, (BudgetDay, String)>,
     pub(super) seen: SeenBids,
     /// By who billed and whose wallet it concerned; advertiser 0 where the line item is unknown.
     pub(super) house: BTreeMap<(ExchangeId, AdvertiserId), HouseTotals>,
@@ -207,7 +208,7 @@ impl Books {
                 self.seen.forget_below(horizon.epoch, horizon.core as u16, horizon.sequence);
                 Ok(())
             }
-            Event::Day(day) => self.day(AdvertiserId(day.advertiser), BudgetDay(day.day)),
+            Event::Day(day) => self.day(day),
             Event::Adjust(adjust) => self.adjust(adjust),
             Event::Stop(stop) => self.stop(stop),
             Event::Trial(trial) => {
@@ -255,7 +256,7 @@ impl Books {
         accounts.set_budget(AccountKey::Wallet(funding.advertiser), Some(funding.wallet));
         accounts.set_budget(AccountKey::CampaignTotal(funding.campaign), funding.campaign_budget.lifetime);
         accounts.set_budget(AccountKey::LineItemTotal(funding.line_item), funding.line_item_budget.lifetime);
-        if let Some(day) = self.days.get(&funding.advertiser) {
+        if let Some((day, _)) = self.days.get(&funding.advertiser) {
             accounts
                 .set_budget(AccountKey::CampaignDay(funding.campaign, *day), funding.campaign_budget.daily);
             accounts
@@ -290,11 +291,12 @@ impl Books {
     }
 
     /// Opens a budget day: its accounts get the daily budgets. A date never goes back.
-    fn day(&mut self, advertiser: AdvertiserId, day: BudgetDay) -> Result<(), Violation> {
-        if self.days.get(&advertiser).is_some_and(|known| *known >= day) {
+    fn day(&mut self, begun: &record::Day) -> Result<(), Violation> {
+        let (advertiser, day) = (AdvertiserId(begun.advertiser), BudgetDay(begun.day));
+        if self.days.get(&advertiser).is_some_and(|(known, _)| *known >= day) {
             return Err(violation("I11 day", format!("advertiser {advertiser}: day {} again", day.0)));
         }
-        self.days.insert(advertiser, day);
+        self.days.insert(advertiser, (day, begun.time_zone.clone()));
         for funding in self.funding.values().filter(|f| f.advertiser == advertiser) {
             let (campaign, line_item) = (funding.campaign, funding.line_item);
             self.accounts.set_budget(AccountKey::CampaignDay(campaign, day), funding.campaign_budget.daily);

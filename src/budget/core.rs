@@ -2,17 +2,14 @@
 //! ask the ledger for more. It never waits for an answer: what was asked for is there for a later bid.
 
 use super::gate::Gate;
-use super::lease::{Ask, Bar, Granted, Hold, HoldRequest, HoldSource, Lease, Mailbox};
+use super::lease::{Ask, Bar, Denied, Granted, Hold, HoldRequest, HoldSource, Lease, Mailbox, Why};
 use super::ledger::Ledger;
 use crate::model::clock::Now;
 use crate::model::ids::{ExchangeId, LineItemId};
-use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A top-up is asked for when so many holds of the size at hand are left.
-const LOW_HOLDS: i64 = 8;
 /// How long a core that was refused waits before it asks for as much again. Doubles with each refusal up to
 /// [`MAX_RETRY_NS`], because the answer may cost a look at every lease of the advertiser.
 const MIN_RETRY_NS: u64 = 20_000_000;
@@ -30,10 +27,11 @@ pub struct CoreBudget {
 
 struct CoreLease {
     lease: Arc<Lease>,
-    refusal: Option<Refusal>,
+    /// The last denial for each [`Why`]: a core that asked ahead in vain may still ask in need.
+    refusals: [Option<Refusal>; 2],
 }
 
-/// A hold that the lease had no money for.
+/// A top-up that was denied.
 #[derive(Clone, Copy)]
 struct Refusal {
     /// Less may still fit, so it is asked for at once.
@@ -44,17 +42,20 @@ struct Refusal {
 }
 
 impl CoreLease {
-    fn may_ask(&self, amount: i64, now: Now) -> bool {
-        self.refusal.is_none_or(|refusal| amount < refusal.amount || now.mono_ns >= refusal.until_ns)
+    fn may_ask(&self, amount: i64, why: Why, now: Now) -> bool {
+        let refusal = &self.refusals[why as usize];
+        refusal.is_none_or(|refusal| amount < refusal.amount || now.mono_ns >= refusal.until_ns)
     }
 
-    fn note_refusal(&mut self, amount: i64, now: Now) {
-        let waited_ns = match self.refusal {
-            Some(refusal) if now.mono_ns >= refusal.until_ns => (2 * refusal.waited_ns).min(MAX_RETRY_NS),
+    fn note_refusal(&mut self, denied: Denied) {
+        let refusal = &mut self.refusals[denied.why as usize];
+        let waited_ns = match refusal {
+            Some(refusal) if denied.at_ns >= refusal.until_ns => (2 * refusal.waited_ns).min(MAX_RETRY_NS),
             Some(refusal) => refusal.waited_ns,
             None => MIN_RETRY_NS,
         };
-        self.refusal = Some(Refusal { amount, until_ns: now.mono_ns + waited_ns, waited_ns });
+        let until_ns = denied.at_ns + waited_ns;
+        *refusal = Some(Refusal { amount: denied.amount, until_ns, waited_ns });
     }
 }
 
@@ -69,7 +70,7 @@ impl CoreBudget {
         let (leases, mailbox) = (&mut self.leases, &self.mailbox);
         if let Some(mailbox) = mailbox {
             mailbox.drain(|line_item, lease| {
-                leases.insert(line_item, CoreLease { lease, refusal: None });
+                leases.insert(line_item, CoreLease { lease, refusals: [None; 2] });
             });
         }
     }
@@ -84,7 +85,22 @@ impl HoldSource for CoreBudget {
         if amount < 1 {
             return Err(NoBidReason::Budget);
         }
+        let entry = self.leases.get(&request.line_item).ok_or(NoBidReason::Budget)?;
+        if !entry.lease.is_of(now) && entry.lease.may_ask() {
+            // The first bid of a new day may be there before the ledger's own look at the clock.
+            self.ledger.ask(Ask {
+                lease: entry.lease.id,
+                core: self.core,
+                need: request.amount,
+                why: Why::Empty,
+                now,
+            });
+            self.collect();
+        }
         let entry = self.leases.get_mut(&request.line_item).ok_or(NoBidReason::Budget)?;
+        if !entry.lease.is_of(now) {
+            return Err(NoBidReason::Budget);
+        }
         if entry.lease.has_bar(Bar::Stopped) {
             return Err(NoBidReason::Inactive);
         }
@@ -96,21 +112,24 @@ impl HoldSource for CoreBudget {
         }
         let bucket = request.bucket(gate.ear_s(), gate.min_life_s(request.format));
         let mut hold = Hold::take(&entry.lease, amount, bucket);
-        let low = entry.lease.free() < amount.saturating_mul(LOW_HOLDS);
-        if low && entry.may_ask(amount, now) && entry.lease.may_ask() {
-            ledger.ask(Ask { lease: entry.lease.id, core: self.core, need: Nanos(amount), now });
-            // Without a thread of its own the ledger has answered by now.
-            hold = hold.or_else(|| Hold::take(&entry.lease, amount, bucket));
-            if hold.is_none() {
-                entry.note_refusal(amount, now);
+        if hold.is_none() || entry.lease.is_low(amount) {
+            if let Some(denied) = entry.lease.take_denied() {
+                entry.note_refusal(denied);
+            }
+            let why = if hold.is_none() { Why::Empty } else { Why::Low };
+            if entry.may_ask(amount, why, now) && entry.lease.may_ask() {
+                let need = request.amount;
+                ledger.ask(Ask { lease: entry.lease.id, core: self.core, need, why, now });
+                // Without a thread of its own the ledger has answered by now.
+                hold = hold.or_else(|| Hold::take(&entry.lease, amount, bucket));
             }
         }
         let hold = hold.ok_or(NoBidReason::Budget)?;
         if !gate.count(request.units()) {
             return Err(NoBidReason::Breaker);
         }
-        if entry.refusal.is_some() {
-            entry.refusal = None;
+        if entry.refusals[Why::Empty as usize].is_some() {
+            entry.refusals[Why::Empty as usize] = None;
         }
         Ok(Granted { hold, lease: entry.lease.id, day: entry.lease.day, bucket })
     }

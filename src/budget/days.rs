@@ -80,6 +80,12 @@ impl Days {
     pub fn day(&mut self, advertiser: AdvertiserId, now: Now) -> BudgetDay {
         self.calendars.get_mut(&advertiser).map_or(BudgetDay(0), |calendar| calendar.day(now.unix_ms))
     }
+
+    /// When the day that [`Days::day`] last returned ends, in milliseconds since the Unix epoch; `i64::MAX` without a
+    /// zone.
+    pub fn ends_ms(&self, advertiser: AdvertiserId) -> i64 {
+        self.calendars.get(&advertiser).map_or(i64::MAX, |calendar| calendar.ends_ms)
+    }
 }
 
 impl Default for Days {

@@ -195,6 +195,17 @@ impl Gates {
         self.gates.read().values().cloned().collect()
     }
 
+    /// The clocks begin at `now`.
+    pub(super) fn start(&self, now: Now) {
+        self.last_tick_ns.store(now.mono_ns, Relaxed);
+        self.hear(now);
+    }
+
+    /// What has passed since the last tick, all of it heard.
+    pub(super) fn pass_ns(&self, now: Now) -> u64 {
+        now.mono_ns.saturating_sub(self.last_tick_ns.swap(now.mono_ns, Relaxed))
+    }
+
     /// The tracking listener lives: called by its own thread, several times a second.
     pub fn hear(&self, now: Now) {
         self.listener_ns.store(now.mono_ns, Relaxed);

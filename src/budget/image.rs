@@ -152,9 +152,10 @@ impl Books {
     pub fn image(&self) -> Vec<u8> {
         let mut funding: Vec<Fund> = self.funding.values().map(Fund::from).collect();
         funding.sort_by_key(|fund| fund.line_item);
-        let day = |(advertiser, day): (&AdvertiserId, &BudgetDay)| record::Day {
+        let day = |(advertiser, (day, zone)): (&AdvertiserId, &(BudgetDay, String))| record::Day {
             advertiser: advertiser.0,
             day: day.0,
+            time_zone: zone.clone(),
         };
         let horizon = |(epoch, core, sequence)| record::Horizon { epoch, core: u32::from(core), sequence };
         let adjusted = |(id, amount): (&AdvertiserId, &i64)| Adjusted { advertiser: id.0, amount: *amount };
@@ -192,7 +193,8 @@ impl Books {
             books.accounts.put(key(account)?, balance);
         }
         books.leases = image.leases.iter().map(|lease| (LeaseId(lease.id), lease.into())).collect();
-        books.days = image.days.iter().map(|d| (AdvertiserId(d.advertiser), BudgetDay(d.day))).collect();
+        let day = |d: record::Day| (AdvertiserId(d.advertiser), (BudgetDay(d.day), d.time_zone));
+        books.days = image.days.into_iter().map(day).collect();
         for horizon in &image.horizons {
             books.seen.forget_below(horizon.epoch, horizon.core as u16, horizon.sequence);
         }

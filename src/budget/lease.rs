@@ -13,7 +13,11 @@ use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Rate;
 use crate::model::token::{Bucket, HoldFormat};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// A top-up is asked for when so many holds of the size at hand are left, or a quarter of the last grant.
+const LOW_HOLDS: i64 = 8;
 
 /// What a bid asks of the budget.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +92,27 @@ pub(super) struct Ask {
     pub(super) lease: LeaseId,
     pub(super) core: u16,
     pub(super) need: Nanos,
+    pub(super) why: Why,
     pub(super) now: Now,
+}
+
+/// Why a core asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Why {
+    /// There is money for this bid, but little more.
+    Low = 0,
+    /// There is none for it.
+    Empty = 1,
+}
+
+/// An ask that was denied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Denied {
+    pub(super) amount: i64,
+    pub(super) why: Why,
+    /// When it was asked for, on the monotonic clock.
+    pub(super) at_ns: u64,
 }
 
 /// Why a lease may not be spent, though it has money; any number of them at once.
@@ -130,29 +154,59 @@ pub(super) struct Lease {
     pub(super) id: LeaseId,
     pub(super) line_item: LineItemId,
     pub(super) day: BudgetDay,
+    /// When the day ends, in milliseconds since the Unix epoch. Moves with edits of the advertiser's zone.
+    ends_ms: std::sync::atomic::AtomicI64,
     free: AtomicI64,
     /// Ever held, released holds included: its growth is the rate that top-ups follow.
     taken: AtomicI64,
     /// A top-up was asked for and not yet decided.
     asked: AtomicBool,
+    /// What was asked for last and not granted.
+    denied: parking_lot::Mutex<Option<Denied>>,
+    has_denied: std::sync::atomic::AtomicBool,
+    /// More is asked for when less than this is free.
+    low_mark: AtomicI64,
     /// The [`Bar`]s, a bit each.
     bars: AtomicU8,
     /// Few entries (classes × live slots), so a scan beats a map.
     slots: Mutex<Vec<(Bucket, i64)>>,
+    /// Counts what came back, for all leases of the advertiser: whoever looked for money in vain need not look again
+    /// while it stands still.
+    returns: Arc<AtomicU64>,
 }
 
 impl Lease {
-    pub(super) fn new(id: LeaseId, line_item: LineItemId, day: BudgetDay) -> Lease {
+    pub(super) fn new(
+        id: LeaseId,
+        line_item: LineItemId,
+        day: BudgetDay,
+        ends_ms: i64,
+        returns: Arc<AtomicU64>,
+    ) -> Lease {
         Lease {
             id,
             line_item,
             day,
+            ends_ms: ends_ms.into(),
             free: AtomicI64::new(0),
             taken: AtomicI64::new(0),
             asked: AtomicBool::new(false),
+            denied: Default::default(),
+            has_denied: false.into(),
+            low_mark: AtomicI64::new(0),
             bars: AtomicU8::new(0),
             slots: Mutex::default(),
+            returns,
         }
+    }
+
+    /// Whether the lease's day is still going on.
+    pub(super) fn is_of(&self, now: Now) -> bool {
+        now.unix_ms < self.ends_ms.load(Relaxed)
+    }
+
+    pub(super) fn ends_at(&self, unix_ms: i64) {
+        self.ends_ms.store(unix_ms, Relaxed);
     }
 
     /// Whether the caller is the one to ask for a top-up now.
@@ -160,9 +214,30 @@ impl Lease {
         !self.asked.swap(true, AcqRel)
     }
 
-    /// The top-up was decided.
-    pub(super) fn answered(&self) {
+    /// The top-up was decided: granted, or denied.
+    pub(super) fn answer(&self, denied: Option<Denied>) {
+        if denied.is_some() {
+            *self.denied.lock() = denied;
+            self.has_denied.store(true, Release);
+        }
         self.asked.store(false, Release);
+    }
+
+    /// What was denied since the last time.
+    pub(super) fn take_denied(&self) -> Option<Denied> {
+        let news = self.has_denied.load(Relaxed) && self.has_denied.swap(false, Acquire);
+        if news { self.denied.lock().take() } else { None }
+    }
+
+    /// Sets below what more is asked for.
+    pub(super) fn set_low_mark(&self, amount: i64) {
+        self.low_mark.store(amount, Relaxed);
+    }
+
+    /// Whether so little is free that more should be on its way, for holds of this size.
+    pub(super) fn is_low(&self, amount: i64) -> bool {
+        let floor = amount.saturating_mul(LOW_HOLDS).max(self.low_mark.load(Relaxed));
+        self.free() < floor
     }
 
     /// Ever held.
@@ -210,6 +285,7 @@ impl Lease {
     /// Adds to what is free.
     pub(super) fn add_free(&self, amount: i64) {
         self.free.fetch_add(amount, AcqRel);
+        self.returns.fetch_add(1, Relaxed);
     }
 
     /// Takes everything that is free.

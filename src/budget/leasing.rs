@@ -3,7 +3,7 @@
 use super::books::Violation;
 use super::days::BudgetDay;
 use super::house::Stop;
-use super::lease::{Ask, Bar, Lease};
+use super::lease::{Ask, Bar, Denied, Lease};
 use super::ledger::Standing;
 use super::record::{self, Event, Funding};
 use super::writer::{Effect, LedgerWriter, Live};
@@ -12,13 +12,14 @@ use crate::model::ids::{AdvertiserId, CampaignId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A lease is topped up for so long at its rate of holds (money.md 2.2: τ), in nanoseconds.
 const TOP_UP_NS: i128 = 2_000_000_000;
 /// A top-up is for at least so many holds of the size that is asked for.
-const MIN_HOLDS: i64 = 16;
-/// After all leases of an advertiser were looked through in vain, as much or more is refused unseen for so long.
-const DRY_NS: u64 = 10_000_000;
+const MIN_HOLDS: i64 = 64;
+/// The next one is asked for when this part of a grant is left.
+const LOW_PART: i64 = 4;
 
 /// An edit that money cannot follow; nothing of it was done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +71,8 @@ impl LedgerWriter {
         if let Some(detail) = funding.iter().find_map(|(line, _)| self.books.may_fund(line).err()) {
             return Ok(Err(EditRefused(detail)));
         }
+        // A day that is over keeps the budget that was in force.
+        self.open_days(now)?;
         let mut cuts = Cuts::default();
         for (line, largest_hold) in funding {
             let known = self.books.funding.get(&line.line_item);
@@ -81,14 +84,18 @@ impl LedgerWriter {
                 cuts.note(known, &line);
             }
             self.days.set_zone(line.advertiser, &line.time_zone);
+            self.advertisers.insert(line.advertiser);
             if known != Some(&line) {
-                self.dry.remove(&line.advertiser);
+                self.dry.clear();
                 self.write(Event::Fund((&line).into()))?;
             }
         }
         self.cut(&cuts)?;
         self.watches.plan(&self.books, &self.largest_hold);
         self.open_days(now)?;
+        for live in self.live.values() {
+            live.lease.ends_at(self.days.ends_ms(live.advertiser));
+        }
         let line_items: BTreeSet<LineItemId> = self.books.funding.keys().copied().collect();
         for line_item in line_items {
             for core in 0..self.mailboxes.len() as u16 {
@@ -153,14 +160,14 @@ impl LedgerWriter {
 
     /// Begins the budget days that have begun by the clock, and closes the leases of the days before.
     pub(super) fn open_days(&mut self, now: Now) -> Result<(), Violation> {
-        let advertisers: BTreeSet<AdvertiserId> = self.books.funding.values().map(|f| f.advertiser).collect();
+        let advertisers: Vec<AdvertiserId> = self.advertisers.iter().copied().collect();
         for advertiser in advertisers {
             let day = self.days.day(advertiser, now);
-            if self.books.days.get(&advertiser).is_some_and(|known| *known >= day) {
+            if self.books.days.get(&advertiser).is_some_and(|(known, _)| *known >= day) {
                 continue;
             }
-            self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0 }))?;
-            self.dry.remove(&advertiser);
+            let time_zone = self.days.zone_of(advertiser).unwrap_or_default().to_owned();
+            self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0, time_zone }))?;
             let over: Vec<((LineItemId, u16), LeaseId)> = self
                 .current
                 .iter()
@@ -187,13 +194,16 @@ impl LedgerWriter {
         let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
             return Ok(());
         };
-        let Some(day) = self.books.days.get(&advertiser).copied() else { return Ok(()) };
+        let Some((day, _)) = self.books.days.get(&advertiser) else { return Ok(()) };
+        let day = *day;
         self.opened += 1;
         let id = LeaseId(u64::from(self.books.epoch) << 32 | u64::from(self.opened));
-        let lease = Arc::new(Lease::new(id, line_item, day));
+        let Some(accounts) = self.books.keys(line_item, day) else { return Ok(()) };
+        let returns = Arc::clone(self.returns.entry(advertiser).or_default());
+        let lease = Arc::new(Lease::new(id, line_item, day, self.days.ends_ms(advertiser), returns));
         let is_stopped = self.is_stopped(line_item);
         lease.bar(Bar::Stopped, is_stopped);
-        let live = Live { lease, advertiser, taken: 0, taken_ns: now.mono_ns, lean: false };
+        let live = Live { lease, advertiser, taken: 0, taken_ns: now.mono_ns, lean: false, accounts };
         self.live.insert(id, live);
         self.by_advertiser.entry(advertiser).or_default().insert(id);
         self.current.insert((line_item, core), id);
@@ -222,29 +232,48 @@ impl LedgerWriter {
 
     /// A core's lease runs dry.
     pub(super) fn top_up(&mut self, ask: Ask) -> Result<(), Violation> {
-        let Ask { lease: id, core, need: Nanos(need), now } = ask;
+        let Ask { lease: id, core, need: Nanos(need), why, now } = ask;
         let Some(live) = self.live.get(&id) else { return Ok(()) };
-        live.lease.answered();
-        let (closed, stopped) = (live.lease.has_bar(Bar::Closed), live.lease.has_bar(Bar::Stopped));
-        if self.is_full() || closed || stopped || need < 1 {
-            return Ok(());
+        let lease = Arc::clone(&live.lease);
+        if !lease.is_of(now) {
+            lease.answer(None);
+            return self.open_days(now);
         }
-        let (line_item, day) = (live.lease.line_item, live.lease.day);
+        let granted = self.grant_more(&lease, core, need, now)?;
+        let denied = Denied { amount: need, why, at_ns: now.mono_ns };
+        lease.answer((!granted).then_some(denied));
+        Ok(())
+    }
+
+    /// Whether there was at least `need` for a lease.
+    fn grant_more(&mut self, lease: &Lease, core: u16, need: i64, now: Now) -> Result<bool, Violation> {
+        let (id, line_item, day) = (lease.id, lease.line_item, lease.day);
+        if self.is_full() || lease.has_bar(Bar::Closed) || lease.has_bar(Bar::Stopped) || need < 1 {
+            return Ok(false);
+        }
+        if lease.has_bar(Bar::OverBudget) {
+            self.recall(id)?;
+        }
         let lean = self.share(self.books.available(line_item, day)) < need;
         if lean {
             // Nobody keeps more than it needs now; but what could not help is left where it is.
             self.recall(id)?;
-            if !self.make_room(line_item, day, need, now)? {
-                return Ok(());
+            if !self.make_room(line_item, day, need)? {
+                return Ok(false);
             }
         }
         let available = self.books.available(line_item, day);
         let amount = if lean { need } else { self.want(id, need, now).min(self.share(available)).max(need) };
+        if amount > available {
+            return Ok(false);
+        }
         if let Some(live) = self.live.get_mut(&id) {
             live.lean = lean;
-            live.lease.bar(Bar::OverBudget, false);
         }
-        if amount > available { Ok(()) } else { self.grant(id, core, amount) }
+        lease.bar(Bar::OverBudget, false);
+        lease.set_low_mark(if lean { 0 } else { amount / LOW_PART });
+        self.grant(id, core, amount)?;
+        Ok(true)
     }
 
     /// What the lease will hold within τ at its rate since the last top-up, and at least some holds.
@@ -266,7 +295,6 @@ impl LedgerWriter {
         line_item: LineItemId,
         day: BudgetDay,
         amount: i64,
-        now: Now,
     ) -> Result<bool, Violation> {
         if self.books.available(line_item, day) >= amount {
             return Ok(true);
@@ -274,29 +302,32 @@ impl LedgerWriter {
         let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
             return Ok(false);
         };
-        if self.dry.get(&advertiser).is_some_and(|(dry, until)| amount >= *dry && now.mono_ns < *until) {
+        // Read before the leases are: what comes back while they are looked through counts as news.
+        let returns = self.returns.get(&advertiser).map_or(0, |count| count.load(Relaxed));
+        if let Some((dry, of, seen)) = self.dry.get(&line_item)
+            && amount >= *dry
+            && (*of, *seen) == (day, returns)
+        {
             return Ok(false);
         }
         if self.recallable(line_item, day) < amount {
-            self.dry.insert(advertiser, (amount, now.mono_ns.saturating_add(DRY_NS)));
+            self.dry.insert(line_item, (amount, day, returns));
             return Ok(false);
         }
         let Some(wanted) = self.books.keys(line_item, day) else { return Ok(false) };
-        let short = |keys: &[super::AccountKey; 5]| {
-            (0..5).any(|at| {
-                let available = self.books.balance(wanted[at]).available();
-                keys[at] == wanted[at] && available.is_some_and(|a| a < i128::from(amount))
-            })
-        };
-        // Only leases that sit on an account which is short.
-        let own = self.by_advertiser.get(&advertiser).into_iter().flatten().copied();
-        let helpful: Vec<LeaseId> = own
-            .filter(|id| {
-                let lease = self.live.get(id).map(|live| &live.lease);
-                lease.and_then(|l| self.books.keys(l.line_item, l.day)).is_some_and(|keys| short(&keys))
-            })
-            .collect();
-        helpful.into_iter().try_for_each(|id| self.recall(id))?;
+        let short = wanted.map(|key| {
+            let available = self.books.allowed(line_item, key);
+            available.is_some_and(|available| available < i128::from(amount)).then_some(key)
+        });
+        // Only leases that sit on an account which is short. From now on what comes back to them goes on at once.
+        let own: Vec<LeaseId> = self.by_advertiser.get(&advertiser).into_iter().flatten().copied().collect();
+        for id in own {
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            if live.accounts.iter().any(|key| short.contains(&Some(*key))) {
+                live.lean = true;
+                self.recall(id)?;
+            }
+        }
         Ok(self.books.available(line_item, day) >= amount)
     }
 
@@ -319,11 +350,7 @@ impl LedgerWriter {
         for id in self.by_advertiser.get(&advertiser).into_iter().flatten() {
             let Some(live) = self.live.get(id) else { continue };
             let amount = i128::from(live.lease.free());
-            let Some(other) = self.books.keys(live.lease.line_item, live.lease.day).filter(|_| amount > 0)
-            else {
-                continue;
-            };
-            (0..5).filter(|at| other[*at] == keys[*at]).for_each(|at| free[at] += amount);
+            (0..5).filter(|at| live.accounts[*at] == keys[*at]).for_each(|at| free[at] += amount);
         }
         Some(std::array::from_fn(|at| {
             let available = self.books.allowed(line_item, keys[at]);
@@ -348,7 +375,6 @@ impl LedgerWriter {
             return Ok(());
         }
         if self.must_return(id) {
-            self.dry.remove(&live.advertiser);
             self.write(Event::Return(record::Return { lease: id.0, amount }))
         } else {
             live.lease.add_free(amount);

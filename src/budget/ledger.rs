@@ -32,11 +32,14 @@ pub struct Standing {
     pub room: [(AccountKey, Nanos); 5],
 }
 
+/// Anything that is done on the writer.
+type Work = Box<dyn FnOnce(&mut LedgerWriter) -> Result<(), Violation> + Send>;
+
 /// Something for the writer to do.
 pub(super) enum Command {
     Ask(Ask),
     Post(Box<TokenClaims>, Bill, Now, Reply),
-    With(Box<dyn FnOnce(&mut LedgerWriter) -> Result<(), Violation> + Send>),
+    With(Work),
     End,
 }
 
@@ -305,10 +308,11 @@ impl Ledger {
         self.with(move |writer| writer.void(&claims)).unwrap_or(Resolution::Ignored)
     }
 
-    /// The periodic work, where no thread does it. Returns how many holds' slots expired.
+    /// The periodic work where no thread does it, in a process that heard everything since the last time. Returns how
+    /// many holds' slots expired.
     pub fn tick(&self, now: Now) -> u64 {
-        self.gates.hear(now);
-        self.with(move |writer| writer.tick(now)).unwrap_or(0)
+        let heard_ns = self.gates.pass_ns(now);
+        self.with(move |writer| writer.tick_heard(now, heard_ns)).unwrap_or(0)
     }
 }
 

@@ -194,7 +194,7 @@ impl LedgerWriter {
     fn post_late(&mut self, due: &Due<'_>, now: Now) -> Result<Posting, Violation> {
         let line_item = due.claims.line_item;
         let day = BudgetDay(due.claims.budget_day);
-        let fits = self.make_room(line_item, day, due.charged, now)?;
+        let fits = self.make_room(line_item, day, due.charged)?;
         let (charge, house) = if fits { (due.charged, 0) } else { (0, due.charged) };
         self.write(Event::Late(record::Late {
             bid: due.bid,
@@ -245,7 +245,7 @@ impl LedgerWriter {
         }
         let advertiser = self.books.funding.get(&line_item).map(|funding| funding.advertiser);
         let today = advertiser.map_or(BudgetDay(0), |advertiser| self.days.day(advertiser, now));
-        let fits = amount.0 <= 0 || self.make_room(line_item, today, amount.0, now)?;
+        let fits = amount.0 <= 0 || self.make_room(line_item, today, amount.0)?;
         let (charged, house) = if fits { (amount, Nanos(0)) } else { (Nanos(0), amount) };
         let (amount, overdelivery) = (charged.0, house.0);
         self.write(Event::Adjust(record::Adjust { line_item: line_item.0, amount, overdelivery }))?;

@@ -277,7 +277,7 @@ pub struct Horizon {
 }
 
 /// See [`Event::Day`].
-#[derive(Clone, Copy, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct Day {
     /// Whose.
     #[prost(uint32, tag = "1")]
@@ -285,6 +285,9 @@ pub struct Day {
     /// Days since 1970-01-01.
     #[prost(uint32, tag = "2")]
     pub day: u32,
+    /// The zone whose date it is: an edit of the advertiser's zone takes effect at a later midnight.
+    #[prost(string, tag = "3")]
+    pub time_zone: String,
 }
 
 /// See [`Event::Adjust`].

@@ -8,7 +8,7 @@
 
 use super::accounts::AccountKey;
 use super::books::{Books, Violation};
-use super::days::Days;
+use super::days::{BudgetDay, Days};
 use super::gate::Gates;
 use super::lease::{Lease, Mailbox};
 use super::posting::{Posting, Reply};
@@ -20,6 +20,7 @@ use crate::model::ids::{AdvertiserId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How old a notice may be before it is stale (money.md 2.4: T_token), in seconds; at least [`LIVES_PER_TOKEN`] times
 /// the longest life of a hold.
@@ -107,6 +108,8 @@ pub(super) struct Live {
     pub(super) taken_ns: u64,
     /// The accounts have less than one share for everybody: money goes round one hold at a time.
     pub(super) lean: bool,
+    /// Wallet, campaign total and day, line item total and day.
+    pub(super) accounts: [AccountKey; 5],
 }
 
 /// See the module.
@@ -119,6 +122,8 @@ pub struct LedgerWriter {
     /// The lease of today for each line item and core.
     pub(super) current: BTreeMap<(LineItemId, u16), LeaseId>,
     pub(super) days: Days,
+    /// Everybody who has funding.
+    pub(super) advertisers: BTreeSet<AdvertiserId>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     pub(super) gates: Arc<Gates>,
     pub(super) watches: Watches,
@@ -126,8 +131,11 @@ pub struct LedgerWriter {
     pub(super) voided: SeenBids,
     /// The largest hold that a bid of each line item may ask for: what its first grant is measured by.
     pub(super) largest_hold: BTreeMap<LineItemId, i64>,
-    /// Advertisers whose leases were looked through in vain: for what amount, and until when that stands.
-    pub(super) dry: BTreeMap<AdvertiserId, (i64, u64)>,
+    /// Counts what came back to the leases of each advertiser.
+    pub(super) returns: BTreeMap<AdvertiserId, Arc<AtomicU64>>,
+    /// Line items for which all leases were looked through in vain: for what amount and day, and what the count of
+    /// returns was.
+    pub(super) dry: BTreeMap<LineItemId, (i64, BudgetDay, u64)>,
     pub(super) effects: Vec<Effect>,
     encoded: Vec<u8>,
     pub(super) opened: u32,
@@ -155,11 +163,13 @@ impl LedgerWriter {
             by_advertiser: BTreeMap::new(),
             current: BTreeMap::new(),
             days: Days::new(),
+            advertisers: BTreeSet::new(),
             mailboxes,
             watches: Watches::over(Arc::clone(&gates)),
             gates,
             voided: SeenBids::default(),
             largest_hold: BTreeMap::new(),
+            returns: BTreeMap::new(),
             dry: BTreeMap::new(),
             effects: Vec::new(),
             encoded: Vec::new(),
@@ -168,12 +178,15 @@ impl LedgerWriter {
             dirty: false,
             lagged: false,
         };
-        for funding in writer.books.funding.values() {
-            writer.days.set_zone(funding.advertiser, &funding.time_zone);
-        }
-        for (advertiser, day) in &writer.books.days {
+        for (advertiser, (day, zone)) in &writer.books.days {
+            writer.days.set_zone(*advertiser, zone);
             writer.days.not_before(*advertiser, *day);
         }
+        for funding in writer.books.funding.values() {
+            writer.days.set_zone(funding.advertiser, &funding.time_zone);
+            writer.advertisers.insert(funding.advertiser);
+        }
+        writer.gates.start(now);
         writer.write(Event::Boot(record::Boot { epoch, unix_ms: now.unix_ms }))?;
         Ok(writer)
     }
@@ -206,10 +219,27 @@ impl LedgerWriter {
     /// Appends and applies one event.
     pub(super) fn write(&mut self, event: Event) -> Result<(), Violation> {
         self.books.apply(&event)?;
+        self.note_return(&event);
         event.write_to(&mut self.encoded);
         self.log.append(&self.encoded);
         self.dirty = true;
         Ok(())
+    }
+
+    /// Counts what came back to an advertiser's accounts.
+    fn note_return(&self, event: &Event) {
+        let line_item = |lease: u64| self.books.leases.get(&LeaseId(lease)).map(|book| book.line_item);
+        let line_item = match event {
+            Event::Return(back) => line_item(back.lease),
+            Event::Release(release) => line_item(release.lease),
+            Event::Post(post) if post.released > 0 => line_item(post.lease),
+            Event::Adjust(adjust) if adjust.amount < 0 => Some(LineItemId(adjust.line_item)),
+            _ => None,
+        };
+        let advertiser = line_item.and_then(|id| self.books.funding.get(&id)).map(|f| f.advertiser);
+        if let Some(count) = advertiser.and_then(|advertiser| self.returns.get(&advertiser)) {
+            count.fetch_add(1, Relaxed);
+        }
     }
 
     /// Queues what happens once everything written so far is synced.
@@ -228,6 +258,11 @@ impl LedgerWriter {
     pub fn tick(&mut self, now: Now) -> Result<u64, Violation> {
         let lagged = std::mem::take(&mut self.lagged);
         let heard_ns = self.gates.tick_ns(now, !self.full && !lagged);
+        self.tick_heard(now, heard_ns)
+    }
+
+    /// The same, when so much was heard since the last tick.
+    pub(super) fn tick_heard(&mut self, now: Now, heard_ns: u64) -> Result<u64, Violation> {
         self.watches.hear_for(heard_ns);
         if self.full {
             return Ok(0);
@@ -364,19 +399,18 @@ impl LedgerWriter {
                 _ => 0,
             });
             let book = self.books.leases.get(id);
-            let accounts = self.books.keys(live.lease.line_item, live.lease.day)?;
-            Some(LeaseAudit {
+            LeaseAudit {
                 lease: *id,
-                accounts,
+                accounts: live.accounts,
                 granted: Nanos(book.map_or(0, |b| b.granted)),
                 returned: Nanos(book.map_or(0, |b| b.returned)),
                 posted: Nanos(book.map_or(0, |b| b.posted)),
                 free: Nanos(live.lease.free()),
                 held: Nanos(live.lease.held()),
                 waiting: Nanos(waiting.sum()),
-            })
+            }
         };
-        self.live.iter().filter_map(audit).collect()
+        self.live.iter().map(audit).collect()
     }
 }
 

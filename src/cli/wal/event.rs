@@ -2,8 +2,8 @@
 
 use super::line::{Line, Value};
 use crate::budget::record::{
-    Adjust, Bid, Boot, Day, Event, Fund, Funding, Grant, Horizon, Late, Pardon, Post, RecordError, Release,
-    Return, Source, Stale, Stop, Trial,
+    Adjust, Bid, Boot, Day, Event, Fund, Funding, Grant, Horizon, Late, Pardon, Post, Reach, RecordError,
+    Release, Return, Source, Stale, Stop, Trial,
 };
 use crate::model::ids::LeaseId;
 use Value::{Flag, Limit, Moment, Money, Number, Text};
@@ -41,6 +41,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Stop(_) => "stop",
         Event::Trial(_) => "trial",
         Event::Pardon(_) => "pardon",
+        Event::Reach(_) => "reach",
     }
 }
 
@@ -81,8 +82,12 @@ fn fields(event: &Event) -> Fields {
             vec![("epoch", id(epoch)), ("core", id(core)), ("sequence", Number(sequence))]
         }
         Event::Day(begun) => {
-            let Day { advertiser, day } = *begun;
-            vec![("advertiser", id(advertiser)), ("day", Value::Day(day))]
+            let Day { advertiser, day, time_zone } = begun;
+            vec![
+                ("advertiser", id(*advertiser)),
+                ("day", Value::Day(*day)),
+                ("time_zone", Text(time_zone.clone())),
+            ]
         }
         Event::Adjust(adjust) => {
             let Adjust { line_item, amount, overdelivery } = *adjust;
@@ -103,6 +108,10 @@ fn fields(event: &Event) -> Fields {
         Event::Pardon(pardon) => {
             let Pardon { exchange } = *pardon;
             vec![("exchange", id(exchange))]
+        }
+        Event::Reach(reach) => {
+            let Reach { hold_s } = *reach;
+            vec![("hold_s", Number(u64::from(hold_s)))]
         }
     }
 }

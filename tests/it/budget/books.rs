@@ -1,7 +1,8 @@
 //! What the tests of the books share: funding, bids as notices name them, and the sums that must always agree.
 
 use outbid::budget::{
-    AccountKey, BudgetDay, CoreBudget, Funding, Hold, HoldRequest, HoldSource, Ledger, Terms, hold_for,
+    AccountKey, BudgetDay, CoreBudget, Funding, Granted, Hold, HoldRequest, HoldSource, Ledger, Terms,
+    hold_for,
 };
 use outbid::model::clock::Now;
 use outbid::model::ids::{
@@ -28,11 +29,25 @@ pub(super) fn funding(line_item: u32, wallet: i64) -> Funding {
         advertiser: AdvertiserId(1),
         wallet: Nanos(wallet),
         time_zone: "UTC".to_owned(),
+        currency: Currency::USD,
+        version: 0,
     }
 }
 
 pub(super) fn later(now: Now, ms: u64) -> Now {
     Now { mono_ns: now.mono_ns + ms * 1_000_000, unix_ms: now.unix_ms + ms as i64 }
+}
+
+/// Books in memory, done at once.
+pub(super) fn ledger_of(cores: u16, lines: impl IntoIterator<Item = Funding>) -> Arc<Ledger> {
+    let ledger = Arc::new(Ledger::in_memory(9, cores, NOON));
+    configure(&ledger, lines, NOON);
+    ledger
+}
+
+/// Sets budgets; what a first grant is measured by is the smallest hold, so that nobody starts with much.
+pub(super) fn configure(ledger: &Ledger, lines: impl IntoIterator<Item = Funding>, now: Now) {
+    ledger.configure(lines.into_iter().map(|line| (line, Nanos(1))).collect(), now).unwrap();
 }
 
 /// The five accounts of a line item on a day.
@@ -99,11 +114,17 @@ impl Bidder {
     }
 
     pub(super) fn bid(&mut self, ask: Ask, now: Now) -> Result<Held, NoBidReason> {
-        let ends_s = (now.mono_ns / 1_000_000_000) as u32 + ask.life_s;
-        let bucket = Bucket::new(ExchangeId(1), HoldFormat::WebBanner, ends_s.div_ceil(3) * 3);
-        let line_item = LineItemId(ask.line_item);
-        let request = HoldRequest { line_item, amount: ask.amount(), bucket, now };
-        let (hold, lease, day) = self.budget.try_hold(&request)?;
+        let granted = self.budget.try_hold(&HoldRequest {
+            line_item: LineItemId(ask.line_item),
+            amount: ask.amount(),
+            unit_rate: Rate::ONE,
+            exchange: ExchangeId(1),
+            format: HoldFormat::WebBanner,
+            life_s: ask.life_s,
+            slot_s: 3,
+            now,
+        })?;
+        let Granted { hold, lease, day, bucket } = granted;
         assert_eq!(hold.amount(), ask.amount());
         self.sequence += 1;
         let bid = BidId { epoch: 9, core: self.core, sequence: self.sequence };
@@ -153,7 +174,7 @@ pub(super) fn conserved(ledger: &Ledger) -> BTreeMap<AccountKey, i64> {
     let mut held: BTreeMap<AccountKey, i64> = BTreeMap::new();
     for lease in ledger.audit() {
         let left = lease.granted.0 - lease.returned.0 - lease.posted.0;
-        assert_eq!(left, lease.free.0 + lease.held.0, "{lease:?}");
+        assert_eq!(left, lease.free.0 + lease.held.0 + lease.waiting.0, "{lease:?}");
         assert!(lease.free.0 >= 0 && lease.held.0 >= 0, "{lease:?}");
         for key in lease.accounts {
             *outstanding.entry(key).or_default() += left;

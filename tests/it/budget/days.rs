@@ -324,13 +324,15 @@ enum Event {
     Restart,
 }
 
+/// None where the date itself goes back: that a restart within such an hour shows the new zone half an hour earlier or
+/// later changes no date, but the model would see it. `CHANGES` has one.
 const ZONES: [&str; 8] = [
     EAST,
     WEST,
     "UTC",
     "Australia/Lord_Howe",
     "Pacific/Apia",
-    "America/St_Johns",
+    "America/New_York",
     "America/Sao_Paulo",
     "Africa/Cairo",
 ];

@@ -1,9 +1,9 @@
 //! Random orders of bids, answers, bills, losses, time, midnights and budget changes against a plain model.
 
-use super::books::{Ask, Bidder, Held, NOON, accounts, budgets, conserved, funding, later};
+use super::books::{Ask, Bidder, Held, NOON, accounts, budgets, configure, conserved, funding, later};
 use outbid::budget::{AccountKey, Bill, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
 use outbid::model::clock::Now;
-use outbid::model::ids::{AdvertiserId, CampaignId};
+use outbid::model::ids::{AdvertiserId, CampaignId, ExchangeId};
 use outbid::model::line_item::Budget;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::model::token::TokenClaims;
@@ -44,6 +44,8 @@ struct Run {
     house: HouseTotals,
     /// The largest budget that each account ever had; absent = none at some time.
     largest: BTreeMap<AccountKey, Option<i64>>,
+    /// The daily budgets that were in force last on each day.
+    daily: BTreeMap<AccountKey, Option<Nanos>>,
     /// Posted and leased after the last step.
     exposed: BTreeMap<AccountKey, i64>,
     /// When a core was last refused for a line item.
@@ -69,7 +71,7 @@ impl Run {
     fn new(seed: u64) -> Run {
         let mut dice = StdRng::seed_from_u64(seed);
         let cores = dice.random_range(1..=4_usize);
-        let ledger = Arc::new(Ledger::new(9, cores as u16));
+        let ledger = Arc::new(Ledger::in_memory(9, cores as u16, NOON));
         let zones: [&str; 2] = std::array::from_fn(|_| ZONES[dice.random_range(0..3)]);
         let lines: Vec<Funding> = (1..=dice.random_range(1..=5_u32))
             .map(|line| {
@@ -92,6 +94,7 @@ impl Run {
             posted: BTreeMap::new(),
             house: HouseTotals::default(),
             largest: BTreeMap::new(),
+            daily: BTreeMap::new(),
             exposed: BTreeMap::new(),
             refused_ns: BTreeMap::new(),
             tally: Tally::default(),
@@ -120,8 +123,20 @@ impl Run {
             line.campaign_budget = *campaigns.entry(line.campaign).or_insert_with(&mut budget);
             line.line_item_budget = budget();
         }
-        self.ledger.configure(self.lines.clone());
+        configure(&self.ledger, self.lines.clone(), self.now);
         self.tally.cuts += 1;
+    }
+
+    fn note_budgets(&mut self) {
+        for line in self.lines.clone() {
+            let keys = accounts(&line, self.day(&line));
+            let all = keys.into_iter().zip(budgets(&line));
+            self.daily.extend(
+                all.filter(|(key, _)| {
+                    matches!(key, AccountKey::CampaignDay(..) | AccountKey::LineItemDay(..))
+                }),
+            );
+        }
     }
 
     fn step(&mut self) {
@@ -138,6 +153,7 @@ impl Run {
                 self.expose();
             }
         }
+        self.note_budgets();
         self.check();
     }
 
@@ -162,6 +178,7 @@ impl Run {
             open.chain(guarded).sum()
         };
         let rooms = keys.iter().zip(budgets(line)).filter_map(|(key, budget)| {
+            let budget = self.daily.get(key).copied().unwrap_or(budget);
             Some(budget?.0 - self.posted.get(key).copied().unwrap_or(0) - held(key))
         });
         rooms.min().unwrap()
@@ -269,7 +286,7 @@ impl Run {
                 self.house.overdelivery.0 += charged;
                 self.tally.house += 1;
             }
-            Posting::Test => panic!("no bid is a test"),
+            Posting::Test | Posting::Unavailable => panic!("no bid is a test, no disk is full"),
         }
         self.house.overprice.0 += asked - charged;
         self.bids[at].posted = true;
@@ -313,7 +330,7 @@ impl Run {
     fn tick(&mut self) {
         self.let_go();
         self.ledger.tick(self.now);
-        let now_s = (self.now.mono_ns / 1_000_000_000) as u32;
+        let now_s = self.ledger.gates().gate(ExchangeId(1)).ear_s();
         self.bids.iter_mut().filter(|bid| bid.claims.bucket.slot < now_s).for_each(|bid| bid.expired = true);
     }
 

@@ -1,6 +1,6 @@
 //! Many threads on little money.
 
-use super::books::{Ask, Bidder, NOON, conserved, funding, later};
+use super::books::{Ask, Bidder, NOON, conserved, funding, later, ledger_of};
 use outbid::budget::{AccountKey, Bill, Ledger, Posting, Resolution};
 use outbid::model::ids::AdvertiserId;
 use outbid::model::money::Nanos;
@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn books(lines: u32, wallet: i64, cores: u16) -> Arc<Ledger> {
-    let ledger = Arc::new(Ledger::new(9, cores));
-    ledger.configure((1..=lines).map(|line| funding(line, wallet)));
-    ledger
+    ledger_of(cores, (1..=lines).map(|line| funding(line, wallet)))
 }
 
 #[test]

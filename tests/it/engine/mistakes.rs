@@ -5,7 +5,7 @@ use super::request::plain;
 use super::run::{Server, Told};
 use super::world::{World, campaign, creative, currency, line_item, profile};
 use outbid::audience::Membership;
-use outbid::budget::{AccountKey, Seen};
+use outbid::budget::AccountKey;
 use outbid::engine::{Deadline, NoObserver};
 use outbid::model::account::Account;
 use outbid::model::clock::FixedClock;
@@ -53,23 +53,6 @@ fn mistake_1_an_absent_auction_type_is_no_first_price() {
     for at in [json!(1), json!(2), json!(500), Value::Null, json!("2")] {
         check(|_| {}, |r| r["at"] = at, Ok(2_000_000));
     }
-}
-
-#[test]
-fn mistake_2_a_win_notice_spends_nothing() {
-    let world = World::small(|_| {});
-    let mut server = Server::new(&world);
-    let (bid, issued_s) = server.decide(&world, 1, &plain(|_| {}), |_, decided| {
-        let decision = decided.unwrap();
-        let claims = decision.bids[0].claims;
-        decision.holds.into_iter().for_each(|hold| hold.keep());
-        (claims.bid, claims.issued_s)
-    });
-    let before = (server.ledger.balances(), server.ledger.audit());
-    assert!(
-        server.ledger.witness(bid, issued_s, Seen::Won) && !server.ledger.witness(bid, issued_s, Seen::Won)
-    );
-    assert_eq!((server.ledger.balances(), server.ledger.audit()), before);
 }
 
 #[test]

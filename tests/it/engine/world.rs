@@ -150,8 +150,8 @@ impl World {
 
     /// Fresh books of the account's budgets.
     pub(super) fn ledger(&self) -> Arc<Ledger> {
-        let ledger = Arc::new(Ledger::new(9, 2));
-        ledger.configure(self.snapshot.catalog.funding());
+        let ledger = Arc::new(Ledger::in_memory(9, 2, NOON));
+        ledger.configure(self.snapshot.catalog.funding().collect(), NOON).unwrap();
         ledger
     }
 

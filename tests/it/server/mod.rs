@@ -17,13 +17,14 @@ pub(crate) use client::{Client, Reply};
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey};
-use outbid::budget::Ledger;
+use outbid::budget::{Books, Ledger, NoLog};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
+use outbid::model::money::Nanos;
 use outbid::serve::{self, Addresses, Running, ServeError, Shared, SharedParts};
 use outbid::telemetry::clock::SystemClock;
 use outbid::telemetry::metrics::Metrics;
@@ -92,8 +93,11 @@ impl Setup {
         let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
         let catalog = Arc::new(Catalog::compile(self.account, 1, &compile).unwrap());
         let cores = config.engine.serving_cores(1);
-        let ledger = Ledger::new(EPOCH, cores as u16);
-        ledger.configure(catalog.funding());
+        // Its thread ends with the last handle on the ledger.
+        let started =
+            Ledger::start(Books::default(), Box::new(NoLog), EPOCH, cores as u16, Arc::clone(&clock));
+        let ledger = Arc::new(started.unwrap().0);
+        ledger.configure(catalog.funding().collect(), clock.now()).unwrap();
         let public_url = PublicUrl::parse(config.track.public_url.as_str()).unwrap();
         let settings = Settings {
             seed: 1,

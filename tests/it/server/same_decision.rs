@@ -12,6 +12,7 @@ use outbid::exchange::{Limits, ParseError, Place, parse, parse_reference};
 use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::ids::AdvertiserId;
+use outbid::model::money::Nanos;
 use outbid::serve::Shared;
 use std::sync::Arc;
 

@@ -64,8 +64,8 @@ impl Server {
         let catalog = Arc::new(Catalog::compile(account, 1, &compile).unwrap());
         let now = Now { mono_ns: 1_000_000_000_000, unix_ms: START_S * 1_000 };
         let clock = Arc::new(FixedClock::at(now));
-        let ledger = Ledger::new(START_S as u32, 1);
-        ledger.configure(catalog.funding());
+        let ledger = Arc::new(Ledger::in_memory(START_S as u32, 1, now));
+        ledger.configure(catalog.funding().collect(), now).unwrap();
         let shared = Arc::new(Shared::new(SharedParts {
             config,
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),

@@ -1,7 +1,9 @@
 //! One line a record, in order, and a line for each place that cannot be read.
 
 use super::*;
-use outbid::budget::record::{Adjust, Day, Horizon, Late, Pardon, Release, Return, Stale, Stop, Trial};
+use outbid::budget::record::{
+    Adjust, Day, Horizon, Late, Pardon, Reach, Release, Return, Stale, Stop, Trial,
+};
 use serde_json::Value;
 
 fn json(outcome: &Outcome) -> Vec<Value> {
@@ -44,11 +46,16 @@ fn every_kind_has_its_name_and_its_fields() {
             "horizon",
             "core=1 sequence=1099511627776",
         ),
-        (Event::Day(Day { advertiser: 13, day }), "day", "advertiser=13 day=2026-09-21"),
+        (
+            Event::Day(Day { advertiser: 13, day, time_zone: "Asia/Kolkata".to_owned() }),
+            "day",
+            "advertiser=13 day=2026-09-21 time_zone=Asia/Kolkata",
+        ),
         (Event::Adjust(Adjust { line_item, amount: -5, overdelivery: 0 }), "adjust", "amount=-0.000000005"),
         (Event::Stop(Stop { scope: 4, id: 12, stopped: false }), "stop", "scope=campaign id=12 stopped=no"),
         (Event::Trial(Trial { exchange: 2, units: 10_000_000_000 }), "trial", "exchange=2 units=10.00"),
         (Event::Pardon(Pardon { exchange: 2 }), "pardon", "exchange=2"),
+        (Event::Reach(Reach { hold_s: 7_200 }), "reach", "hold_s=7200"),
     ];
     let world = World::new(0);
     let (mut journal, mut bytes) = (world.open(), Vec::new());
