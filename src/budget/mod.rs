@@ -28,6 +28,8 @@ mod lease;
 mod leasing;
 mod ledger;
 mod posting;
+#[cfg(all(test, feature = "loom"))]
+mod races;
 pub mod record;
 mod seen;
 mod sync;
