@@ -58,7 +58,7 @@ fn hold(core: &mut CoreBudget, line: u32) -> Granted<Hold> {
 }
 
 /// The bid path's part: set the charge aside, and give it back because the answer did not go out.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 2_000)]
 fn hold_and_release(bencher: Bencher<'_, '_>) {
     let mut core = CoreBudget::new(0, ledger());
     let mut line = 0;
@@ -69,7 +69,7 @@ fn hold_and_release(bencher: Bencher<'_, '_>) {
 }
 
 /// Set aside, answered, lost: the money is free again by the loss notice.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 2_000)]
 fn hold_keep_and_void(bencher: Bencher<'_, '_>) {
     let ledger = ledger();
     let mut core = CoreBudget::new(0, Arc::clone(&ledger));
@@ -85,7 +85,7 @@ fn hold_keep_and_void(bencher: Bencher<'_, '_>) {
 }
 
 /// Set aside, answered, billed: what the ledger's thread does for a bill, the disk left out.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 2_000)]
 fn hold_keep_and_post(bencher: Bencher<'_, '_>) {
     let ledger = ledger();
     let mut core = CoreBudget::new(0, Arc::clone(&ledger));
