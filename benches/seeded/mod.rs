@@ -19,7 +19,7 @@ use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::exchange::ExchangeProfile;
 use outbid::model::ids::SegmentId;
-use outbid::model::money::Nanos;
+use outbid::model::money::{Cpm, Nanos};
 use outbid::model::no_bid::NoBidReason;
 use outbid::privacy;
 use outbid::targeting::{Facts, Scratch};
@@ -73,6 +73,7 @@ impl World {
                 tracking_is_https: urls.is_secure(),
                 max_candidates: 256,
                 max_charge: Nanos(i64::MAX),
+                max_cpm: Cpm::MAX,
             },
             urls,
             id_key,

@@ -20,6 +20,16 @@ pub enum AccountKey {
     LineItemDay(LineItemId, BudgetDay),
 }
 
+impl AccountKey {
+    /// The date of a day account.
+    pub fn day(&self) -> Option<BudgetDay> {
+        match self {
+            AccountKey::CampaignDay(_, day) | AccountKey::LineItemDay(_, day) => Some(*day),
+            AccountKey::Wallet(_) | AccountKey::CampaignTotal(_) | AccountKey::LineItemTotal(_) => None,
+        }
+    }
+}
+
 /// What an account shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Balance {
@@ -57,6 +67,11 @@ impl Accounts {
     /// Sets an account as an image has it.
     pub(super) fn put(&mut self, key: AccountKey, balance: Balance) {
         self.balances.insert(key, balance);
+    }
+
+    /// Forgets accounts.
+    pub(super) fn forget(&mut self, which: impl Fn(&AccountKey) -> bool) {
+        self.balances.retain(|key, _| !which(key));
     }
 
     /// Credits what was charged.

@@ -16,6 +16,10 @@ use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// Days of an advertiser that stay known behind the current one. A bill is stale after hours; this leaves room for
+/// clocks that are wrong by days.
+const DAYS_KEPT: u32 = 7;
+
 /// What the books know of a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseBook {
@@ -99,6 +103,11 @@ impl Books {
             return self.accounts.balance(key).available();
         }
         let funding = self.funding.get(&line_item)?;
+        let today = self.days.get(&funding.advertiser).map_or(0, |(day, _)| day.0);
+        if key.day().is_some_and(|day| day.0 < today.saturating_sub(DAYS_KEPT)) {
+            // What was charged on it is forgotten.
+            return Some(0);
+        }
         let budget = match key {
             AccountKey::CampaignDay(..) => funding.campaign_budget.daily,
             AccountKey::LineItemDay(..) => funding.line_item_budget.daily,
@@ -297,12 +306,33 @@ impl Books {
             return Err(violation("I11 day", format!("advertiser {advertiser}: day {} again", day.0)));
         }
         self.days.insert(advertiser, (day, begun.time_zone.clone()));
+        self.forget_days(advertiser, day);
         for funding in self.funding.values().filter(|f| f.advertiser == advertiser) {
             let (campaign, line_item) = (funding.campaign, funding.line_item);
             self.accounts.set_budget(AccountKey::CampaignDay(campaign, day), funding.campaign_budget.daily);
             self.accounts.set_budget(AccountKey::LineItemDay(line_item, day), funding.line_item_budget.daily);
         }
         Ok(())
+    }
+
+    /// Forgets an advertiser's settled leases of other days, and the day accounts that no bill can reach any more, so
+    /// that the books do not grow for ever. A lease with nothing outstanding covers nothing: a bill for it is late
+    /// whether it is known or not.
+    fn forget_days(&mut self, advertiser: AdvertiserId, today: BudgetDay) {
+        let funding = &self.funding;
+        let is_own = |id: &LineItemId| funding.get(id).is_some_and(|f| f.advertiser == advertiser);
+        self.leases.retain(|_, book| book.outstanding() > 0 || book.day == today || !is_own(&book.line_item));
+        let oldest = today.0.saturating_sub(DAYS_KEPT);
+        let campaigns: BTreeSet<_> =
+            funding.values().filter(|f| f.advertiser == advertiser).map(|f| f.campaign).collect();
+        let is_over = |key: &AccountKey| match key {
+            AccountKey::CampaignDay(id, day) => day.0 < oldest && campaigns.contains(id),
+            AccountKey::LineItemDay(id, day) => day.0 < oldest && is_own(id),
+            AccountKey::Wallet(_) | AccountKey::CampaignTotal(_) | AccountKey::LineItemTotal(_) => false,
+        };
+        // Money in doubt keeps its day; parents and children of a day go together.
+        let busy: BTreeSet<BudgetDay> = self.leases.values().map(|book| book.day).collect();
+        self.accounts.forget(|key| is_over(key) && key.day().is_some_and(|day| !busy.contains(&day)));
     }
 
     fn grant(&mut self, grant: &record::Grant) -> Result<(), Violation> {

@@ -60,6 +60,9 @@ pub enum CommitError {
     /// Nothing is known of what was written: the process must stop and recover.
     #[error("the journal failed: {0}")]
     Failed(String),
+    /// The books no longer add up; only before a checkpoint.
+    #[error(transparent)]
+    Broken(Violation),
 }
 
 /// An [`EventLog`] that remembers nothing: for explaining, benches and tests of the rules alone.
@@ -377,6 +380,8 @@ impl LedgerWriter {
         if self.dirty || self.log.bytes_since_checkpoint() < after_bytes {
             return Ok(());
         }
+        // What a checkpoint replaces can never be looked at again.
+        self.books.check().map_err(CommitError::Broken)?;
         self.log.checkpoint(&self.books.image())
     }
 

@@ -1,7 +1,7 @@
 //! The writer's thread: takes commands as they come, commits what came while the last commit was syncing, ticks.
 
 use super::ledger::{Command, Signals, after_commit, must};
-use super::writer::LedgerWriter;
+use super::writer::{CommitError, LedgerWriter};
 use crate::model::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -77,8 +77,10 @@ impl WriterThread {
     }
 
     fn maintain(&mut self, after_bytes: u64) {
-        if let Err(error) = self.writer.maintain(after_bytes) {
-            tracing::warn!(%error, "no checkpoint was written; the journal goes on growing");
+        match self.writer.maintain(after_bytes) {
+            Ok(()) => {}
+            Err(CommitError::Broken(violation)) => super::broken(violation.invariant, &violation.detail),
+            Err(error) => tracing::warn!(%error, "no checkpoint was written; the journal goes on growing"),
         }
         self.signals.full.store(self.writer.is_full(), Relaxed);
     }

@@ -10,7 +10,7 @@ use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
-use crate::model::money::Nanos;
+use crate::model::money::{Cpm, Nanos};
 use crate::serve::{Shared, SharedParts};
 use crate::store::account_file;
 use crate::store::data_dir::DataDir;
@@ -137,6 +137,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         seed: u64::from(epoch),
         tracking_is_https: public_url.is_secure(),
         max_candidates: config.engine.max_candidates,
+        max_cpm: Cpm(i64::try_from(config.ledger.max_cpm_micros).unwrap_or(i64::MAX).min(Cpm::MAX.0)),
         max_charge: Nanos(
             i64::try_from(config.ledger.max_charge_micros).unwrap_or(i64::MAX).saturating_mul(1_000),
         ),

@@ -11,7 +11,7 @@ use crate::engine::{self, BidIds, Core, Explanation, LineItemVerdict, Request, S
 use crate::exchange::{self, Limits};
 use crate::model::clock::Clock;
 use crate::model::ids::SegmentId;
-use crate::model::money::Nanos;
+use crate::model::money::{Cpm, Nanos};
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::DIMENSIONS;
 use crate::store::data_dir::DataDir;
@@ -126,7 +126,13 @@ fn world(
     let ledger = Ledger::in_memory(1, 1, now);
     let funded = ledger.configure(catalog.funding().collect(), now);
     funded.map_err(|refused| Failure::Failed(refused.into()))?;
-    let settings = Settings { seed: 0, tracking_is_https, max_candidates: 256, max_charge: Nanos(i64::MAX) };
+    let settings = Settings {
+        seed: 0,
+        tracking_is_https,
+        max_candidates: 256,
+        max_charge: Nanos(i64::MAX),
+        max_cpm: Cpm::MAX,
+    };
     Ok(World {
         snapshot: Snapshot { catalog, rates },
         audience,

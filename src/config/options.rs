@@ -190,6 +190,8 @@ options! {
         segment_bytes: u64 = 33_554_432 in 65_536..=4_294_967_296;
         /// Largest charge of one bid in millionths of the account's base currency; a larger one is not made.
         max_charge_micros: u64 = 10_000_000 in 1..=1_000_000_000_000;
+        /// Never bid above this price, in millionths of the account's base currency per thousand impressions.
+        max_cpm_micros: u64 = 1_000_000_000 in 1..=1_000_000_000_000;
         /// More than this many times a minute's share of the daily budgets, and 20 of the largest charges, charged to
         /// one advertiser within a minute, raises an alarm.
         runaway_factor: u64 = 10 in 1..=1_000_000;

@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_candidates: usize,
     /// Largest charge of one bid, in nanos of the rates' base currency (money.md 2.1: `max_charge_per_bid`).
     pub max_charge: Nanos,
+    /// Never bid above this anywhere, in the rates' base currency (money.md 2.7).
+    pub max_cpm: Cpm,
 }
 
 /// One request with everything its decision may read.

@@ -222,7 +222,8 @@ fn imp_terms(request: &Request<'_>, place: &Place<'_>) -> Result<ImpTerms, NoBid
     let life = hold_life(request, imp)?;
     let rates = &request.snapshot.rates;
     let exchange_cap = rates.convert_capped(profile.max_cpm, profile.currency, place.currency);
-    let exchange_cap = exchange_cap.ok_or(NoBidReason::Currency)?;
+    let everywhere = rates.convert_capped(request.settings.max_cpm, rates.base(), place.currency);
+    let exchange_cap = exchange_cap.min(everywhere).ok_or(NoBidReason::Currency)?;
     let hasher = foldhash::quality::FixedState::with_seed(request.settings.seed);
     let seed = hasher.hash_one((request.auction.id, imp.id));
     Ok(ImpTerms { multiplier_ppm, life, exchange_cap, seed })

@@ -218,3 +218,35 @@ fn a_line_item_without_funding_or_a_bid_of_nothing_gets_no_money() {
     assert_eq!(bidder.answer(Ask::of(1, 0), NOON), Err(NoBidReason::Budget));
     assert!(ledger.audit().iter().all(|lease| lease.held == Nanos(0)));
 }
+
+#[test]
+fn days_and_leases_that_no_bill_can_reach_are_forgotten_and_reopen_nothing() {
+    let daily = Budget { lifetime: None, daily: Some(Nanos(1_000_000)) };
+    let line = Funding { line_item_budget: daily, ..funding(1, 100_000_000) };
+    let ledger = ledger([line.clone()]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let day = |days: u64| later(NOON, days * 86_400_000);
+    let mut first = None;
+    for days in 0..30 {
+        let bid = bidder.answer(Ask::of(1, 1_000_000), day(days)).unwrap();
+        first.get_or_insert(bid);
+        ledger.post(&bid, Bill::at(bid.price), day(days));
+        ledger.tick(day(days));
+    }
+    let known = ledger.balances().into_keys().filter(|key| key.day().is_some()).count();
+    assert_eq!(known, 2 * 8, "today and seven days before, for the campaign and its line item");
+    assert_eq!(ledger.audit().len(), 2);
+    assert_eq!(wallet(&ledger).0, 30_000_000);
+    // A token of the first day that a wrong clock lets through finds no budget of that day again.
+    let bid = BidId { epoch: 9, core: 1, sequence: 7 };
+    let old = claims(
+        Ask::of(1, 10),
+        bid,
+        LeaseId(77),
+        Bucket::default(),
+        BudgetDay(first.unwrap().budget_day),
+        day(30),
+    );
+    let house = Posting::Late { charged: Nanos(0), house: Nanos(10) };
+    assert_eq!(ledger.post(&old, Bill::at(old.price), day(30)), house);
+}

@@ -408,3 +408,22 @@ fn the_exchanges_cap_binds_in_its_own_currency() {
     check(capped, |r| r["cur"] = json!(["USD"]), Ok(1_080_000));
     check(capped, |r| r["cur"] = json!(["USD", "EUR"]), Ok(1_000_000));
 }
+
+#[test]
+fn a_charge_above_the_largest_is_not_made_and_no_price_is_above_the_largest_anywhere() {
+    let decided = |change: fn(&mut World)| {
+        let mut world = World::small(|_| {});
+        change(&mut world);
+        let mut server = Server::new(&world);
+        server.decide(&world, 1, &plain(|_| {}), |_, decided| {
+            decided.map(|decision| decision.bids.iter().map(|bid| bid.price).collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(decided(|_| {}), Ok(vec![Cpm(2_000_000)]));
+    assert_eq!(decided(|world| world.settings.max_charge = Nanos(2_000_000)), Ok(vec![Cpm(2_000_000)]));
+    assert_eq!(
+        decided(|world| world.settings.max_charge = Nanos(1_999_999)),
+        Err(NoBidReason::LimitExceeded)
+    );
+    assert_eq!(decided(|world| world.settings.max_cpm = Cpm(1_400_000)), Ok(vec![Cpm(1_400_000)]));
+}

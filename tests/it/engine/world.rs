@@ -119,6 +119,7 @@ impl World {
                 tracking_is_https: true,
                 max_candidates: 256,
                 max_charge: Nanos(i64::MAX),
+                max_cpm: Cpm::MAX,
             },
             keys: TokenKeys::new(&TokenKey { id: 1, secret: [7; 32] }, &[]).unwrap(),
             urls: PublicUrl::parse("https://track.example").unwrap(),

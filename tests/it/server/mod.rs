@@ -24,7 +24,7 @@ use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
-use outbid::model::money::Nanos;
+use outbid::model::money::{Cpm, Nanos};
 use outbid::serve::{self, Addresses, Running, ServeError, Shared, SharedParts};
 use outbid::telemetry::clock::SystemClock;
 use outbid::telemetry::metrics::Metrics;
@@ -104,6 +104,7 @@ impl Setup {
             tracking_is_https: public_url.is_secure(),
             max_candidates: config.engine.max_candidates,
             max_charge: Nanos(i64::MAX),
+            max_cpm: Cpm::MAX,
         };
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),

@@ -12,7 +12,7 @@ use outbid::exchange::{Limits, ParseError, Place, parse, parse_reference};
 use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::ids::AdvertiserId;
-use outbid::model::money::Nanos;
+use outbid::model::money::{Cpm, Nanos};
 use outbid::serve::Shared;
 use std::sync::Arc;
 
@@ -50,6 +50,7 @@ impl Line {
             tracking_is_https: true,
             max_candidates: 256,
             max_charge: Nanos(i64::MAX),
+            max_cpm: Cpm::MAX,
         };
         let profile = self.snapshot.catalog.exchange(exchange).unwrap();
         let request = Request {

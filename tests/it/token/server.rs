@@ -7,7 +7,7 @@ use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup, token};
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::ids::{AdvertiserId, BidId};
-use outbid::model::money::Nanos;
+use outbid::model::money::{Cpm, Nanos};
 use outbid::model::token::TokenClaims;
 use outbid::serve::{Running, Shared, SharedParts, start};
 use outbid::store::account_file;
@@ -81,6 +81,7 @@ impl Server {
                 tracking_is_https: true,
                 max_candidates: 16,
                 max_charge: Nanos(i64::MAX),
+                max_cpm: Cpm::MAX,
             },
         }));
         let running = Some(start(Arc::clone(&shared)).unwrap());
