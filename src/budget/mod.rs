@@ -32,6 +32,7 @@ mod posting;
 mod races;
 pub mod record;
 mod seen;
+mod summary;
 mod sync;
 mod watch;
 mod writer;
@@ -51,6 +52,7 @@ pub use ledger::{Ledger, Standing};
 pub use posting::{Posting, Reply, Resolution};
 pub use record::Funding;
 pub use seen::{Seen, SeenBids};
+pub use summary::CurrencySums;
 pub use watch::{ExchangeReport, ExchangeTerms, RunawayRule};
 pub use writer::{CommitError, EventLog, LeaseAudit, LedgerWriter, NoLog, TOKEN_LIFE_S};
 

@@ -186,3 +186,12 @@ pub fn verify(storage: &dyn Storage) -> Result<Verdict, JournalError> {
     };
     Ok(Verdict { segments, checkpoints, warnings, torn, opens })
 }
+
+/// The payload of the checkpoint at `lsn`; `None` where it cannot be read as one, see [`checkpoints`], or is gone.
+pub fn checkpoint_payload(storage: &dyn Storage, lsn: u64) -> Result<Option<Vec<u8>>, JournalError> {
+    match checkpoint::read(storage, lsn) {
+        Ok(content) => Ok(content.ok()),
+        Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(other) => Err(other),
+    }
+}

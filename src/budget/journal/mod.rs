@@ -26,7 +26,9 @@ mod segment;
 
 pub use error::{JournalError, Problem, Torn, Warning};
 pub use frame::MAX_PAYLOAD;
-pub use inspect::{CheckpointReport, Item, SegmentReport, Verdict, checkpoints, dump, scan, verify};
+pub use inspect::{
+    CheckpointReport, Item, SegmentReport, Verdict, checkpoint_payload, checkpoints, dump, scan, verify,
+};
 pub use memory_storage::{Fault, MemoryStorage};
 pub use repair::{Aside, Repair, repair};
 
