@@ -115,7 +115,8 @@ pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
 
 /// Everything that serving needs, from a data directory that holds an account.
 pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> {
-    let clock = SystemClock::new();
+    let system_clock = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::clone(&system_clock) as Arc<dyn Clock>;
     let now = clock.now();
     let account = read_account(&data.account_file(), &config)?;
     let rates = Arc::new(account.rates.clone());
@@ -126,7 +127,6 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
-    let clock: Arc<dyn Clock> = Arc::new(clock);
     let (ledger, writer) = open_ledger(data, &config, epoch, cores as u16, Arc::clone(&clock))?;
     let rule = RunawayRule {
         factor: i64::try_from(config.ledger.runaway_factor).unwrap_or(i64::MAX),
@@ -155,6 +155,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
         clock,
+        wall: Some(system_clock),
         config,
         audience,
         id_key,
@@ -199,10 +200,9 @@ fn open_ledger(
     let storage = FileStorage::open(&directory).with_context(|| directory.display().to_string())?;
     let opened = JournalLog::open(Box::new(storage), journal_options(config));
     let (log, books) = opened.map_err(|error| Failure::Damaged(error.into()))?;
-    let in_doubt = books.leases().values().map(|book| i128::from(book.outstanding())).sum::<i128>();
-    if in_doubt > 0 {
-        let in_doubt = Nanos(i64::try_from(in_doubt).unwrap_or(i64::MAX));
-        tracing::info!(%in_doubt, "money of bids of earlier runs may still be billed; it returns by itself");
+    for (currency, sums) in books.sums().into_iter().filter(|(_, sums)| sums.leased > 0) {
+        let in_doubt = Nanos(i64::try_from(sums.leased).unwrap_or(i64::MAX));
+        tracing::info!(%in_doubt, %currency, "money of bids of earlier runs may still be billed; it returns by itself");
     }
     let started = Ledger::start(books, Box::new(log), epoch, cores, clock);
     let (ledger, writer) = started.context("ledger thread")?;

@@ -1,12 +1,13 @@
-//! The admin listener, first form: what was spent, read-only, behind `admin.bootstrap_key`. Everything else of the
-//! admin API comes with its own issue and takes this listener over.
+//! The admin listener, first form, behind `admin.bootstrap_key`: what was spent, and the ledger ([`ledger_api`]).
+//! Everything else of the admin API comes with its own issue and takes this listener over.
 
 use super::http::{Answer, Handler, answer};
+use super::ledger_api;
 use super::ops::json;
 use super::state::Shared;
 use crate::budget::{AccountKey, Balance};
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -91,22 +92,34 @@ impl Handler for AdminHandler {
                           configuration nobody is let in";
             return problem(StatusCode::UNAUTHORIZED, "no valid API key", detail);
         }
-        match (request.method(), request.uri().path()) {
-            (&Method::GET, "/v1/balances") => json(StatusCode::OK, &self.balances()),
-            (_, "/v1/balances") => problem(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method not allowed",
-                "this resource is read with GET",
-            ),
-            (_, path) => {
-                problem(StatusCode::NOT_FOUND, "no such resource", &format!("there is nothing at {path}"))
-            }
+        if request.uri().path() == "/v1/balances" {
+            return match *request.method() {
+                Method::GET => json(StatusCode::OK, &self.balances()),
+                _ => method_not_allowed(&Method::GET),
+            };
         }
+        let path = request.uri().path().to_owned();
+        let answered = ledger_api::handle(&self.shared, request).await;
+        answered.unwrap_or_else(|| not_found(&format!("there is nothing at {path}")))
     }
 }
 
+/// 404.
+pub(super) fn not_found(detail: &str) -> Answer {
+    problem(StatusCode::NOT_FOUND, "no such resource", detail)
+}
+
+/// 405, with the one method that is allowed.
+pub(super) fn method_not_allowed(allowed: &Method) -> Answer {
+    let detail = format!("this resource takes {allowed} only");
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", &detail);
+    let value = HeaderValue::from_str(allowed.as_str()).expect("a method is a token");
+    answer.headers_mut().insert(ALLOW, value);
+    answer
+}
+
 /// RFC 9457.
-fn problem(status: StatusCode, title: &str, detail: &str) -> Answer {
+pub(super) fn problem(status: StatusCode, title: &str, detail: &str) -> Answer {
     let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
     answer(status, "application/problem+json", format!("{body}\n"))
 }

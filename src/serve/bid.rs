@@ -2,6 +2,7 @@
 
 use super::auth::{Credentials, is_authentic};
 use super::body::{self, BodyError};
+use super::holds::CountedHolds;
 use super::http::{Answer, Handler, answer, empty, last};
 use super::limits::{InFlight, Overload, RateCap};
 use super::state::Shared;
@@ -46,7 +47,7 @@ pub(super) struct BidHandler {
 struct BidCore {
     snapshots: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     engine: Core,
-    budget: CoreBudget,
+    budget: CountedHolds,
     arena: Bump,
     inflater: Inflater,
     inflated: Vec<u8>,
@@ -83,17 +84,20 @@ enum Outcome200 {
 impl BidHandler {
     /// The handler of serving core `core`.
     pub(super) fn new(shared: Arc<Shared>, core: u16, overload: Rc<Overload>) -> BidHandler {
+        let metrics = shared.metrics.core(usize::from(core));
         let bid_core = BidCore {
             snapshots: shared.snapshots.reader(),
             engine: Core::new(BidIds::new(shared.ledger.epoch(), core)),
-            budget: CoreBudget::new(core, Arc::clone(&shared.ledger)),
+            budget: CountedHolds::new(
+                CoreBudget::new(core, Arc::clone(&shared.ledger)),
+                Arc::clone(&metrics),
+            ),
             arena: Bump::new(),
             inflater: Inflater::new(),
             inflated: Vec::new(),
             written: Vec::new(),
             exchanges: ExchangeRows::default(),
         };
-        let metrics = shared.metrics.core(usize::from(core));
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
     }
 

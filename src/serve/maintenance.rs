@@ -2,13 +2,11 @@
 //! overlay into its base. The ledger has a thread of its own.
 
 use super::state::{Phase, Shared};
-use crate::budget::{AccountKey, Ledger, TOKEN_LIFE_S};
-use crate::engine::Catalog;
+use crate::budget::TOKEN_LIFE_S;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::ExchangeId;
-use crate::model::money::Currency;
 use crate::telemetry::catalogue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,23 +57,4 @@ fn check_open_holds(shared: &Shared) {
         tracing::warn!(?over, "exchanges over their cap on open holds changed");
         shared.over_open_holds.store(Arc::new(over));
     }
-}
-
-/// Sums of the wallets by currency.
-#[derive(Default)]
-pub(super) struct Books {
-    pub(super) leased: i128,
-    pub(super) posted: i128,
-}
-
-pub(super) fn books_by_currency(catalog: &Catalog, ledger: &Ledger) -> BTreeMap<Currency, Books> {
-    let mut books: BTreeMap<Currency, Books> = BTreeMap::new();
-    let balances = ledger.balances();
-    for advertiser in catalog.advertisers() {
-        let balance = balances.get(&AccountKey::Wallet(advertiser.id)).copied().unwrap_or_default();
-        let entry = books.entry(advertiser.currency).or_default();
-        entry.leased += i128::from(balance.leased.0);
-        entry.posted += i128::from(balance.posted.0);
-    }
-    books
 }

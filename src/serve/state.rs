@@ -8,6 +8,7 @@ use crate::engine::{Settings, SnapshotCell};
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
 use crate::model::clock::Clock;
 use crate::model::ids::{ExchangeId, LineItemId};
+use crate::telemetry::clock::WallSteps;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -48,6 +49,8 @@ pub struct SharedParts {
     pub public_url: PublicUrl,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// The wall clock under it, where it may step.
+    pub wall: Option<Arc<dyn WallSteps>>,
     /// Counters.
     pub metrics: Metrics,
     /// Settings of the decision.
@@ -64,6 +67,7 @@ pub struct Shared {
     pub(crate) token_keys: TokenKeys,
     pub(crate) public_url: PublicUrl,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wall: Option<Arc<dyn WallSteps>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
     pub(crate) limits: Limits,
@@ -102,6 +106,7 @@ impl Shared {
             token_keys: parts.token_keys,
             public_url: parts.public_url,
             clock: parts.clock,
+            wall: parts.wall,
             metrics: parts.metrics,
             settings: parts.settings,
             limits,

@@ -88,13 +88,44 @@ catalogue! {
     LEDGER_HELD = Gauge "outbid_ledger_held_nanos" ["currency"]
         "Money held by open bids, in billionths of the currency's unit.";
     LEDGER_POSTED = Gauge "outbid_ledger_posted_nanos" ["currency"]
-        "Money charged since the process started, in billionths of the currency's unit.";
-    LEDGER_HOUSE = Gauge "outbid_ledger_house_nanos" ["account"]
-        "What the house bears since the process started, in billionths of each wallet's unit: overdelivery, overprice, stale.";
+        "Money charged to the wallets, in billionths of the currency's unit.";
+    LEDGER_IN_DOUBT = Gauge "outbid_ledger_in_doubt_nanos" ["currency"]
+        "Money of bids before a crash that may still be billed; it returns by itself. In billionths of the currency's unit.";
+    LEDGER_HOUSE = Gauge "outbid_ledger_house_nanos" ["account", "currency"]
+        "What the house bears, in billionths of the wallet's unit: overdelivery, overprice, stale. The currency is \
+         unknown where the line item is.";
     LEDGER_REFUSED_HOLDS = Counter "outbid_ledger_refused_holds_total" []
-        "Holds refused because a budget had not enough left for the whole charge.";
+        "Holds refused because the core had no lease with enough left for the whole charge.";
     LEDGER_EXPIRED_HOLDS = Counter "outbid_ledger_expired_holds_total" []
         "Holds released because no notice came within their life.";
+    LEDGER_RUNAWAYS = Counter "outbid_ledger_runaways_total" []
+        "Times that an advertiser's spending of a minute ran away from its plan.";
+    LEDGER_JOURNAL_FULL = Gauge "outbid_ledger_journal_full" []
+        "1 while the journal has no space: nothing is leased, bills are refused.";
+    LEDGER_KILL_SWITCHES = Gauge "outbid_ledger_kill_switches" ["scope"]
+        "Kill switches that are thrown: all, exchange, advertiser, campaign.";
+    LEDGER_LSN = Gauge "outbid_ledger_lsn" [] "The last record of the journal that is durable.";
+
+    EXCHANGE_GATE = Gauge "outbid_exchange_gate" ["exchange", "state"]
+        "1 for what an exchange may be sent: open (bids), probing (a few, because a breaker tripped), stopped (none).";
+    EXCHANGE_DEAF = Gauge "outbid_exchange_deaf" ["exchange"]
+        "1 while an exchange's billing notices do not come through.";
+    EXCHANGE_ON_TRIAL = Gauge "outbid_exchange_on_trial" ["exchange"] "1 until an exchange's first verified bill.";
+    EXCHANGE_TRIAL_LEFT = Gauge "outbid_exchange_trial_left_nanos" ["exchange", "currency"]
+        "What may still be held for an exchange on trial, in billionths of its currency's unit; 0 once it billed.";
+    EXCHANGE_HOUSE_TODAY = Gauge "outbid_exchange_house_today_nanos" ["exchange", "currency"]
+        "What the house bears of an exchange today (UTC), pardoned costs left out, in billionths of its currency's unit.";
+    EXCHANGE_HOUSE_LIMIT = Gauge "outbid_exchange_house_limit_nanos" ["exchange", "currency"]
+        "At this much of outbid_exchange_house_today_nanos the exchange is only probed.";
+    EXCHANGE_HOUSE_BOUND = Gauge "outbid_exchange_house_bound_nanos" ["exchange", "currency"]
+        "The most that the house may still bear of an exchange: the limit, and all that is held within a token's life.";
+    EXCHANGE_TRIPS = Counter "outbid_exchange_breaker_trips_total" ["exchange"]
+        "Times that a breaker of an exchange tripped: deaf, or over the house's limit.";
+    EXCHANGE_EAR = Counter "outbid_exchange_ear_seconds_total" ["exchange"]
+        "Seconds in which an exchange's notices could be heard; holds expire by this clock alone.";
+
+    CLOCK_PENDING_STEP = Gauge "outbid_clock_pending_step_seconds" []
+        "The step of the wall clock that waits to be adopted; 0 = none.";
 
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
     AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay.";

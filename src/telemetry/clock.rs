@@ -23,6 +23,15 @@ pub trait TimeSource: Send + Sync {
     fn wall_ms(&self) -> i64;
 }
 
+/// A wall clock that may step, and an operator who may say that it is right.
+pub trait WallSteps: Send + Sync {
+    /// See [`SystemClock::pending_step_ms`].
+    fn pending_step_ms(&self) -> Option<i64>;
+
+    /// See [`SystemClock::adopt_step`].
+    fn adopt_step(&self) -> Option<i64>;
+}
+
 /// The clocks of this machine: the processor's counter, and the operating system's civil time.
 #[derive(Debug)]
 pub struct Machine {
@@ -146,6 +155,16 @@ impl<S: TimeSource> Clock for SystemClock<S> {
 
     fn mono_ns(&self) -> u64 {
         self.source.mono_ns()
+    }
+}
+
+impl<S: TimeSource> WallSteps for SystemClock<S> {
+    fn pending_step_ms(&self) -> Option<i64> {
+        SystemClock::pending_step_ms(self)
+    }
+
+    fn adopt_step(&self) -> Option<i64> {
+        SystemClock::adopt_step(self)
     }
 }
 

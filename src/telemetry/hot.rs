@@ -180,6 +180,8 @@ pub struct CoreMetrics {
     pub panics: Count,
     /// Records that found their ring full.
     pub dropped_events: Count,
+    /// Holds that the core's leases had not enough for.
+    pub refused_holds: Count,
     /// Line items that matched, by impression.
     pub survivors: SurvivorCounts,
     /// From the first byte seen to the answer written.
@@ -197,6 +199,7 @@ impl CoreMetrics {
             shed: array::from_fn(|_| Count::default()),
             panics: Count::default(),
             dropped_events: Count::default(),
+            refused_holds: Count::default(),
             survivors: SurvivorCounts::new(),
             bid_latency: Histogram::new(),
             decision_latency: Histogram::new(),

@@ -154,6 +154,7 @@ impl Metrics {
         for (def, count) in [
             (catalogue::PANICS, total(&|core| core.panics.get())),
             (catalogue::DROPPED_EVENTS, total(&|core| core.dropped_events.get())),
+            (catalogue::LEDGER_REFUSED_HOLDS, total(&|core| core.refused_holds.get())),
         ] {
             family(&mut out, def);
             line(&mut out, def, &[], count);

@@ -17,7 +17,7 @@ pub(crate) use client::{Client, Reply};
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey};
-use outbid::budget::{Books, Ledger, NoLog};
+use outbid::budget::{Books, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -97,6 +97,9 @@ impl Setup {
         let started =
             Ledger::start(Books::default(), Box::new(NoLog), EPOCH, cores as u16, Arc::clone(&clock));
         let ledger = Arc::new(started.unwrap().0);
+        let rule = RunawayRule::default();
+        let terms = catalog.exchange_terms().collect();
+        ledger.configure_exchanges(terms, Arc::clone(&rates), rule, clock.now());
         ledger.configure(catalog.funding().collect(), clock.now()).unwrap();
         let public_url = PublicUrl::parse(config.track.public_url.as_str()).unwrap();
         let settings = Settings {
@@ -115,6 +118,7 @@ impl Setup {
             token_keys: token_keys(),
             public_url,
             clock,
+            wall: None,
             config,
             settings,
         }
@@ -122,8 +126,9 @@ impl Setup {
 
     /// Starts it, or says why it may not start.
     pub(crate) fn try_start(self) -> Result<Server, ServeError> {
-        let clock = SystemClock::new();
-        let shared = Arc::new(Shared::new(self.parts(Arc::new(clock))));
+        let clock = Arc::new(SystemClock::new());
+        let parts = self.parts(Arc::clone(&clock) as Arc<dyn Clock>);
+        let shared = Arc::new(Shared::new(SharedParts { wall: Some(clock), ..parts }));
         let running = serve::start(Arc::clone(&shared))?;
         Ok(Server { at: running.addresses, shared, running: Some(running) })
     }

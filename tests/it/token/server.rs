@@ -75,6 +75,7 @@ impl Server {
             token_keys: keys.clone(),
             public_url: PublicUrl::parse(PUBLIC_URL).unwrap(),
             clock: Arc::new(Shown(Arc::clone(&clock))),
+            wall: None,
             metrics: Metrics::new(1, "test", START_S),
             settings: Settings {
                 seed: 1,
