@@ -7,6 +7,7 @@ mod boot;
 mod check;
 pub mod demo;
 mod explain;
+mod ledger;
 mod output;
 pub mod seed;
 mod seed_command;
@@ -59,6 +60,11 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Makes the world that speed is measured in.
     Seed(seed_command::SeedArguments),
+    /// Shows what the ledger adds up to, verifies it, exports it.
+    Ledger {
+        #[command(subcommand)]
+        what: ledger::What,
+    },
     /// Looks into the ledger's journal, or mends it.
     Wal {
         #[command(subcommand)]
@@ -100,6 +106,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check { what } => check::run(&common, &what),
         Command::Explain(arguments) => explain::run(&common, &arguments),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
+        Command::Ledger { what } => ledger::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
         Command::Version { json } => {
             output::version(json);

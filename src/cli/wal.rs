@@ -10,6 +10,9 @@ mod rehearsal;
 mod repair;
 mod verify;
 
+pub(super) use event::kind;
+pub(super) use verify::settled;
+
 use super::boot;
 use super::{Common, Failure};
 use anyhow::{Context, anyhow};
@@ -28,7 +31,7 @@ pub(super) enum What {
 
 /// Where the journal is.
 #[derive(Debug, clap::Args)]
-struct Place {
+pub(super) struct Place {
     /// The data directory; without it, the configured one.
     #[arg(long, visible_alias = "data-dir", value_name = "DIR")]
     data: Option<PathBuf>,
@@ -44,7 +47,7 @@ pub(super) fn run(common: &Common, what: &What) -> Result<(), Failure> {
 
 impl Place {
     /// The data directory, which must be one: nothing is created for a mistyped name.
-    fn root(&self, common: &Common) -> Result<PathBuf, Failure> {
+    pub(super) fn root(&self, common: &Common) -> Result<PathBuf, Failure> {
         let root = match &self.data {
             // With a directory named, a broken configuration must not stand in the way.
             Some(root) => root.clone(),

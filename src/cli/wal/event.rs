@@ -25,7 +25,7 @@ pub(super) fn line(lsn: u64, event: &Event) -> Line {
 }
 
 /// What a record is called.
-pub(super) fn kind(event: &Event) -> &'static str {
+pub(in crate::cli) fn kind(event: &Event) -> &'static str {
     match event {
         Event::Boot(_) => "boot",
         Event::Fund(_) => "fund",

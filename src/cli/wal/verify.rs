@@ -289,7 +289,7 @@ fn not_known(lsn: u64, why: &RecordError) -> String {
 }
 
 /// What two looks in a row agree on.
-fn settled(storage: &dyn Storage) -> Result<Verdict, JournalError> {
+pub(in crate::cli) fn settled(storage: &dyn Storage) -> Result<Verdict, JournalError> {
     let mut last = journal::verify(storage);
     for _ in 1..LOOKS {
         let Some(seen) = trouble(&last) else { break };
