@@ -18,6 +18,7 @@ pub mod model;
 pub mod pricing;
 pub mod privacy;
 pub mod serve;
+pub mod sim;
 pub mod store;
 pub mod targeting;
 pub mod telemetry;

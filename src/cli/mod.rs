@@ -12,6 +12,7 @@ mod output;
 pub mod seed;
 mod seed_command;
 mod serve;
+mod sim;
 mod wal;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +71,8 @@ enum Command {
         #[command(subcommand)]
         what: wal::What,
     },
+    /// Plays seeded markets with crashes, faults and late bills against the ledger.
+    Sim(sim::SimArguments),
     /// Prints the version.
     Version {
         /// As JSON.
@@ -108,6 +111,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
+        Command::Sim(arguments) => sim::run(&arguments),
         Command::Version { json } => {
             output::version(json);
             Ok(())

@@ -1,0 +1,87 @@
+//! The end of a run: everything that was on its way has arrived, and what the exchanges saw is held against what the
+//! ledger says it charged (money.md 2.9).
+
+use super::invariants::compare;
+use super::run::{MS, Run};
+use super::shadow::require;
+use super::Broken;
+use crate::budget::AccountKey;
+use crate::model::ids::AdvertiserId;
+use std::collections::BTreeMap;
+
+impl Run<'_> {
+    /// After the last notice.
+    pub(super) fn finish(&mut self) -> Result<(), Broken> {
+        self.settle()?;
+        self.check_books()?;
+        self.check_history()?;
+        if self.dice.once_in(4) {
+            self.outlive()?;
+        }
+        Ok(())
+    }
+
+    /// The live books against the shadow of their records, and against the records alone.
+    fn check_books(&mut self) -> Result<(), Broken> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let books = process.ledger.attempt(|writer| Ok(writer.books().clone()))?;
+        let Some(books) = books else { return Ok(()) };
+        books.check()?;
+        compare(&books, &self.live)?;
+        require(self.pending.is_empty(), "history", || "something is not durable at the end".to_owned())?;
+        require(books.image() == self.replayed.image(), "I9 crash", || "the books are not their records".to_owned())
+    }
+
+    /// Σ over bids with an answer of the least that their notices asked ≤ what was charged ≤ Σ over bids with a
+    /// notice of the most; by advertiser, because wallets differ in currency.
+    fn check_history(&mut self) -> Result<(), Broken> {
+        let mut least: BTreeMap<u32, i128> = BTreeMap::new();
+        let mut most: BTreeMap<u32, i128> = BTreeMap::new();
+        for bid in &self.bids {
+            let owner = self.live.funding.get(&bid.claims.line_item.0).map_or(0, |fund| fund.advertiser);
+            let total = |due: &super::arithmetic::Due| due.charge + due.overprice;
+            // Whichever came first counts, and not every order is known.
+            let low = (!bid.acked.is_empty()).then(|| bid.sent.iter().map(total).min()).flatten();
+            *least.entry(owner).or_default() += low.unwrap_or(0);
+            *most.entry(owner).or_default() += bid.sent.iter().map(total).max().unwrap_or(0);
+        }
+        let Some(process) = &self.process else { return Ok(()) };
+        let books = process.ledger.attempt(|writer| Ok((writer.books().balances(), writer.books().house_by().clone())))?;
+        let Some((balances, house)) = books else { return Ok(()) };
+        for (owner, most) in most {
+            let least = least.get(&owner).copied().unwrap_or(0);
+            let wallet = balances.get(&AccountKey::Wallet(AdvertiserId(owner)));
+            let adjusted = self.live.adjusted.get(&owner).copied().unwrap_or([0; 2]);
+            let charged = wallet.map_or(0, |wallet| i128::from(wallet.posted.0)) - adjusted[0];
+            let own = house.iter().filter(|((_, advertiser), _)| advertiser.0 == owner);
+            let borne: i128 = own.map(|(_, h)| i128::from(h.overdelivery.0) + i128::from(h.overprice.0)).sum();
+            let actual = charged + borne - adjusted[1];
+            let saturated = most >= i128::from(i64::MAX);
+            require(saturated || (least..=most).contains(&actual), "history", || {
+                format!("advertiser {owner}: {actual} charged and borne, answered for {least}, asked for {most}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Time goes on without bids: every hold expires, and what was in doubt comes back.
+    fn outlive(&mut self) -> Result<(), Broken> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let tripped = process.ledger.gates().all().iter().any(|gate| gate.state() != crate::budget::GateState::Open);
+        if tripped {
+            return Ok(());
+        }
+        let seconds = u64::from(self.live.max_hold_s) + 125;
+        for _ in 0..seconds * 10 {
+            self.time_ns += 100 * MS;
+            self.tick()?;
+        }
+        self.settle()?;
+        let Some(process) = &self.process else { return Ok(()) };
+        let in_doubt = process.ledger.attempt(|writer| Ok(writer.books().in_doubt()))?;
+        require(in_doubt.is_none_or(|rest| rest.0 == 0), "in doubt", || {
+            format!("{in_doubt:?} is still in doubt after {seconds} s")
+        })?;
+        require(process.open.is_empty(), "expiry", || format!("holds are open after {seconds} s"))
+    }
+}
