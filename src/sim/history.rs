@@ -78,6 +78,10 @@ impl Run<'_> {
         }
         self.settle()?;
         let Some(process) = &self.process else { return Ok(()) };
+        if process.ears.values().any(|ear| ear.deaf || ear.over) {
+            // Nothing expires as long as an exchange cannot be heard.
+            return Ok(());
+        }
         let in_doubt = process.ledger.attempt(|writer| Ok(writer.books().in_doubt()))?;
         require(in_doubt.is_none_or(|rest| rest.0 == 0), "in doubt", || {
             format!("{in_doubt:?} is still in doubt after {seconds} s")

@@ -7,7 +7,7 @@ use super::shadow::{Shadow, require};
 use super::Broken;
 use crate::budget::record::{self, Event};
 use crate::budget::{Books, GateState, LeaseAudit};
-use crate::model::ids::{LeaseId, LineItemId};
+use crate::model::ids::{AdvertiserId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
 use std::collections::BTreeMap;
@@ -161,16 +161,25 @@ impl Run<'_> {
                 return;
             }
             Event::Post(record::Post { source, .. }) | Event::Late(record::Late { source, .. }) => {
-                self.ever_billed.insert(crate::model::ids::ExchangeId(source.exchange as u16));
+                self.note_bill(source);
                 return;
             }
             Event::Stale(stale) => {
-                self.ever_billed.insert(crate::model::ids::ExchangeId(stale.source.exchange as u16));
+                self.ever_billed.insert(ExchangeId(stale.source.exchange as u16));
                 return;
             }
             _ => return,
         };
         self.count(count);
+    }
+
+    /// Whoever bills can be heard.
+    fn note_bill(&mut self, source: &record::Source) {
+        let exchange = ExchangeId(source.exchange as u16);
+        self.ever_billed.insert(exchange);
+        if let Some(ear) = self.process.as_mut().and_then(|process| process.ears.get_mut(&exchange)) {
+            ear.deaf = false;
+        }
     }
 
     /// Remembers the largest daily budget that was in force on a date.
@@ -285,37 +294,38 @@ impl Run<'_> {
     /// A tick at which so much was heard at most. `could_hear`: the listener lived and the disk was not full.
     pub(super) fn check_ears(&mut self, could_hear: bool) -> Result<(), Broken> {
         let Some(process) = &mut self.process else { return Ok(()) };
-        let mut tripped = Vec::new();
+        let mut probing = false;
         for gate in process.ledger.gates().all() {
-            let (ear_s, state) = (gate.ear_s(), gate.state());
-            let before = process.ears.insert(gate.exchange, (ear_s, state == GateState::Probing));
+            let ear_s = gate.ear_s();
+            probing |= gate.state() != GateState::Open;
             process.open.expire(gate.exchange, ear_s);
-            let Some((before_s, was_tripped)) = before else { continue };
-            let may_move = could_hear && !was_tripped;
+            let ear = process.ears.entry(gate.exchange).or_default();
+            let before_s = std::mem::replace(&mut ear.heard_s, ear_s);
+            let may_move = could_hear && !ear.deaf && !ear.over;
             require(ear_s == before_s || may_move, "ear clock", || {
                 format!("exchange {}: {before_s} s to {ear_s} s, though nobody could hear it", gate.exchange)
             })?;
-            require(u64::from(ear_s) <= process.heard_ns / SECOND + 1, "ear clock", || {
+            require(u64::from(ear_s) <= process.heard_ns / SECOND, "ear clock", || {
                 format!("exchange {}: {ear_s} s, lived through {} ns", gate.exchange, process.heard_ns)
             })?;
-            if state == GateState::Probing && !was_tripped {
-                tripped.push(gate.exchange);
-            }
         }
-        if !tripped.is_empty() {
-            self.count_trips(&tripped)?;
+        if !probing {
+            process.ears.values_mut().for_each(|ear| (ear.deaf, ear.over) = (false, false));
+            return Ok(());
         }
-        Ok(())
+        self.look_at_breakers()
     }
 
-    fn count_trips(&mut self, tripped: &[crate::model::ids::ExchangeId]) -> Result<(), Broken> {
+    fn look_at_breakers(&mut self) -> Result<(), Broken> {
         let now = self.now();
-        let Some(process) = &self.process else { return Ok(()) };
+        let Some(process) = &mut self.process else { return Ok(()) };
         let reports = process.ledger.attempt(move |writer| Ok(writer.exchange_reports(now)))?;
-        for report in reports.into_iter().flatten().filter(|report| tripped.contains(&report.exchange)) {
-            self.tell(|_| format!("tripped: {report:?}"));
-            self.report.add(Count::TripsDeaf, report.is_deaf.into());
-            self.report.add(Count::TripsHouse, report.is_over_house_limit.into());
+        for report in reports.into_iter().flatten() {
+            let ear = process.ears.entry(report.exchange).or_default();
+            let (deaf, over) = (report.is_deaf, report.is_over_house_limit);
+            self.report.add(Count::TripsDeaf, u64::from(deaf && !ear.deaf));
+            self.report.add(Count::TripsHouse, u64::from(over && !ear.over));
+            (ear.deaf, ear.over) = (deaf, over);
         }
         Ok(())
     }
@@ -351,7 +361,7 @@ pub(super) fn compare(books: &Books, shadow: &Shadow) -> Result<(), Broken> {
         }
     }
     for ((exchange, advertiser), known) in &shadow.house {
-        let parties = (crate::model::ids::ExchangeId(*exchange), crate::model::ids::AdvertiserId(*advertiser));
+        let parties = (ExchangeId(*exchange), AdvertiserId(*advertiser));
         let house = books.house_by().get(&parties).copied().unwrap_or_default();
         let shown = [house.overdelivery, house.overprice, house.stale].map(|nanos| i128::from(nanos.0));
         if shown != *known && known.iter().all(|amount| *amount < i128::from(i64::MAX)) {

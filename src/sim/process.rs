@@ -82,6 +82,16 @@ fn place(bid: usize, claims: &TokenClaims) -> (ExchangeId, u32, usize) {
     (claims.exchange, claims.bucket.slot, bid)
 }
 
+/// How an exchange stood at a tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ear {
+    pub(super) heard_s: u32,
+    /// Its notices did not come through, and none has since.
+    pub(super) deaf: bool,
+    /// It cost the house too much.
+    pub(super) over: bool,
+}
+
 /// See the module.
 pub(super) struct Process {
     pub(super) ledger: Arc<Ledger>,
@@ -100,8 +110,8 @@ pub(super) struct Process {
     pub(super) heard_ns: u64,
     pub(super) last_tick_ns: u64,
     pub(super) last_pulse_ns: u64,
-    /// Seconds heard of each exchange at the last tick, and whether its breaker had tripped.
-    pub(super) ears: BTreeMap<ExchangeId, (u32, bool)>,
+    /// How each exchange stood at the last tick.
+    pub(super) ears: BTreeMap<ExchangeId, Ear>,
     /// The writer is going to look at what waits.
     pub(super) has_turn: bool,
 }

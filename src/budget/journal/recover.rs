@@ -11,7 +11,7 @@
 //!
 //! What it cannot see: a tail that was zeroed exactly from a record's start, with nothing later to prove it.
 
-use super::error::{JournalError, Problem, Torn, Warning, io_error};
+use super::error::{JournalError, Problem, Torn, Warning, io_error, refused};
 use super::frame::{self, Frame};
 use super::{checkpoint, segment};
 use crate::model::storage::Storage;
@@ -306,7 +306,8 @@ pub(super) fn heal(storage: &dyn Storage, survey: &Survey) -> Result<(), Journal
         bytes.resize(bytes.len() + torn, 0);
         let mut file = storage.open(&tail.file).map_err(io_error("open", &tail.file))?;
         let start = tail.offset - tail.commit.len() as u64;
-        file.write_at(start, &bytes).map_err(io_error("write", &tail.file))?;
+        let needed = bytes.len() as u64;
+        file.write_at(start, &bytes).map_err(|why| refused("write", &tail.file, needed, why))?;
         file.sync().map_err(io_error("sync", &tail.file))?;
     }
     storage.sync_dir().map_err(io_error("sync the directory of", &tail.file))
