@@ -45,9 +45,12 @@ impl Calendar {
         self.pages.values_mut().for_each(|page| page.turn(unix_ms));
     }
 
-    /// The date of an advertiser when it was last looked at.
-    pub(super) fn day(&self, advertiser: u32) -> Option<u32> {
-        self.pages.get(&advertiser).map(|page| page.day)
+    /// The ledger began a day: by the reading, of those that it may have gone by, that shows it.
+    pub(super) fn begin(&mut self, advertiser: u32, day: u32, readings: [i64; 2]) {
+        let reading = readings.into_iter().find(|reading| self.day_at(advertiser, *reading) == Some(day));
+        if let (Some(page), Some(reading)) = (self.pages.get_mut(&advertiser), reading) {
+            page.turn(reading);
+        }
     }
 
     /// The date of an advertiser if somebody looked now.

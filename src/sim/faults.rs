@@ -90,9 +90,8 @@ impl Run<'_> {
             format!("the books after record {survived} are not those of its records:\n{:?}\n{:?}", opened.books, self.replayed)
         })?;
         self.calendar = Calendar::default();
-        for (advertiser, day) in &self.durable.days {
-            let zone = self.durable.funding.values().find(|fund| fund.advertiser == *advertiser);
-            self.calendar.resume(*advertiser, zone.map_or("UTC", |fund| &fund.time_zone), *day);
+        for (advertiser, (day, zone)) in &self.durable.days {
+            self.calendar.resume(*advertiser, zone, *day);
         }
         Ok(())
     }
@@ -213,6 +212,9 @@ impl Run<'_> {
         let full = full.unwrap_or(false);
         if !full {
             self.calendar.turn(now.unix_ms);
+        }
+        if self.process.as_ref().is_none_or(|process| process.ledger.waiting() == 0) {
+            self.peak_ms = now.unix_ms;
         }
         let alive = self.process.as_ref().is_some_and(|p| now.mono_ns - p.last_pulse_ns <= SECOND);
         self.check_ears(alive && !full)?;

@@ -1,5 +1,6 @@
 //! What must hold after every step (money.md 2.8), and what every record of the journal must have been written for.
 
+use super::plan::Trouble;
 use super::process::Process;
 use super::report::Count;
 use super::run::{Run, SECOND};
@@ -7,7 +8,7 @@ use super::shadow::{Shadow, require};
 use super::Broken;
 use crate::budget::record::{self, Event};
 use crate::budget::{Books, GateState, LeaseAudit};
-use crate::model::ids::{AdvertiserId, ExchangeId, LeaseId, LineItemId};
+use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
 use std::collections::BTreeMap;
@@ -18,7 +19,9 @@ const RETRY_S: u64 = 120;
 impl Run<'_> {
     /// After every step.
     pub(super) fn check(&mut self) -> Result<(), Broken> {
-        self.latest_s = self.latest_s.max(self.now().unix_s());
+        let now = self.now();
+        self.latest_s = self.latest_s.max(now.unix_s());
+        self.peak_ms = self.peak_ms.max(now.unix_ms);
         self.take_records()?;
         self.hear_answers()?;
         self.check_leases()
@@ -61,6 +64,7 @@ impl Run<'_> {
         match event {
             Event::Post(post) => self.judge_post(post),
             Event::Late(late) => self.judge_late(late),
+            Event::Horizon(horizon) => self.judge_horizon(horizon),
             Event::Release(release) => self.judge_release(LeaseId(release.lease)),
             Event::Grant(grant) => {
                 let fund = self.live.funding.get(&grant.line_item);
@@ -68,9 +72,12 @@ impl Run<'_> {
                 require(!stopped, "kill switches", || format!("{grant:?} to somebody who is stopped"))
             }
             Event::Day(day) => {
-                let wall = self.calendar.day_at(day.advertiser, self.now().unix_ms);
-                let first = wall.is_none();
-                require(first || wall == Some(day.day), "I11 day", || format!("{day:?}, on the wall {wall:?}"))
+                let readings = [self.now().unix_ms, self.peak_ms];
+                let walls = readings.map(|reading| self.calendar.day_at(day.advertiser, reading));
+                let lawful = walls.contains(&Some(day.day)) || walls.contains(&None);
+                require(lawful, "I11 day", || format!("{day:?}, on the wall {walls:?}"))?;
+                self.calendar.begin(day.advertiser, day.day, readings);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -147,6 +154,18 @@ impl Run<'_> {
         })
     }
 
+    /// Only what no bill may come for any more is forgotten; where the clock goes back, bids are not in its order.
+    fn judge_horizon(&self, horizon: &record::Horizon) -> Result<(), Broken> {
+        let of = |sequence| BidId { epoch: horizon.epoch, core: horizon.core as u16, sequence };
+        let mut below = self.by_id.range(of(0)..of(horizon.sequence)).map(|(_, number)| &self.bids[*number]);
+        let oldest_s = self.latest_s - i64::from(self.token_life_s());
+        let young = below.find(|bid| i64::from(bid.claims.issued_s) > oldest_s);
+        let jumps = self.plan.has(Trouble::Jump);
+        require(jumps || young.is_none(), "horizon", || {
+            format!("{horizon:?} forgets bid {:?}", young.map(|bid| bid.claims.bid))
+        })
+    }
+
     fn note_record(&mut self, event: &Event) {
         let count = match event {
             Event::Release(_) => Count::Released,
@@ -184,7 +203,7 @@ impl Run<'_> {
 
     /// Remembers the largest daily budget that was in force on a date.
     fn note_dailies(&mut self, advertiser: u32) {
-        let Some(day) = self.live.days.get(&advertiser).copied() else { return };
+        let Some(day) = self.live.days.get(&advertiser).map(|(day, _)| *day) else { return };
         let own = self.live.funding.values().filter(|fund| fund.advertiser == advertiser);
         for fund in own {
             let limits = [fund.campaign_daily, fund.line_item_daily];
@@ -215,7 +234,7 @@ impl Run<'_> {
         let fund = self.live.funding.get(&claims.line_item.0);
         let (advertiser, campaign) = fund.map_or((0, 0), |fund| (fund.advertiser, fund.campaign));
         let wall = self.calendar.day_at(advertiser, self.now().unix_ms);
-        require(wall == Some(claims.budget_day) || self.calendar.day(advertiser) == Some(claims.budget_day), "I11 day", || {
+        require(wall == Some(claims.budget_day), "I11 day", || {
             format!("bid {} is of day {}, on the wall {wall:?}", claims.bid, claims.budget_day)
         })?;
         let stopped = self.is_stopped(advertiser, campaign, Some(claims.exchange.0.into()));

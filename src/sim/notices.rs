@@ -162,7 +162,9 @@ impl Run<'_> {
             Posting::Stale => {
                 self.count(Count::Stale);
                 let age_s = self.latest_s - i64::from(claims.issued_s);
-                let is_old = age_s > i64::from(self.token_life_s());
+                let below = self.durable.horizons.get(&(claims.bid.epoch, claims.bid.core));
+                let is_below = below.is_some_and(|first| claims.bid.sequence < *first);
+                let is_old = is_below || age_s > i64::from(self.token_life_s());
                 return require(is_old, "stale bills", || format!("bid {} is only {age_s} s old", claims.bid));
             }
             Posting::Test => {

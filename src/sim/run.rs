@@ -131,6 +131,8 @@ pub(super) struct Run<'w> {
     pub(super) ever_billed: BTreeSet<ExchangeId>,
     /// The latest civil second that the process ever saw.
     pub(super) latest_s: i64,
+    /// The latest civil reading in anything that waits for the writer.
+    pub(super) peak_ms: i64,
 
     /// Appended and not durable.
     pub(super) pending: VecDeque<Event>,
@@ -185,6 +187,7 @@ impl<'w> Run<'w> {
             trusted: BTreeMap::new(),
             ever_billed: BTreeSet::new(),
             latest_s: i64::MIN,
+            peak_ms: i64::MIN,
             pending: VecDeque::new(),
             live: Shadow::default(),
             durable: Shadow::default(),

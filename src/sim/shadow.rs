@@ -54,8 +54,8 @@ pub(super) struct Charged {
 pub(super) struct Shadow {
     pub(super) epoch: u32,
     pub(super) funding: BTreeMap<u32, Fund>,
-    /// By advertiser.
-    pub(super) days: BTreeMap<u32, u32>,
+    /// By advertiser: the date, and the zone it is a date of.
+    pub(super) days: BTreeMap<u32, (u32, String)>,
     pub(super) accounts: BTreeMap<AccountKey, Account>,
     pub(super) leases: BTreeMap<LeaseId, Lease>,
     pub(super) charged: BTreeMap<BidId, Charged>,
@@ -158,7 +158,7 @@ impl Shadow {
         let moved = known.is_some_and(|k| (k.campaign, k.advertiser, &k.currency) != (fund.campaign, fund.advertiser, &fund.currency));
         require(!moved, "edits", || format!("{fund:?} moves money of {known:?}"))?;
         self.funding.insert(fund.line_item, fund.clone());
-        let day = self.days.get(&fund.advertiser).copied();
+        let day = self.days.get(&fund.advertiser).map(|(day, _)| *day);
         let Some(keys) = self.keys(fund.line_item, day.unwrap_or(0)) else { return Ok(()) };
         self.set_budget(keys[0], Some(fund.wallet));
         self.set_budget(keys[1], fund.campaign_lifetime);
@@ -171,8 +171,8 @@ impl Shadow {
     }
 
     fn day(&mut self, day: &record::Day) -> Result<(), Broken> {
-        let last = self.days.insert(day.advertiser, day.day);
-        require(last.is_none_or(|last| last < day.day), "I11 day", || format!("{day:?} after {last:?}"))?;
+        let last = self.days.insert(day.advertiser, (day.day, day.time_zone.clone()));
+        require(last.as_ref().is_none_or(|(last, _)| *last < day.day), "I11 day", || format!("{day:?} after {last:?}"))?;
         let own: Vec<Fund> = self.funding.values().filter(|f| f.advertiser == day.advertiser).cloned().collect();
         for fund in own {
             let Some(keys) = self.keys(fund.line_item, day.day) else { continue };
