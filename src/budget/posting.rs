@@ -125,7 +125,9 @@ impl LedgerWriter {
             return Ok(Posting::Stale);
         }
         self.watches.billed(claims, age_s);
-        let voided = self.voided.has(claims.bid, Seen::Voided);
+        // Where the clock jumped and came back, losses were forgotten of bids that are young again: whether the hold in
+        // the slot is this bid's is not known then.
+        let voided = self.voided.has(claims.bid, Seen::Voided) || self.voided.is_stale(claims.bid);
         if !voided && self.post_from_lease(&due)? {
             self.watches.spent(self.books.funding.get(&claims.line_item), due.charged, now);
             return Ok(Posting::Accepted { charged: Nanos(due.charged) });

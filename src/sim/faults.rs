@@ -89,6 +89,11 @@ impl Run<'_> {
         require(opened.books.image() == self.replayed.image(), "I9 crash", || {
             format!("the books after record {survived} are not those of its records:\n{:?}\n{:?}", opened.books, self.replayed)
         })?;
+        self.by_date.clear();
+        for (id, charged) in &self.durable.charged {
+            let claims = &self.bids[self.by_id[id]].claims;
+            *self.by_date.entry((claims.line_item.0, claims.budget_day)).or_default() += charged.charge;
+        }
         self.calendar = Calendar::default();
         for (advertiser, (day, zone)) in &self.durable.days {
             self.calendar.resume(*advertiser, zone, *day);
@@ -398,6 +403,7 @@ impl Run<'_> {
             let Some(process) = &self.process else { return Ok(()) };
             process.ledger.attempt(move |writer| writer.pardon(exchange, now))?;
             self.count(Count::Pardons);
+            self.look_at_breakers()?;
         }
         self.check()
     }
