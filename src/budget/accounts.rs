@@ -1,5 +1,6 @@
 //! The accounts that a charge must fit into, and what they know.
 
+use super::books::Violation;
 use super::days::BudgetDay;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
 use crate::model::money::Nanos;
@@ -75,8 +76,8 @@ impl Accounts {
     }
 
     /// Credits what was charged.
-    pub(super) fn refund(&mut self, keys: &[AccountKey], amount: Nanos) {
-        self.each(keys, |balance| balance.posted.0 -= amount.0);
+    pub(super) fn refund(&mut self, keys: &[AccountKey], amount: Nanos) -> Result<(), Violation> {
+        self.each(keys, |balance| balance.posted.0 -= amount.0)
     }
 
     pub(super) fn balance(&self, key: AccountKey) -> Balance {
@@ -94,34 +95,36 @@ impl Accounts {
     }
 
     /// Moves `amount` into leases on all of `keys`, or on none.
-    pub(super) fn grant(&mut self, keys: &[AccountKey], amount: Nanos) -> bool {
+    pub(super) fn grant(&mut self, keys: &[AccountKey], amount: Nanos) -> Result<bool, Violation> {
         if amount.0 < 0 || self.available(keys) < amount.0 {
-            return false;
+            return Ok(false);
         }
-        self.each(keys, |balance| balance.leased.0 += amount.0);
-        true
+        self.each(keys, |balance| balance.leased.0 += amount.0)?;
+        Ok(true)
     }
 
     /// Gives `amount` back from leases.
-    pub(super) fn give_back(&mut self, keys: &[AccountKey], amount: Nanos) {
-        self.each(keys, |balance| balance.leased.0 -= amount.0);
+    pub(super) fn give_back(&mut self, keys: &[AccountKey], amount: Nanos) -> Result<(), Violation> {
+        self.each(keys, |balance| balance.leased.0 -= amount.0)
     }
 
     /// Charges `amount` that was leased.
-    pub(super) fn post(&mut self, keys: &[AccountKey], amount: Nanos) {
+    pub(super) fn post(&mut self, keys: &[AccountKey], amount: Nanos) -> Result<(), Violation> {
         self.each(keys, |balance| {
             balance.leased.0 -= amount.0;
             balance.posted.0 += amount.0;
-        });
+        })
     }
 
-    fn each(&mut self, keys: &[AccountKey], change: impl Fn(&mut Balance)) {
+    fn each(&mut self, keys: &[AccountKey], change: impl Fn(&mut Balance)) -> Result<(), Violation> {
         for key in keys {
             let balance = self.balances.entry(*key).or_default();
             change(balance);
             if balance.leased.0 < 0 || balance.posted.0 < 0 {
-                super::broken("I2 lease", &format!("{key:?} shows {balance:?}"));
+                let detail = format!("{key:?} shows {balance:?}");
+                return Err(Violation { invariant: "I2 lease", detail });
             }
         }
+        Ok(())
     }
 }

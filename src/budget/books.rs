@@ -344,7 +344,7 @@ impl Books {
             ));
         };
         self.know_day(line_item, &keys);
-        if !self.accounts.grant(&keys, Nanos(grant.amount)) {
+        if !self.accounts.grant(&keys, Nanos(grant.amount))? {
             return Err(violation(
                 "I1 no overspend",
                 format!("grant of {} to line item {line_item}", grant.amount),
@@ -375,8 +375,7 @@ impl Books {
             return Err(violation("I2 lease", format!("{lease} returns {amount}, has {book:?}")));
         }
         book.returned += amount;
-        self.accounts.give_back(&keys, Nanos(amount));
-        Ok(())
+        self.accounts.give_back(&keys, Nanos(amount))
     }
 
     fn post(&mut self, post: &record::Post) -> Result<(), Violation> {
@@ -390,8 +389,8 @@ impl Books {
         let line_item = book.line_item;
         book.posted += post.charge;
         book.returned += post.released;
-        self.accounts.post(&keys, Nanos(post.charge));
-        self.accounts.give_back(&keys, Nanos(post.released));
+        self.accounts.post(&keys, Nanos(post.charge))?;
+        self.accounts.give_back(&keys, Nanos(post.released))?;
         self.credit(line_item, post.charge, &post.source);
         let house = HouseTotals { overprice: Nanos(post.overprice), ..HouseTotals::default() };
         self.bear(line_item, &post.source, &house);
@@ -431,11 +430,14 @@ impl Books {
             if let Some(keys) = &keys {
                 self.know_day(line_item, keys);
             }
-            let granted = keys.is_some_and(|keys| self.accounts.grant(&keys, Nanos(late.charge)));
+            let granted = match &keys {
+                Some(keys) => self.accounts.grant(keys, Nanos(late.charge))?,
+                None => false,
+            };
             let Some(keys) = keys.filter(|_| granted) else {
                 return Err(violation("I1 no overspend", format!("late charge {late:?}")));
             };
-            self.accounts.post(&keys, Nanos(late.charge));
+            self.accounts.post(&keys, Nanos(late.charge))?;
             self.credit(line_item, late.charge, &late.source);
         }
         let house = HouseTotals {
@@ -454,12 +456,12 @@ impl Books {
         // Wallet, campaign total, line item total: a day is never credited, and never charged afterwards.
         let totals = [keys[0], keys[1], keys[3]];
         if adjust.amount > 0 {
-            if !self.accounts.grant(&totals, Nanos(adjust.amount)) {
+            if !self.accounts.grant(&totals, Nanos(adjust.amount))? {
                 return Err(violation("I1 no overspend", format!("{adjust:?}")));
             }
-            self.accounts.post(&totals, Nanos(adjust.amount));
+            self.accounts.post(&totals, Nanos(adjust.amount))?;
         } else {
-            self.accounts.refund(&totals, Nanos(-adjust.amount));
+            self.accounts.refund(&totals, Nanos(-adjust.amount))?;
         }
         let advertiser = self.parties(LineItemId(adjust.line_item), &record::Source::default()).1;
         *self.adjusted.entry(advertiser).or_default() += adjust.amount;
