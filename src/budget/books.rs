@@ -58,7 +58,7 @@ pub struct Violation {
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     pub(super) accounts: Accounts,
-    pub(super) funding: HashMap<LineItemId, Funding>,
+    pub(super) funding: BTreeMap<LineItemId, Funding>,
     pub(super) leases: BTreeMap<LeaseId, LeaseBook>,
     /// Each advertiser's date, and the zone that it is a date of.
     pub(super) days: BTreeMap<AdvertiserId, (BudgetDay, String)>,
@@ -164,7 +164,7 @@ impl Books {
     }
 
     /// Where each line item's money comes from.
-    pub fn funding(&self) -> &HashMap<LineItemId, Funding> {
+    pub fn funding(&self) -> &BTreeMap<LineItemId, Funding> {
         &self.funding
     }
 
@@ -307,7 +307,10 @@ impl Books {
         }
         self.days.insert(advertiser, (day, begun.time_zone.clone()));
         self.forget_days(advertiser, day);
-        for funding in self.funding.values().filter(|f| f.advertiser == advertiser) {
+        let mut own: Vec<&Funding> = self.funding.values().filter(|f| f.advertiser == advertiser).collect();
+        // An edit of a campaign reaches its line items one by one: the newest that came says its budget.
+        own.sort_by_key(|funding| (funding.version, funding.line_item));
+        for funding in own {
             let (campaign, line_item) = (funding.campaign, funding.line_item);
             self.accounts.set_budget(AccountKey::CampaignDay(campaign, day), funding.campaign_budget.daily);
             self.accounts.set_budget(AccountKey::LineItemDay(line_item, day), funding.line_item_budget.daily);

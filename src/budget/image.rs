@@ -150,8 +150,6 @@ struct Charged {
 impl Books {
     /// The image as bytes; the same books always give the same bytes.
     pub fn image(&self) -> Vec<u8> {
-        let mut funding: Vec<Fund> = self.funding.values().map(Fund::from).collect();
-        funding.sort_by_key(|fund| fund.line_item);
         let day = |(advertiser, (day, zone)): (&AdvertiserId, &(BudgetDay, String))| record::Day {
             advertiser: advertiser.0,
             day: day.0,
@@ -161,7 +159,7 @@ impl Books {
         let adjusted = |(id, amount): (&AdvertiserId, &i64)| Adjusted { advertiser: id.0, amount: *amount };
         let image = Image {
             epoch: self.epoch,
-            funding,
+            funding: self.funding.values().map(Fund::from).collect(),
             accounts: self.balances().iter().map(|(key, balance)| account(*key, *balance)).collect(),
             leases: self.leases.iter().map(|(id, book)| lease(*id, book)).collect(),
             days: self.days.iter().map(day).collect(),

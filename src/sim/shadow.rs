@@ -173,7 +173,9 @@ impl Shadow {
     fn day(&mut self, day: &record::Day) -> Result<(), Broken> {
         let last = self.days.insert(day.advertiser, (day.day, day.time_zone.clone()));
         require(last.as_ref().is_none_or(|(last, _)| *last < day.day), "I11 day", || format!("{day:?} after {last:?}"))?;
-        let own: Vec<Fund> = self.funding.values().filter(|f| f.advertiser == day.advertiser).cloned().collect();
+        let own = self.funding.values().filter(|fund| fund.advertiser == day.advertiser);
+        let mut own: Vec<Fund> = own.cloned().collect();
+        own.sort_by_key(|fund| (fund.version, fund.line_item));
         for fund in own {
             let Some(keys) = self.keys(fund.line_item, day.day) else { continue };
             self.set_budget(keys[2], fund.campaign_daily);
