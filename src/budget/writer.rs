@@ -10,7 +10,7 @@ use super::accounts::AccountKey;
 use super::books::{Books, Violation};
 use super::days::{BudgetDay, Days};
 use super::gate::Gates;
-use super::lease::{Lease, Mailbox};
+use super::lease::{Bar, Lease, Mailbox};
 use super::posting::{Posting, Reply};
 use super::record::{self, Event, epoch_of};
 use super::seen::SeenBids;
@@ -298,7 +298,6 @@ impl LedgerWriter {
 
     /// Forgets a lease of a past day that is empty, and lets one go on that a raised budget covers again.
     fn settle(&mut self, id: LeaseId) {
-        use super::lease::Bar;
         let Some(live) = self.live.get(&id) else { return };
         let (line_item, day) = (live.lease.line_item, live.lease.day);
         if self.books.available(line_item, day) >= 0 {
@@ -415,7 +414,11 @@ impl LedgerWriter {
                 waiting: Nanos(waiting.sum()),
             }
         };
-        self.live.iter().map(audit).collect()
+        // A settled lease of a day that is over is forgotten by the books first.
+        let is_known = |(id, live): &(&LeaseId, &Live)| {
+            self.books.leases.contains_key(id) || !live.lease.has_bar(Bar::Closed)
+        };
+        self.live.iter().filter(is_known).map(audit).collect()
     }
 }
 

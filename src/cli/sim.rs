@@ -1,9 +1,9 @@
 //! `outbid sim`: plays seeded markets against the real ledger and says what broke.
 
 use super::{Failure, output};
+use crate::model::clock::Clock;
 use crate::sim::{self, Count, Outcome, Report};
 use crate::telemetry::clock::SystemClock;
-use crate::model::clock::Clock;
 use anyhow::anyhow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -42,7 +42,11 @@ pub(super) fn run(arguments: &SimArguments) -> Result<(), Failure> {
         println!("{}", serde_json::json!({ "seeds": seeds, "counts": counts, "failed": failed }));
     } else {
         print_table(&report);
-        println!("{seeds} seeds from {} in {elapsed_s:.1} s, {:.1} a second", arguments.seed, seeds as f64 / elapsed_s);
+        println!(
+            "{seeds} seeds from {} in {elapsed_s:.1} s, {:.1} a second",
+            arguments.seed,
+            seeds as f64 / elapsed_s
+        );
     }
     match failed.len() {
         0 => Ok(()),

@@ -37,7 +37,9 @@ impl Run<'_> {
         let opened = loop {
             match process::open(&self.storage, options) {
                 Ok(opened) => break opened,
-                Err(RecoverError::Journal(JournalError::Io { .. } | JournalError::Failed { .. })) if self.laid.is_some() => {
+                Err(RecoverError::Journal(JournalError::Io { .. } | JournalError::Failed { .. }))
+                    if self.laid.is_some() =>
+                {
                     self.count(Count::CrashesRecovering);
                     self.strike();
                 }
@@ -87,7 +89,10 @@ impl Run<'_> {
         opened.books.check()?;
         compare(&opened.books, &self.durable)?;
         require(opened.books.image() == self.replayed.image(), "I9 crash", || {
-            format!("the books after record {survived} are not those of its records:\n{:?}\n{:?}", opened.books, self.replayed)
+            format!(
+                "the books after record {survived} are not those of its records:\n{:?}\n{:?}",
+                opened.books, self.replayed
+            )
         })?;
         self.by_date.clear();
         for (id, charged) in &self.durable.charged {
@@ -177,10 +182,13 @@ impl Run<'_> {
             Ok(()) => self.check(),
             Err(CommitError::NoSpace(_)) => {
                 self.tell(|_| "no space".to_owned());
-                require(self.disk_full || self.laid.is_some(), "availability", || "no space on an empty disk".to_owned())?;
+                require(self.disk_full || self.laid.is_some(), "availability", || {
+                    "no space on an empty disk".to_owned()
+                })?;
                 self.check()
             }
             Err(CommitError::Failed(why)) => self.failed(&why),
+            Err(CommitError::Broken(violation)) => Err(violation.into()),
         }
     }
 
@@ -314,7 +322,8 @@ impl Run<'_> {
                 self.frozen_until_ns = self.frozen_until_ns.max(self.time_ns + for_ns);
             }
             Trouble::Jump => {
-                let by_ms = dice.one(&[-3_600_000, 86_400_000, 3_600_000, -1_000, 1_000, -86_400_000, 61_000]);
+                let by_ms =
+                    dice.one(&[-3_600_000, 86_400_000, 3_600_000, -1_000, 1_000, -86_400_000, 61_000]);
                 let back = dice.percent(60);
                 let after_ns = SECOND + dice.below(60 * SECOND);
                 self.civil_ms += by_ms;
@@ -416,7 +425,8 @@ impl Run<'_> {
         let row = self.dice.one(&self.control).0;
         let (kind, dice) = (self.dice.below(3), &mut self.dice);
         let wallet = Nanos(world::amount(dice, row.currency, 1_000));
-        let (campaign, line_item) = (world::budget(dice, row.currency, 800), world::budget(dice, row.currency, 400));
+        let (campaign, line_item) =
+            (world::budget(dice, row.currency, 800), world::budget(dice, row.currency, 400));
         self.version += 1;
         let version = self.version;
         let changed = self.change(|funding| {

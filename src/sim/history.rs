@@ -1,10 +1,10 @@
 //! The end of a run: everything that was on its way has arrived, and what the exchanges saw is held against what the
 //! ledger says it charged (money.md 2.9).
 
+use super::Broken;
 use super::invariants::compare;
 use super::run::{MS, Run};
 use super::shadow::require;
-use super::Broken;
 use crate::budget::AccountKey;
 use crate::model::ids::AdvertiserId;
 use std::collections::BTreeMap;
@@ -29,7 +29,9 @@ impl Run<'_> {
         books.check()?;
         compare(&books, &self.live)?;
         require(self.pending.is_empty(), "history", || "something is not durable at the end".to_owned())?;
-        require(books.image() == self.replayed.image(), "I9 crash", || "the books are not their records".to_owned())
+        require(books.image() == self.replayed.image(), "I9 crash", || {
+            "the books are not their records".to_owned()
+        })
     }
 
     /// Σ over bids with an answer of the least that their notices asked ≤ what was charged ≤ Σ over bids with a
@@ -46,7 +48,9 @@ impl Run<'_> {
             *most.entry(owner).or_default() += bid.sent.iter().map(total).max().unwrap_or(0);
         }
         let Some(process) = &self.process else { return Ok(()) };
-        let books = process.ledger.attempt(|writer| Ok((writer.books().balances(), writer.books().house_by().clone())))?;
+        let books = process
+            .ledger
+            .attempt(|writer| Ok((writer.books().balances(), writer.books().house_by().clone())))?;
         let Some((balances, house)) = books else { return Ok(()) };
         for (owner, most) in most {
             let least = least.get(&owner).copied().unwrap_or(0);
@@ -54,11 +58,14 @@ impl Run<'_> {
             let adjusted = self.live.adjusted.get(&owner).copied().unwrap_or([0; 2]);
             let charged = wallet.map_or(0, |wallet| i128::from(wallet.posted.0)) - adjusted[0];
             let own = house.iter().filter(|((_, advertiser), _)| advertiser.0 == owner);
-            let borne: i128 = own.map(|(_, h)| i128::from(h.overdelivery.0) + i128::from(h.overprice.0)).sum();
+            let borne: i128 =
+                own.map(|(_, h)| i128::from(h.overdelivery.0) + i128::from(h.overprice.0)).sum();
             let actual = charged + borne - adjusted[1];
             let saturated = most >= i128::from(i64::MAX);
             require(saturated || (least..=most).contains(&actual), "history", || {
-                format!("advertiser {owner}: {actual} charged and borne, answered for {least}, asked for {most}")
+                format!(
+                    "advertiser {owner}: {actual} charged and borne, answered for {least}, asked for {most}"
+                )
             })?;
         }
         Ok(())
@@ -67,7 +74,8 @@ impl Run<'_> {
     /// Time goes on without bids: every hold expires, and what was in doubt comes back.
     fn outlive(&mut self) -> Result<(), Broken> {
         let Some(process) = &self.process else { return Ok(()) };
-        let tripped = process.ledger.gates().all().iter().any(|gate| gate.state() != crate::budget::GateState::Open);
+        let tripped =
+            process.ledger.gates().all().iter().any(|gate| gate.state() != crate::budget::GateState::Open);
         if tripped {
             return Ok(());
         }

@@ -1,13 +1,13 @@
 //! What must hold after every step (money.md 2.8), and what every record of the journal must have been written for.
 
+use super::Broken;
 use super::plan::Trouble;
 use super::process::Process;
 use super::report::Count;
 use super::run::{Run, SECOND};
 use super::shadow::{Shadow, require};
-use super::Broken;
 use crate::budget::record::{self, Event};
-use crate::budget::{Books, GateState, LeaseAudit};
+use crate::budget::{AccountKey, Books, GateState, LeaseAudit};
 use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
@@ -114,7 +114,9 @@ impl Run<'_> {
         let asked = (i128::from(late.charge) + i128::from(late.overdelivery), i128::from(late.overprice));
         let due = bid.sent.iter().any(|due| (due.charge, due.overprice) == asked);
         let same = (late.line_item, late.day) == (claims.line_item.0, claims.budget_day);
-        require(due && same, "I6 bound", || format!("{late:?} of a hold of {}, due {:?}", bid.hold, bid.sent))?;
+        require(due && same, "I6 bound", || {
+            format!("{late:?} of a hold of {}, due {:?}", bid.hold, bid.sent)
+        })?;
         let Some(process) = &self.process else { return Ok(()) };
         let covered = if self.live.is_current(claims.lease) {
             process.open.is_open(number, &claims)
@@ -352,18 +354,29 @@ impl Run<'_> {
     }
 }
 
+/// Days that the ledger keeps behind the current one.
+const DAYS_KEPT: u32 = 6;
+
 /// The ledger's books against those that were kept beside them.
 pub(super) fn compare(books: &Books, shadow: &Shadow) -> Result<(), Broken> {
     let differ = |what: String| Err(Broken { rule: "I9 crash", detail: what });
     for (key, balance) in books.balances() {
         let known = shadow.accounts.get(&key).copied().unwrap_or_default();
-        let shown = (balance.budget.map(|b| i128::from(b.0)), balance.posted.0.into(), balance.leased.0.into());
+        let shown =
+            (balance.budget.map(|b| i128::from(b.0)), balance.posted.0.into(), balance.leased.0.into());
         if shown != (known.budget, known.posted, known.leased) {
             return differ(format!("{key:?} shows {balance:?}, by the records {known:?}"));
         }
     }
+    let balances = books.balances();
+    // Days that no bill can reach any more are forgotten; what they leased is not.
+    let forgotten = |key: &AccountKey, leased: i128| {
+        let newest = balances.keys().filter_map(AccountKey::day).max();
+        leased == 0 && key.day().zip(newest).is_some_and(|(day, newest)| day.0 + DAYS_KEPT < newest.0)
+    };
     let missing = shadow.accounts.iter().find(|(key, account)| {
-        (account.posted, account.leased) != (0, 0) && !books.balances().contains_key(key)
+        let is_empty = (account.posted, account.leased) == (0, 0);
+        !is_empty && !balances.contains_key(key) && !forgotten(key, account.leased)
     });
     if let Some((key, account)) = missing {
         return differ(format!("{key:?} is missing, by the records {account:?}"));

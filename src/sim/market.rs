@@ -53,7 +53,11 @@ pub(super) fn fate(
         let after_ns = auction_ns + bill_delay(dice, plan, manners);
         let says = clearing(dice, plan, profile, manners, claims);
         if bills != NoticeKind::Win {
-            planned.push(Planned { after_ns: auction_ns, kind: NoticeKind::Win, says: Says::price(claims.price.0) });
+            planned.push(Planned {
+                after_ns: auction_ns,
+                kind: NoticeKind::Win,
+                says: Says::price(claims.price.0),
+            });
         }
         planned.push(Planned { after_ns, kind: bills, says: says.clone() });
         if plan.has(Trouble::Echo) {

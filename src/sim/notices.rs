@@ -1,11 +1,11 @@
 //! Notices between the market and the process: sent, lost, sent again; and what the answer to each must be.
 
+use super::Broken;
 use super::process::{Process, Told};
 use super::report::Count;
 use super::run::{MS, Run, SECOND, What};
 use super::shadow::require;
 use super::wire::{self, Heard};
-use super::Broken;
 use crate::budget::{Posting, Resolution};
 use crate::exchange::NoticeKind;
 use crate::model::exchange::BillingEvent;
@@ -30,7 +30,9 @@ impl Run<'_> {
         let notice = &self.notices[number];
         let claims = self.bids[notice.bid].claims;
         let read = wire::claims(self.world, &notice.url);
-        require(read == Some((notice.kind, claims)), "tokens", || format!("{} reads as {read:?}", notice.url))?;
+        require(read == Some((notice.kind, claims)), "tokens", || {
+            format!("{} reads as {read:?}", notice.url)
+        })?;
         match notice.kind {
             NoticeKind::Loss => {
                 self.lose(number);
@@ -63,7 +65,9 @@ impl Run<'_> {
             Some(Heard::Charge(claims, bill)) => (claims, bill),
             Some(Heard::Refuse) => {
                 self.count(Count::Refused);
-                return require(due.is_none(), "A6 prices", || format!("{url} is refused, and means {due:?}"));
+                return require(due.is_none(), "A6 prices", || {
+                    format!("{url} is refused, and means {due:?}")
+                });
             }
             Some(Heard::Audit) => {
                 self.count(Count::Tests);
@@ -165,7 +169,9 @@ impl Run<'_> {
                 let below = self.durable.horizons.get(&(claims.bid.epoch, claims.bid.core));
                 let is_below = below.is_some_and(|first| claims.bid.sequence < *first);
                 let is_old = is_below || age_s > i64::from(self.token_life_s());
-                return require(is_old, "stale bills", || format!("bid {} is only {age_s} s old", claims.bid));
+                return require(is_old, "stale bills", || {
+                    format!("bid {} is only {age_s} s old", claims.bid)
+                });
             }
             Posting::Test => {
                 self.count(Count::Tests);

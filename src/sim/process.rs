@@ -3,7 +3,9 @@
 
 use super::tape::{Recorded, Tape};
 use crate::budget::journal::{MemoryStorage, Options};
-use crate::budget::{Books, CoreBudget, Hold, JournalLog, Ledger, Posting, RecoverError, Resolution, Violation};
+use crate::budget::{
+    Books, CoreBudget, Hold, JournalLog, Ledger, Posting, RecoverError, Resolution, Violation,
+};
 use crate::engine::{self, BidIds};
 use crate::model::clock::Now;
 use crate::model::ids::{ExchangeId, LeaseId};
@@ -58,11 +60,8 @@ impl OpenHolds {
 
     /// Closes what ended before its exchange's ear clock.
     pub(super) fn expire(&mut self, exchange: ExchangeId, ear_s: u32) {
-        let over: Vec<_> = self
-            .by_slot
-            .range((exchange, 0, 0)..(exchange, ear_s, 0))
-            .map(|(place, _)| *place)
-            .collect();
+        let over: Vec<_> =
+            self.by_slot.range((exchange, 0, 0)..(exchange, ear_s, 0)).map(|(place, _)| *place).collect();
         over.into_iter().for_each(|place| {
             self.take(place);
         });

@@ -150,11 +150,7 @@ pub(super) struct Run<'w> {
 }
 
 impl<'w> Run<'w> {
-    pub(super) fn new(
-        world: &'w World,
-        plan: Plan,
-        trace: Option<&'w dyn Fn(&str)>,
-    ) -> Run<'w> {
+    pub(super) fn new(world: &'w World, plan: Plan, trace: Option<&'w dyn Fn(&str)>) -> Run<'w> {
         Run {
             dice: Dice::new(plan.seed, 3),
             control: world.snapshot.catalog.funding().collect(),
@@ -359,7 +355,11 @@ impl<'w> Run<'w> {
         self.tell(|_| {
             format!(
                 "bid {number} {} line {} lease {} slot {} hold {held} day {}{}",
-                claims.bid, claims.line_item, claims.lease, claims.bucket.slot, claims.budget_day,
+                claims.bid,
+                claims.line_item,
+                claims.lease,
+                claims.bucket.slot,
+                claims.budget_day,
                 if sent { "" } else { " unsent" }
             )
         });

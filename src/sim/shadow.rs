@@ -102,7 +102,11 @@ impl Shadow {
             Event::Adjust(adjust) => self.adjust(adjust),
             Event::Stop(stop) => {
                 let what = (stop.scope, stop.id);
-                if stop.stopped { self.stops.insert(what) } else { self.stops.remove(&what) };
+                if stop.stopped {
+                    self.stops.insert(what)
+                } else {
+                    self.stops.remove(&what)
+                };
                 Ok(())
             }
             Event::Reach(reach) => {
@@ -155,7 +159,9 @@ impl Shadow {
         let known = self.funding.get(&fund.line_item);
         let newer = known.is_none_or(|known| fund.version >= known.version);
         require(newer, "edits", || format!("{fund:?} replaces {known:?}"))?;
-        let moved = known.is_some_and(|k| (k.campaign, k.advertiser, &k.currency) != (fund.campaign, fund.advertiser, &fund.currency));
+        let moved = known.is_some_and(|k| {
+            (k.campaign, k.advertiser, &k.currency) != (fund.campaign, fund.advertiser, &fund.currency)
+        });
         require(!moved, "edits", || format!("{fund:?} moves money of {known:?}"))?;
         self.funding.insert(fund.line_item, fund.clone());
         let day = self.days.get(&fund.advertiser).map(|(day, _)| *day);
@@ -172,7 +178,9 @@ impl Shadow {
 
     fn day(&mut self, day: &record::Day) -> Result<(), Broken> {
         let last = self.days.insert(day.advertiser, (day.day, day.time_zone.clone()));
-        require(last.as_ref().is_none_or(|(last, _)| *last < day.day), "I11 day", || format!("{day:?} after {last:?}"))?;
+        require(last.as_ref().is_none_or(|(last, _)| *last < day.day), "I11 day", || {
+            format!("{day:?} after {last:?}")
+        })?;
         let own = self.funding.values().filter(|fund| fund.advertiser == day.advertiser);
         let mut own: Vec<Fund> = own.cloned().collect();
         own.sort_by_key(|fund| (fund.version, fund.line_item));
@@ -187,7 +195,9 @@ impl Shadow {
     fn grant(&mut self, grant: &record::Grant) -> Result<(), Broken> {
         let amount = i128::from(grant.amount);
         self.take(grant.line_item, grant.day, amount, "grant")?;
-        require(grant.lease >> 32 == u64::from(self.epoch), "leases are of their boot", || format!("{grant:?}"))?;
+        require(grant.lease >> 32 == u64::from(self.epoch), "leases are of their boot", || {
+            format!("{grant:?}")
+        })?;
         let opened = Lease { line_item: grant.line_item, day: grant.day, ..Lease::default() };
         let lease = self.leases.entry(LeaseId(grant.lease)).or_insert(opened);
         let same = (lease.line_item, lease.day) == (grant.line_item, grant.day);
@@ -286,7 +296,9 @@ impl Shadow {
             let fits = amount <= 0 || account.room().is_none_or(|room| room >= amount);
             account.posted += amount;
             let account = *account;
-            require(fits && account.posted >= 0, "I1 no overspend", || format!("{adjust:?} leaves {account:?}"))?;
+            require(fits && account.posted >= 0, "I1 no overspend", || {
+                format!("{adjust:?} leaves {account:?}")
+            })?;
         }
         let source = record::Source::default();
         let overdelivery = i128::from(adjust.overdelivery);

@@ -3,7 +3,9 @@
 
 use super::world::World;
 use crate::budget::Bill;
-use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, UrlForm, price, token, verify_token};
+use crate::exchange::{
+    NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, UrlForm, price, token, verify_token,
+};
 use crate::model::exchange::{ExchangeProfile, MissingPrice, PriceUnit};
 use crate::model::token::TokenClaims;
 

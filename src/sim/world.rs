@@ -71,7 +71,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(plan: &Plan) -> World {
         let dice = &mut Dice::new(plan.seed, 2);
-        let exchanges: Vec<ExchangeProfile> = (1..=1 + dice.below(3) as u16).map(|id| exchange(dice, id)).collect();
+        let exchanges: Vec<ExchangeProfile> =
+            (1..=1 + dice.below(3) as u16).map(|id| exchange(dice, id)).collect();
         let manners = exchanges.iter().map(|_| manners(dice, plan)).collect();
         let advertisers: Vec<Advertiser> =
             (1..=1 + dice.below(3) as u32).map(|id| advertiser(dice, plan, id)).collect();
@@ -111,6 +112,7 @@ impl World {
                 tracking_is_https: true,
                 max_candidates: 64,
                 max_charge: Nanos(i64::MAX),
+                max_cpm: Cpm::MAX,
             },
             keys: TokenKeys::new(&TokenKey { id: 1, secret: [9; 32] }, &[]).expect("one key has one id"),
             manners,
@@ -281,10 +283,7 @@ fn line_item(
         max_bid: bid,
         multipliers: Multipliers::default(),
         targeting,
-        creatives: assigned
-            .into_iter()
-            .map(|creative| CreativeAssignment { creative, weight: 1 })
-            .collect(),
+        creatives: assigned.into_iter().map(|creative| CreativeAssignment { creative, weight: 1 }).collect(),
     }
 }
 
@@ -329,5 +328,6 @@ fn body(dice: &mut Dice, number: usize) -> Vec<u8> {
     };
     let test = if number % 12 == 11 { r#","test":1"# } else { "" };
     let currencies = dice.one(&[r#","cur":["USD","EUR"]"#, r#","cur":["EUR"]"#, ""]);
-    format!(r#"{{"id":"r{number}","imp":[{}],{place},"at":1{test}{currencies}}}"#, imps.join(",")).into_bytes()
+    format!(r#"{{"id":"r{number}","imp":[{}],{place},"at":1{test}{currencies}}}"#, imps.join(","))
+        .into_bytes()
 }

@@ -6,6 +6,7 @@ use crate::budget::{AccountKey, Books, BudgetDay};
 use crate::cli::output::table;
 use crate::cli::wal::Place;
 use crate::cli::{Common, Failure};
+use crate::model::ids::{AdvertiserId, ExchangeId};
 use crate::model::money::Nanos;
 use crate::serve::ledger_view::{self, Names, Owners, account_kind, date, decimal};
 use std::path::Path;
@@ -111,17 +112,18 @@ const HOUSE: [&str; 6] = ["exchange", "advertiser", "overdelivery", "overprice",
 
 fn house(books: &Books, names: &Names) -> Vec<Vec<String>> {
     let currencies = books.currencies();
-    let row = |((exchange, advertiser), totals): (&(_, _), &crate::budget::HouseTotals)| {
-        let currency = currencies.get(advertiser).map(|currency| currency.to_string());
-        vec![
-            if exchange.0 == 0 { "by hand".to_owned() } else { names.exchange(*exchange) },
-            if advertiser.0 == 0 { "unknown".to_owned() } else { names.advertiser(*advertiser) },
-            totals.overdelivery.to_string(),
-            totals.overprice.to_string(),
-            totals.stale.to_string(),
-            currency.unwrap_or_else(|| "unknown".to_owned()),
-        ]
-    };
+    let row =
+        |((exchange, advertiser), totals): (&(ExchangeId, AdvertiserId), &crate::budget::HouseTotals)| {
+            let currency = currencies.get(advertiser).map(|currency| currency.to_string());
+            vec![
+                if exchange.0 == 0 { "by hand".to_owned() } else { names.exchange(*exchange) },
+                if advertiser.0 == 0 { "unknown".to_owned() } else { names.advertiser(*advertiser) },
+                totals.overdelivery.to_string(),
+                totals.overprice.to_string(),
+                totals.stale.to_string(),
+                currency.unwrap_or_else(|| "unknown".to_owned()),
+            ]
+        };
     books.house_by().iter().map(row).collect()
 }
 
