@@ -4,6 +4,7 @@
 use super::gate::Gate;
 use super::lease::{Ask, Bar, Denied, Granted, Hold, HoldRequest, HoldSource, Lease, Mailbox, Why};
 use super::ledger::Ledger;
+use super::planted::{self, Bug};
 use crate::model::clock::Now;
 use crate::model::ids::{ExchangeId, LineItemId};
 use crate::model::no_bid::NoBidReason;
@@ -111,6 +112,7 @@ impl HoldSource for CoreBudget {
             return Err(NoBidReason::Breaker);
         }
         let bucket = request.bucket(gate.ear_s(), gate.min_life_s(request.format));
+        let amount = if planted::is(Bug::HoldExpected) { amount - amount / 5 } else { amount };
         let mut hold = Hold::take(&entry.lease, amount, bucket);
         if hold.is_none() || entry.lease.is_low(amount) {
             if let Some(denied) = entry.lease.take_denied() {

@@ -11,6 +11,7 @@
 //! says both again ([`Days::set_zone`], [`Days::not_before`]) before it sets the configured zone, goes on as if it had
 //! not stopped, except that an edit under way counts from then.
 
+use super::planted::{self, Bug};
 use crate::model::clock::Now;
 use crate::model::ids::AdvertiserId;
 use jiff::{
@@ -53,6 +54,7 @@ impl Days {
     /// counted from the next call of [`Days::day`]. The zone that is set already changes nothing. Returns false, and
     /// changes nothing, when the name is unknown.
     pub fn set_zone(&mut self, advertiser: AdvertiserId, name: &str) -> bool {
+        let name = if planted::is(Bug::WrongMidnight) { "UTC" } else { name };
         let Ok(zone) = TimeZone::get(name) else { return false };
         let calendar = self.calendars.entry(advertiser).or_default();
         match calendar.next.as_ref().or(calendar.zone.as_ref()) {

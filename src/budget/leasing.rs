@@ -5,6 +5,7 @@ use super::days::BudgetDay;
 use super::house::Stop;
 use super::lease::{Ask, Bar, Denied, Lease};
 use super::ledger::Standing;
+use super::planted::{self, Bug};
 use super::record::{self, Event, Funding};
 use super::writer::{Effect, LedgerWriter, Live};
 use crate::model::clock::Now;
@@ -361,7 +362,10 @@ impl LedgerWriter {
     /// Takes back what is free of one lease.
     pub(super) fn recall(&mut self, id: LeaseId) -> Result<(), Violation> {
         let Some(live) = self.live.get(&id) else { return Ok(()) };
-        let amount = live.lease.take_free();
+        let mut amount = live.lease.take_free();
+        if planted::is(Bug::FreeFromCounters) {
+            amount = self.books.leases.get(&id).map_or(0, |book| book.outstanding() - live.lease.held());
+        }
         if amount > 0 {
             self.write(Event::Return(record::Return { lease: id.0, amount }))?;
         }

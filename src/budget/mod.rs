@@ -27,6 +27,8 @@ mod journal_log;
 mod lease;
 mod leasing;
 mod ledger;
+#[cfg_attr(not(feature = "planted-bugs"), allow(dead_code, reason = "only where bugs are planted"))]
+pub mod planted;
 mod posting;
 #[cfg(all(test, feature = "loom"))]
 mod races;

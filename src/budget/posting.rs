@@ -4,6 +4,7 @@ use super::books::Violation;
 use super::charge::{Bill, Parts, Terms, hold_parts};
 use super::days::BudgetDay;
 use super::lease::units;
+use super::planted::{self, Bug};
 use super::record::{self, Event};
 use super::seen::Seen;
 use super::writer::{Effect, LedgerWriter};
@@ -96,6 +97,10 @@ impl LedgerWriter {
     ) -> Result<(), Violation> {
         let posting =
             if self.is_full() { Posting::Unavailable } else { self.decide_post(claims, bill, now)? };
+        if planted::is(Bug::EarlyDuplicate) && posting == Posting::Duplicate {
+            reply(posting);
+            return Ok(());
+        }
         // A duplicate waits for the commit as well: the first of the two may be in it.
         self.then(Effect::Answer(reply, posting));
         Ok(())
@@ -114,7 +119,7 @@ impl LedgerWriter {
             // Only a forged token could overflow, and a forged token does not verify.
             return Ok(Posting::Stale);
         };
-        if self.books.seen.has(claims.bid, Seen::Posted) {
+        if self.books.seen.has(claims.bid, Seen::Posted) && !planted::is(Bug::NoDedup) {
             return Ok(Posting::Duplicate);
         }
         let age_s = now.unix_s() - i64::from(claims.issued_s);
@@ -178,7 +183,10 @@ impl LedgerWriter {
                 self.write(Event::Post(post))?;
             } else {
                 self.write(Event::Post(post))?;
-                self.then(Effect::Free(claims.lease, rest));
+                match self.live.get(&claims.lease).filter(|_| planted::is(Bug::FreeBeforeSync)) {
+                    Some(live) => live.lease.add_free(rest),
+                    None => self.then(Effect::Free(claims.lease, rest)),
+                }
             }
             return Ok(true);
         }
@@ -216,7 +224,7 @@ impl LedgerWriter {
         if claims.test || self.books.seen.is_stale(claims.bid) || self.voided.is_stale(claims.bid) {
             return Ok(Resolution::Ignored);
         }
-        if self.books.seen.has(claims.bid, Seen::Posted) {
+        if self.books.seen.has(claims.bid, Seen::Posted) && !planted::is(Bug::LossAfterBill) {
             return Ok(Resolution::Contradictory);
         }
         if !self.voided.record(claims.bid, claims.issued_s, Seen::Voided) {

@@ -7,6 +7,7 @@
 use super::books::{Books, Violation};
 use super::gate::{Gate, GateState, Gates};
 use super::house::{DAY_S, ExchangeBook, Stop};
+use super::planted::{self, Bug};
 use super::record::{self, Event, Funding};
 use super::writer::{Effect, LedgerWriter};
 use crate::model::clock::Now;
@@ -268,7 +269,8 @@ impl Watches {
     /// Moves the ear clocks of all exchanges whose breaker has not tripped.
     pub(super) fn hear_for(&mut self, elapsed_ns: u64) {
         let tripped = |gate: &Gate| {
-            self.by_exchange.get(&gate.exchange).is_some_and(|watch| watch.is_deaf || watch.is_over)
+            let watch = self.by_exchange.get(&gate.exchange);
+            watch.is_some_and(|watch| watch.is_deaf || watch.is_over) && !planted::is(Bug::DeafExpiry)
         };
         self.gates.hear_for(elapsed_ns, tripped);
     }

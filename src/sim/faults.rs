@@ -52,8 +52,7 @@ impl Run<'_> {
         self.judge_recovery(&opened)?;
         self.mono_base_ns = self.dice.below(1 << 50);
         let now = self.now();
-        let unix_s = now.unix_s().clamp(0, i64::from(u32::MAX)) as u32;
-        let epoch = unix_s.max(opened.books.epoch() + 1);
+        let epoch = opened.books.next_epoch(now.unix_s());
         let process = Process::start(opened, epoch, self.plan.cores, now)?;
         self.process = Some(process);
         self.tell(|run| format!("boot {epoch}, {} records durable", run.durable_lsn));
