@@ -423,9 +423,8 @@ impl Run<'_> {
         }
         let row = self.dice.one(&self.control).0;
         let (kind, dice) = (self.dice.below(3), &mut self.dice);
-        let wallet = Nanos(world::amount(dice, row.currency, 1_000));
-        let (campaign, line_item) =
-            (world::budget(dice, row.currency, 800), world::budget(dice, row.currency, 400));
+        let wallet = Nanos(world::amount(dice, row.currency, 3_000));
+        let (campaign, line_item) = (world::budget(dice, row.currency, 2_000), world::budget(dice, row.currency, 1_000));
         self.version += 1;
         let version = self.version;
         let changed = self.change(|funding| {

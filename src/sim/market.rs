@@ -19,6 +19,8 @@ pub(super) struct Planned {
     pub(super) after_ns: u64,
     pub(super) kind: NoticeKind,
     pub(super) says: Says,
+    /// The price makes no sense.
+    pub(super) is_odd: bool,
 }
 
 /// Everything that will be sent for one bid, in no order.
@@ -36,7 +38,8 @@ pub(super) fn fate(
         BillingEvent::Impression => NoticeKind::Impression,
     };
     let auction_ns = SECOND / 20 + dice.below(SECOND / 5);
-    let loss = |after_ns| Planned { after_ns, kind: NoticeKind::Loss, says: Says::price(0) };
+    let plain = |after_ns, kind, micros| Planned { after_ns, kind, says: Says::price(micros), is_odd: false };
+    let loss = |after_ns| plain(after_ns, NoticeKind::Loss, 0);
     let won = dice.percent(manners.wins);
     if !won {
         if dice.percent(80) {
@@ -51,25 +54,24 @@ pub(super) fn fate(
     let billed = shown || (!won && plan.has(Trouble::Echo) && dice.once_in(25));
     if billed {
         let after_ns = auction_ns + bill_delay(dice, plan, manners);
-        let says = clearing(dice, plan, profile, manners, claims);
+        let (says, is_odd) = clearing(dice, plan, profile, manners, claims);
         if bills != NoticeKind::Win {
-            planned.push(Planned {
-                after_ns: auction_ns,
-                kind: NoticeKind::Win,
-                says: Says::price(claims.price.0),
-            });
+            planned.push(plain(auction_ns, NoticeKind::Win, claims.price.0));
         }
-        planned.push(Planned { after_ns, kind: bills, says: says.clone() });
+        planned.push(Planned { after_ns, kind: bills, says: says.clone(), is_odd });
         if plan.has(Trouble::Echo) {
             for _ in 0..dice.one(&[0, 0, 0, 1, 1, 2, 4]) {
                 let other = dice.once_in(4);
-                let says = if other { clearing(dice, plan, profile, manners, claims) } else { says.clone() };
+                let (says, is_odd) = match other {
+                    true => clearing(dice, plan, profile, manners, claims),
+                    false => (says.clone(), is_odd),
+                };
                 let after_ns = match dice.below(3) {
                     0 => after_ns,
                     1 => after_ns + dice.wait(SECOND / 10),
                     _ => auction_ns + bill_delay(dice, plan, manners),
                 };
-                planned.push(Planned { after_ns, kind: bills, says });
+                planned.push(Planned { after_ns, kind: bills, says, is_odd });
             }
             if dice.once_in(10) {
                 // Told lost as well, before, with or after the bill.
@@ -98,17 +100,17 @@ fn bill_delay(dice: &mut Dice, plan: &Plan, manners: &Manners) -> u64 {
     }
 }
 
-/// The price of a bill.
+/// The price of a bill, and whether it makes no sense.
 fn clearing(
     dice: &mut Dice,
     plan: &Plan,
     profile: &ExchangeProfile,
     manners: &Manners,
     claims: &TokenClaims,
-) -> Says {
+) -> (Says, bool) {
     let bid = claims.price.0;
     if plan.has(Trouble::OddPrice) && dice.below(1_000) < manners.odd {
-        return odd(dice, bid, claims.multiplier_ppm);
+        return (odd(dice, bid, claims.multiplier_ppm), true);
     }
     let micros = match manners.first_price {
         true => bid,
@@ -118,7 +120,7 @@ fn clearing(
     // Half an impression less was played than was asked for.
     let fewer = dice.once_in(10).then_some(claims.multiplier_ppm / 2);
     let multiplier_ppm = if profile.bills_in_public() { None } else { fewer.or(told) };
-    Says { price: Price::Micros(micros), multiplier_ppm, other_currency: false }
+    (Says { price: Price::Micros(micros), multiplier_ppm, other_currency: false }, false)
 }
 
 fn odd(dice: &mut Dice, bid: i64, multiplier_ppm: i64) -> Says {

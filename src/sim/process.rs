@@ -89,6 +89,8 @@ pub(super) struct Ear {
     pub(super) deaf: bool,
     /// It cost the house too much.
     pub(super) over: bool,
+    /// It never billed, and what it is trusted with is used up.
+    pub(super) mistrusted: bool,
 }
 
 /// See the module.

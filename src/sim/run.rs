@@ -12,12 +12,13 @@ use super::world::World;
 use super::{Broken, market, wire};
 use crate::budget::journal::MemoryStorage;
 use crate::budget::record::Event;
-use crate::budget::{Books, Funding, Hold, Stop, Violation};
+use crate::budget::{Books, Funding, GateState, Hold, Stop, Violation};
 use crate::engine::{Deadline, NoObserver, Request, decide};
 use crate::exchange::{Limits, NoticeKind, parse};
 use crate::model::clock::{Clock, Now};
 use crate::model::ids::{BidId, ExchangeId};
 use crate::model::money::Nanos;
+use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
 use bumpalo::Bump;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -325,9 +326,13 @@ impl<'w> Run<'w> {
             false => Deadline::never(),
         };
         let decided = decide(&request, &mut core.engine, &mut core.budget, &deadline, &mut NoObserver);
+        let mut refused = None;
         let made: Vec<(TokenClaims, Hold)> = match decided {
             Ok(decision) => decision.bids.iter().map(|bid| bid.claims).zip(decision.holds).collect(),
-            Err(_) => Vec::new(),
+            Err(reason) => {
+                refused = Some(reason);
+                Vec::new()
+            }
         };
         if is_late {
             self.count(Count::Deadlines);
@@ -335,11 +340,24 @@ impl<'w> Run<'w> {
         }
         let sent = !auction.test && !self.dice.once_in(40);
         let profile = profile.clone();
+        if refused == Some(NoBidReason::Breaker) {
+            self.note_refusal(profile.id);
+        }
         for (claims, guard) in made {
             self.bid(claims, guard, sent, &profile)?;
         }
         self.schedule_turn();
         Ok(())
+    }
+
+    /// A breaker refused: where it is the trust before the first bill that is used up, that is a trip.
+    fn note_refusal(&mut self, exchange: ExchangeId) {
+        let Some(process) = &mut self.process else { return };
+        let gate = process.ledger.gates().gate(exchange);
+        let ear = process.ears.entry(exchange).or_default();
+        let used_up = gate.trial_left().is_some() && gate.state() == GateState::Open;
+        self.report.add(Count::TripsTrust, u64::from(used_up && !ear.mistrusted));
+        ear.mistrusted = used_up;
     }
 
     /// A bid was made: it is answered, or its guard lives for a moment and is dropped.
@@ -383,6 +401,7 @@ impl<'w> Run<'w> {
         self.count(Count::Bids);
         let manners = self.world.manners[self.world.position(claims.exchange)];
         for planned in market::fate(&mut self.dice, &self.plan, profile, &manners, &claims) {
+            self.report.add(Count::OddPrices, planned.is_odd.into());
             let due = super::arithmetic::meant(profile, &claims, &planned.says);
             self.notices.push(Notice {
                 bid: number,

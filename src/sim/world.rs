@@ -148,7 +148,7 @@ fn exchange(dice: &mut Dice, id: u16) -> ExchangeProfile {
     let web_banner_s = dice.one(&[3, 8, 20, 70]);
     let house = HouseRules {
         first_trust: dice.percent(60).then(|| Nanos(dice.within(5, 60) * BID)),
-        day_max: dice.percent(70).then(|| Nanos(dice.within(2, 30) * BID)),
+        day_max: dice.percent(60).then(|| Nanos(dice.within(2, 60) * BID)),
         deaf_check: dice.percent(80),
     };
     ExchangeProfile {
@@ -208,7 +208,7 @@ fn advertiser(dice: &mut Dice, plan: &Plan, id: u32) -> Advertiser {
         name: format!("advertiser {id}"),
         currency,
         time_zone: if id == 1 { plan.zone } else { dice.one(&ZONES) }.to_owned(),
-        wallet: Nanos(amount(dice, currency, 1_000)),
+        wallet: Nanos(amount(dice, currency, 3_000)),
         data_fee: Cpm(dice.one(&[0, 0, 33_333]) * scale(currency)),
         platform_ppm: dice.one(&[0, 0, 70_001]),
         active: true,
@@ -222,10 +222,10 @@ fn scale(currency: Currency) -> i64 {
 
 /// From nothing over the price of a few bids to the price of `most`.
 pub(super) fn amount(dice: &mut Dice, currency: Currency, most: i64) -> i64 {
-    let holds = match dice.below(10) {
+    let holds = match dice.below(24) {
         0 => 0,
         1 => dice.within(1, 4),
-        2..5 => dice.within(5, most / 10 + 5),
+        2..8 => dice.within(5, most / 10 + 5),
         _ => dice.within(most / 10, most),
     };
     // Odd amounts, so that something is always left over.
@@ -243,7 +243,7 @@ fn campaign(dice: &mut Dice, id: u32, owner: &Advertiser) -> Campaign {
         id: CampaignId(id),
         advertiser: owner.id,
         name: format!("campaign {id}"),
-        budget: budget(dice, owner.currency, 800),
+        budget: budget(dice, owner.currency, 2_000),
         flight: Flight::default(),
         active: true,
     }
@@ -276,7 +276,7 @@ fn line_item(
         id: LineItemId(id),
         campaign: campaign.id,
         name: format!("line item {id}"),
-        budget: budget(dice, owner.currency, 400),
+        budget: budget(dice, owner.currency, 1_000),
         flight: Flight::default(),
         active: true,
         bid,
