@@ -14,6 +14,7 @@ mod ops;
 mod process;
 mod report;
 mod servers;
+mod trial;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +51,8 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Kill, stop and starve the server, and hold its books against the exchange's.
+    Trial(trial::TrialArgs),
     /// The bare server that `floor` compares with.
     #[command(hide = true)]
     FloorServer {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Floor(args) => floor::run(&args),
         Command::Bodies { data_dir, count, seed } => print_bodies(&data_dir, count, seed),
+        Command::Trial(args) => trial::run(&args),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
     match result {

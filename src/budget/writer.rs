@@ -44,6 +44,9 @@ pub trait EventLog: Send {
     /// How many bytes were appended since the last checkpoint.
     fn bytes_since_checkpoint(&self) -> u64;
 
+    /// After how many bytes an image of the books should replace them.
+    fn checkpoint_after_bytes(&self) -> u64;
+
     /// Sets space aside ahead of need, away from any commit. Returns whether there is little of it left: what is owed
     /// can still be written, but nothing new should be promised.
     fn maintain(&mut self) -> bool;
