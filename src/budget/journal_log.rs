@@ -32,9 +32,14 @@ pub enum RecoverError {
     },
 }
 
+/// An image of the books is written when so many segments have been filled: the time of a restart follows the size of
+/// a segment then, and a checkpoint that was made has segments to remove.
+const SEGMENTS_PER_CHECKPOINT: u64 = 2;
+
 /// An [`EventLog`] in a directory.
 pub struct JournalLog {
     journal: Journal,
+    checkpoint_after_bytes: u64,
     since_checkpoint: u64,
 }
 
@@ -42,6 +47,7 @@ impl JournalLog {
     /// Opens the journal of a directory and rebuilds the books.
     pub fn open(storage: Box<dyn Storage>, options: Options) -> Result<(JournalLog, Books), RecoverError> {
         let (journal, recovered) = Journal::open(storage, options)?;
+        let checkpoint_after_bytes = options.segment_bytes.saturating_mul(SEGMENTS_PER_CHECKPOINT);
         if let Some(torn) = &recovered.torn {
             tracing::warn!(
                 ?torn,
@@ -53,7 +59,7 @@ impl JournalLog {
         }
         let books = rebuild(&recovered)?;
         let since_checkpoint = recovered.records.iter().map(|(_, payload)| payload.len() as u64).sum();
-        Ok((JournalLog { journal, since_checkpoint }, books))
+        Ok((JournalLog { journal, checkpoint_after_bytes, since_checkpoint }, books))
     }
 }
 
@@ -90,6 +96,10 @@ impl EventLog for JournalLog {
 
     fn bytes_since_checkpoint(&self) -> u64 {
         self.since_checkpoint
+    }
+
+    fn checkpoint_after_bytes(&self) -> u64 {
+        self.checkpoint_after_bytes
     }
 
     fn maintain(&mut self) -> bool {

@@ -45,7 +45,9 @@ pub trait EventLog: Send {
     fn bytes_since_checkpoint(&self) -> u64;
 
     /// After how many bytes an image of the books should replace them.
-    fn checkpoint_after_bytes(&self) -> u64;
+    fn checkpoint_after_bytes(&self) -> u64 {
+        u64::MAX
+    }
 
     /// Sets space aside ahead of need, away from any commit. Returns whether there is little of it left: what is owed
     /// can still be written, but nothing new should be promised.
@@ -372,6 +374,11 @@ impl LedgerWriter {
         }
         self.effects = waiting;
         committed
+    }
+
+    /// After how many bytes of journal an image of the books is worth its writing.
+    pub fn checkpoint_after_bytes(&self) -> u64 {
+        self.log.checkpoint_after_bytes()
     }
 
     /// Work for when nobody waits: sets space aside, and writes an image of the books when the journal has grown by

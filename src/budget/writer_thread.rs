@@ -12,8 +12,6 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(50);
 /// Commands that one commit may cover.
 const MAX_GROUP: usize = 4_096;
-/// The journal is replaced by an image when it has grown by so much.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
 
 /// See the module.
 pub(super) struct WriterThread {
@@ -45,7 +43,7 @@ impl WriterThread {
             }
             self.commit();
             if ticks {
-                self.maintain(if ends { 1 } else { CHECKPOINT_BYTES });
+                self.maintain(if ends { 1 } else { self.writer.checkpoint_after_bytes() });
             }
             if ends {
                 return;
