@@ -8,6 +8,7 @@ use super::report::Count;
 use super::run::{Laid, MS, Over, Run, SECOND, What};
 use super::shadow::require;
 use super::{Broken, world};
+use crate::budget::record::Fund;
 use crate::budget::journal::{Fault, JournalError, Options};
 use crate::budget::{CommitError, Funding, RecoverError, RunawayRule, Stop};
 use crate::model::ids::{AdvertiserId, CampaignId, ExchangeId};
@@ -531,13 +532,18 @@ impl Run<'_> {
             self.calendar.set_zone(row.advertiser.0, &row.time_zone, now.unix_ms);
         }
         self.tell(|_| format!("apply {} rows", rows.len()));
+        let sent: Vec<Funding> = rows.iter().map(|(row, _)| row.clone()).collect();
         let Some(process) = &self.process else { return Ok(()) };
         let done = process.ledger.attempt(move |writer| writer.configure(rows, now))?;
         if let Some(Err(refused)) = done {
             return Err(Broken { rule: "edits", detail: refused.to_string() });
         }
         self.calendar.turn(now.unix_ms);
-        self.check()
+        self.check()?;
+        sent.iter().try_for_each(|row| {
+            let known = self.live.funding.get(&row.line_item.0);
+            require(known.is_some_and(|known| says(known, row)), "edits", || format!("{row:?} became {known:?}"))
+        })
     }
 
     /// No more bids and no more trouble: what is on its way arrives.
@@ -558,4 +564,16 @@ impl Run<'_> {
         self.tell(|_| "closing".to_owned());
         self.settle()
     }
+}
+
+/// Whether the ledger's record says what the row said, or is newer.
+fn says(known: &Fund, row: &Funding) -> bool {
+    let nanos = |amount: Option<Nanos>| amount.map(|nanos| nanos.0);
+    let same = (known.campaign, known.advertiser, known.wallet) == (row.campaign.0, row.advertiser.0, row.wallet.0)
+        && (known.campaign_lifetime, known.campaign_daily)
+            == (nanos(row.campaign_budget.lifetime), nanos(row.campaign_budget.daily))
+        && (known.line_item_lifetime, known.line_item_daily)
+            == (nanos(row.line_item_budget.lifetime), nanos(row.line_item_budget.daily))
+        && known.time_zone == row.time_zone;
+    known.version > row.version || (known.version == row.version && same)
 }

@@ -7,11 +7,11 @@ use super::report::Count;
 use super::run::{Run, SECOND};
 use super::shadow::{Shadow, require};
 use crate::budget::record::{self, Event};
-use crate::budget::{AccountKey, Books, GateState, LeaseAudit};
+use crate::budget::{AccountKey, Books, GateState, LeaseAudit, Stop};
 use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The exchanges' retries after a crash, in seconds (money.md 2.5).
 const RETRY_S: u64 = 120;
@@ -128,6 +128,9 @@ impl Run<'_> {
         let age_s = self.latest_s - i64::from(claims.issued_s);
         let lost = process.voided.contains(&number) || age_s > i64::from(self.token_life_s());
         require(!covered || lost, "late bills", || format!("{late:?}, whose hold is there"))?;
+        if late.overdelivery > 0 {
+            self.unroomed.push((late.line_item, late.day, late.overdelivery.into()));
+        }
         self.charge_date(&claims, late.charge.into())
     }
 
@@ -241,6 +244,10 @@ impl Run<'_> {
         require(wall == Some(claims.budget_day), "I11 day", || {
             format!("bid {} is of day {}, on the wall {wall:?}", claims.bid, claims.budget_day)
         })?;
+        let room = self.live.room(claims.line_item.0, claims.budget_day);
+        require(room.is_none_or(|room| room >= 0), "cuts", || {
+            format!("bid {} of an account that is over its budget by {room:?}", claims.bid)
+        })?;
         let stopped = self.is_stopped(advertiser, campaign, Some(claims.exchange.0.into()));
         require(!stopped, "kill switches", || format!("bid {} of {}", claims.bid, claims.line_item))?;
         self.judge_trust(claims, held)
@@ -278,7 +285,24 @@ impl Run<'_> {
         for lease in &audit {
             self.check_lease(process, lease, waiting.get(&lease.lease).copied().unwrap_or(0))?;
         }
-        Ok(())
+        let unroomed = std::mem::take(&mut self.unroomed);
+        unroomed.into_iter().try_for_each(|(line_item, day, amount)| {
+            let room = self.room_with_free(line_item, day, &audit);
+            require(room.is_some_and(|room| room < amount), "late bills", || {
+                format!("the house bears {amount} for line item {line_item}, with what is free there is {room:?}")
+            })
+        })
+    }
+
+    /// What a line item's accounts have room for, once every lease gives back what it has free; `None` = no limit.
+    pub(super) fn room_with_free(&self, line_item: u32, day: u32, audit: &[LeaseAudit]) -> Option<i128> {
+        let keys = self.live.keys(line_item, day)?;
+        let free = |key: &AccountKey| -> i128 {
+            let on = audit.iter().filter(|lease| lease.accounts.contains(key));
+            on.map(|lease| i128::from(lease.free.0)).sum()
+        };
+        let rooms = keys.iter().filter_map(|key| Some(self.live.account(line_item, *key).room()? + free(key)));
+        rooms.min()
     }
 
     /// What will be free once the pending records are durable, by lease.
@@ -408,10 +432,21 @@ pub(super) fn compare(books: &Books, shadow: &Shadow) -> Result<(), Broken> {
             return differ(format!("bid {bid} was charged; the books forgot it, or its horizon"));
         }
     }
-    if books.epoch() != shadow.epoch || books.stops().len() != shadow.stops.len() {
+    let stops: BTreeSet<(u32, u32)> = books.stops().iter().map(|stop| scope(*stop)).collect();
+    if books.epoch() != shadow.epoch || stops != shadow.stops {
         return differ(format!("epoch {} and {:?}, by the records {shadow:?}", books.epoch(), books.stops()));
     }
     Ok(())
+}
+
+/// As the journal names it.
+fn scope(stop: Stop) -> (u32, u32) {
+    match stop {
+        Stop::All => (1, 0),
+        Stop::Exchange(id) => (2, id.0.into()),
+        Stop::Advertiser(id) => (3, id.0),
+        Stop::Campaign(id) => (4, id.0),
+    }
 }
 
 impl Shadow {

@@ -202,6 +202,7 @@ impl Run<'_> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let known = process.voided.contains(&bid);
         let expected = match (charged, known) {
+            _ if claims.test => Resolution::Ignored,
             (true, _) => Resolution::Contradictory,
             (_, true) => Resolution::Duplicate,
             _ if process.open.is_open(bid, &claims) => Resolution::Voided,

@@ -17,7 +17,7 @@ pub(super) struct Account {
 
 impl Account {
     /// What a grant or a charge may still take; `None` = no limit.
-    fn room(&self) -> Option<i128> {
+    pub(super) fn room(&self) -> Option<i128> {
         self.budget.map(|budget| budget - self.posted - self.leased)
     }
 }
@@ -137,7 +137,7 @@ impl Shadow {
     }
 
     /// An account as it is, or as it would begin.
-    fn account(&self, line_item: u32, key: AccountKey) -> Account {
+    pub(super) fn account(&self, line_item: u32, key: AccountKey) -> Account {
         let new = || Account { budget: self.daily(line_item, key), ..Account::default() };
         self.accounts.get(&key).copied().unwrap_or_else(new)
     }
