@@ -395,7 +395,8 @@ impl Books {
         let lease = LeaseId(post.lease);
         let keys = self.lease_keys(lease)?;
         let book = self.lease_mut(lease)?;
-        if post.charge < 0 || post.released < 0 || post.charge + post.released > book.outstanding() {
+        let used = post.charge.saturating_add(post.released);
+        if post.charge < 0 || post.released < 0 || used > book.outstanding() {
             return Err(violation("I2 lease", format!("{lease} posts {post:?}, has {book:?}")));
         }
         let line_item = book.line_item;
@@ -473,7 +474,11 @@ impl Books {
             }
             self.accounts.post(&totals, Nanos(adjust.amount))?;
         } else {
-            self.accounts.refund(&totals, Nanos(-adjust.amount))?;
+            let refund = Nanos(adjust.amount.saturating_neg());
+            if totals.iter().any(|key| self.accounts.balance(*key).posted < refund) {
+                return Err(violation("adjust", format!("{adjust:?} refunds more than was charged")));
+            }
+            self.accounts.refund(&totals, refund)?;
         }
         let advertiser = self.parties(LineItemId(adjust.line_item), &record::Source::default()).1;
         *self.adjusted.entry(advertiser).or_default() += adjust.amount;
