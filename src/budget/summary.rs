@@ -91,3 +91,62 @@ impl LedgerWriter {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::record::{Bid, Boot, Event, Fund, Grant, Late, Post, Source};
+    use crate::model::ids::BidId;
+    use crate::model::money::Nanos;
+
+    fn fund(line_item: u32, currency: &str) -> Event {
+        Event::Fund(Fund {
+            line_item,
+            campaign: line_item,
+            advertiser: line_item,
+            wallet: 1_000,
+            time_zone: "UTC".to_owned(),
+            currency: currency.to_owned(),
+            ..Fund::default()
+        })
+    }
+
+    fn bid(sequence: u64) -> Bid {
+        Bid::new(BidId { epoch: 1, core: 0, sequence }, 1_790_000_000)
+    }
+
+    fn grant(lease: u64, line_item: u32, amount: i64) -> Event {
+        Event::Grant(Grant { lease, core: 0, line_item, day: 20_000, amount })
+    }
+
+    #[test]
+    fn money_of_two_currencies_is_never_added_up() {
+        let source = Source { exchange: 1, ..Source::default() };
+        let post = Post { bid: bid(1), lease: 1 << 32 | 1, charge: 30, released: 0, overprice: 4, source };
+        let unknown =
+            Late { bid: bid(2), line_item: 9, day: 1, charge: 0, overdelivery: 6, overprice: 0, source };
+        let mut books = Books::default();
+        for event in [
+            Event::Boot(Boot { epoch: 1, unix_ms: 0 }),
+            fund(1, "USD"),
+            fund(2, "JPY"),
+            fund(3, "USD"),
+            grant(1 << 32 | 1, 1, 100),
+            grant(1 << 32 | 2, 2, 50),
+            Event::Post(post),
+            Event::Late(unknown),
+            Event::Boot(Boot { epoch: 2, unix_ms: 0 }),
+            grant(2 << 32 | 1, 3, 7),
+        ] {
+            books.apply(&event).unwrap();
+        }
+        let (usd, jpy) = (Currency::USD, Currency::parse("JPY").unwrap());
+        let sums = books.sums();
+        assert_eq!(sums[&usd], CurrencySums { posted: 30, leased: 77, in_doubt: 70 });
+        assert_eq!(sums[&jpy], CurrencySums { posted: 0, leased: 50, in_doubt: 50 });
+        let house = books.house_by_currency();
+        assert_eq!(house[&Some(usd)].overprice, Nanos(4));
+        assert_eq!(house[&Some(jpy)], HouseTotals::default());
+        assert_eq!(house[&None].overdelivery, Nanos(6));
+    }
+}

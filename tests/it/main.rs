@@ -8,6 +8,7 @@ mod corpus;
 mod engine;
 mod journal;
 mod judge;
+mod ledger_tools;
 mod parse;
 mod price;
 mod respond;

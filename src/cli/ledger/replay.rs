@@ -31,7 +31,7 @@ pub(super) enum ReplayError {
     },
     /// A record that contradicts those before it.
     #[error(
-        "record {lsn}, a {kind}, breaks {violation}; every record before it adds up. Do not serve on these books: \
+        "record {lsn} ({kind}) breaks {violation}; every record before it adds up. Do not serve on these books: \
          restore a backup, or look at the record with `outbid wal dump --from {lsn} --to {lsn}`"
     )]
     Violation {

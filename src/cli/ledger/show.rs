@@ -2,7 +2,7 @@
 
 use super::replay::{self, Blind};
 use super::{names, storage};
-use crate::budget::{AccountKey, Books, BudgetDay};
+use crate::budget::{AccountKey, Books, BudgetDay, ExchangeBook, HouseTotals, Stop};
 use crate::cli::output::table;
 use crate::cli::wal::Place;
 use crate::cli::{Common, Failure};
@@ -48,7 +48,7 @@ fn print(root: &Path, last: u64, books: &Books, names: &Names) {
     for (currency, sums) in &sums {
         let (posted, leased, in_doubt) = (decimal(sums.posted), decimal(sums.leased), decimal(sums.in_doubt));
         println!(
-            "{:<12}  {posted} spent, {leased} leased, {in_doubt} in doubt from earlier boots",
+            "{:<12}  {posted} spent, {leased} leased (in doubt where no server runs), {in_doubt} of it from earlier boots",
             currency.as_str()
         );
     }
@@ -67,7 +67,7 @@ fn section(title: &str, header: &[&str], rows: Vec<Vec<String>>) {
     }
 }
 
-fn stop_text(stop: crate::budget::Stop) -> String {
+fn stop_text(stop: Stop) -> String {
     match ledger_view::scope(stop) {
         (scope, Some(id)) => format!("{scope} {id}"),
         (scope, None) => scope.to_owned(),
@@ -112,18 +112,17 @@ const HOUSE: [&str; 6] = ["exchange", "advertiser", "overdelivery", "overprice",
 
 fn house(books: &Books, names: &Names) -> Vec<Vec<String>> {
     let currencies = books.currencies();
-    let row =
-        |((exchange, advertiser), totals): (&(ExchangeId, AdvertiserId), &crate::budget::HouseTotals)| {
-            let currency = currencies.get(advertiser).map(|currency| currency.to_string());
-            vec![
-                if exchange.0 == 0 { "by hand".to_owned() } else { names.exchange(*exchange) },
-                if advertiser.0 == 0 { "unknown".to_owned() } else { names.advertiser(*advertiser) },
-                totals.overdelivery.to_string(),
-                totals.overprice.to_string(),
-                totals.stale.to_string(),
-                currency.unwrap_or_else(|| "unknown".to_owned()),
-            ]
-        };
+    let row = |((exchange, advertiser), totals): (&(ExchangeId, AdvertiserId), &HouseTotals)| {
+        let currency = currencies.get(advertiser).map(|currency| currency.to_string());
+        vec![
+            if exchange.0 == 0 { "by hand".to_owned() } else { names.exchange(*exchange) },
+            if advertiser.0 == 0 { "unknown".to_owned() } else { names.advertiser(*advertiser) },
+            totals.overdelivery.to_string(),
+            totals.overprice.to_string(),
+            totals.stale.to_string(),
+            currency.unwrap_or_else(|| "unknown".to_owned()),
+        ]
+    };
     books.house_by().iter().map(row).collect()
 }
 
@@ -131,7 +130,7 @@ const EXCHANGES: [&str; 7] =
     ["exchange", "billed", "trusted with", "day (UTC)", "spent", "borne by the house", "pardoned"];
 
 fn exchanges(books: &Books, names: &Names) -> Vec<Vec<String>> {
-    let row = |(id, book): (&_, &crate::budget::ExchangeBook)| {
+    let row = |(id, book): (&ExchangeId, &ExchangeBook)| {
         vec![
             names.exchange(*id),
             if book.has_billed { "yes" } else { "not yet" }.to_owned(),

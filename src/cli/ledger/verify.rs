@@ -128,7 +128,10 @@ impl Report {
         println!("journal     {}", root.join("ledger").display());
         let begin = match self.base {
             0 => "from the empty state".to_owned(),
-            lsn => format!("from the checkpoint at lsn {lsn}, below which records were let go"),
+            lsn => format!(
+                "from the checkpoint at lsn {lsn}, because records below it were let go or cannot be read (`outbid wal \
+                 verify` says which)"
+            ),
         };
         println!(
             "replayed    {} records, lsn {} to {}, {begin}",

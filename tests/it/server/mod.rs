@@ -17,7 +17,7 @@ pub(crate) use client::{Client, Reply};
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey};
-use outbid::budget::{Books, Ledger, NoLog, RunawayRule};
+use outbid::budget::{Books, EventLog, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -26,9 +26,10 @@ use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::serve::{self, Addresses, Running, ServeError, Shared, SharedParts};
-use outbid::telemetry::clock::SystemClock;
+use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ const ID_KEY: IdKey = IdKey([3; 16]);
 pub(crate) struct Setup {
     sets: Vec<String>,
     account: Account,
+    log: Box<dyn EventLog>,
+    wall: Option<Arc<dyn WallSteps>>,
 }
 
 impl Setup {
@@ -64,7 +67,8 @@ impl Setup {
             "server.header_timeout_ms=20000",
             "server.drain_grace_ms=0",
         ];
-        let mut setup = Setup { sets: sets.map(str::to_owned).into(), account: world::account() };
+        let (sets, account) = (sets.map(str::to_owned).into(), world::account());
+        let mut setup = Setup { sets, account, log: Box::new(NoLog), wall: None };
         setup.sets.push(format!("track.public_url={PUBLIC_URL}"));
         setup.sets.push(format!("admin.bootstrap_key={ADMIN_KEY}"));
         for profile in &mut setup.account.exchanges {
@@ -85,6 +89,18 @@ impl Setup {
         self
     }
 
+    /// Takes another journal than one that remembers nothing.
+    pub(crate) fn log(mut self, log: Box<dyn EventLog>) -> Setup {
+        self.log = log;
+        self
+    }
+
+    /// Takes a wall clock that an operator may adopt steps of.
+    pub(crate) fn wall(mut self, wall: Arc<dyn WallSteps>) -> Setup {
+        self.wall = Some(wall);
+        self
+    }
+
     /// What serving needs, put together as the program does it, with keys and epoch that are the same every time.
     fn parts(self, clock: Arc<dyn Clock>) -> SharedParts {
         let sources = Sources { file: None, env: std::iter::empty(), sets: self.sets };
@@ -94,8 +110,7 @@ impl Setup {
         let catalog = Arc::new(Catalog::compile(self.account, 1, &compile).unwrap());
         let cores = config.engine.serving_cores(1);
         // Its thread ends with the last handle on the ledger.
-        let started =
-            Ledger::start(Books::default(), Box::new(NoLog), EPOCH, cores as u16, Arc::clone(&clock));
+        let started = Ledger::start(Books::default(), self.log, EPOCH, cores as u16, Arc::clone(&clock));
         let ledger = Arc::new(started.unwrap().0);
         let rule = RunawayRule::default();
         let terms = catalog.exchange_terms().collect();
@@ -118,7 +133,7 @@ impl Setup {
             token_keys: token_keys(),
             public_url,
             clock,
-            wall: None,
+            wall: self.wall,
             config,
             settings,
         }
@@ -126,9 +141,8 @@ impl Setup {
 
     /// Starts it, or says why it may not start.
     pub(crate) fn try_start(self) -> Result<Server, ServeError> {
-        let clock = Arc::new(SystemClock::new());
-        let parts = self.parts(Arc::clone(&clock) as Arc<dyn Clock>);
-        let shared = Arc::new(Shared::new(SharedParts { wall: Some(clock), ..parts }));
+        let clock = SystemClock::new();
+        let shared = Arc::new(Shared::new(self.parts(Arc::new(clock))));
         let running = serve::start(Arc::clone(&shared))?;
         Ok(Server { at: running.addresses, shared, running: Some(running) })
     }
@@ -192,6 +206,11 @@ impl Server {
         Client::connect(self.at.ops).send("GET", path, &[], b"").unwrap()
     }
 
+    /// Asks the admin listener, with its key.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &str) -> Reply {
+        admin(self.at.admin, ADMIN_KEY, method, path, body)
+    }
+
     /// The value of one line of `/metrics`; 0 where it is not there yet.
     pub(crate) fn metric(&self, line: &str) -> u64 {
         let reply = self.ops("/metrics");
@@ -206,6 +225,21 @@ impl Server {
             snapshot.rates.iter().map(|(code, rate)| (code.to_string(), rate.0 as f64 / 1e9)).collect();
         Known { keys: token_keys(), rates, snapshot }
     }
+}
+
+/// Asks an admin listener.
+pub(crate) fn admin(at: SocketAddr, key: &str, method: &str, path: &str, body: &str) -> Reply {
+    let key = format!("Bearer {key}");
+    Client::connect(at).send(method, path, &[("authorization", &key)], body.as_bytes()).unwrap()
+}
+
+/// A notice URL with its macros replaced.
+pub(crate) fn notice_url(bid: &Value, field: &str, price: &str) -> String {
+    let url = bid[field].as_str().unwrap_or_else(|| panic!("no {field}"));
+    let url = url.replace("${AUCTION_PRICE}", price).replace("${AUCTION_CURRENCY}", "USD");
+    ["MULTIPLIER", "MBR", "MIN_TO_WIN", "LOSS"]
+        .iter()
+        .fold(url, |url, name| url.replace(&format!("${{AUCTION_{name}}}"), ""))
 }
 
 impl Drop for Server {

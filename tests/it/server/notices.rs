@@ -1,6 +1,6 @@
 //! Notices over HTTP: each counts once, charges what was agreed and no more, and a click goes where its creative says.
 
-use super::{Reply, Server, Setup, good_request};
+use super::{Reply, Server, Setup, good_request, notice_url as url};
 use outbid::budget::{AccountKey, Terms, hold_for};
 use outbid::cli::demo::world::CATCH_ALL;
 use outbid::model::exchange::{BillingEvent, ExchangeAuth, MissingPrice};
@@ -23,15 +23,6 @@ fn charge(price: i64) -> i64 {
     let terms =
         Terms { rate: Rate::ONE, data_fee: Cpm(150_000), platform_ppm: 50_000, multiplier_ppm: 1_000_000 };
     hold_for(Cpm(price), &terms).unwrap().0
-}
-
-/// A notice URL with its macros replaced.
-fn url(bid: &Value, field: &str, price: &str) -> String {
-    let url = bid[field].as_str().unwrap_or_else(|| panic!("no {field}"));
-    let url = url.replace("${AUCTION_PRICE}", price).replace("${AUCTION_CURRENCY}", "USD");
-    ["MULTIPLIER", "MBR", "MIN_TO_WIN", "LOSS"]
-        .iter()
-        .fold(url, |url, name| url.replace(&format!("${{AUCTION_{name}}}"), ""))
 }
 
 /// The URL in the markup that begins with this path.

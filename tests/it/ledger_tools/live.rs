@@ -1,0 +1,122 @@
+//! Beside a running server, through a crash, and after a clean end.
+
+use super::*;
+use crate::server::until;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_servers_memory_equals_its_journal_and_a_crash_changes_nothing_of_what_was_billed() {
+    let dir = data_dir();
+    let server = Served::start(dir.path());
+    for index in 0..20 {
+        server.sell(&format!("s{index}"), "1.5");
+    }
+    server.bid("held").expect("a bid that is never billed");
+    server.verify(dir.path()).check(0, &["invariants  hold", "memory      equals the journal at lsn"], &[]);
+
+    let live = server.admin("GET", "/v1/ledger", "").json();
+    let wallet = |shown: &Value| shown["accounts"][0].clone();
+    assert_eq!((&wallet(&live)["account"], &wallet(&live)["currency"]), (&"wallet".into(), &"USD".into()));
+    assert_ne!(live["currencies"]["USD"]["held"], "0.00", "the bid that is never billed");
+    server.kill();
+
+    ledger(dir.path(), &["verify"]).check(0, &["from the empty state", "invariants  hold"], &[]);
+    let shown = ledger(dir.path(), &["show", "--json"]).json();
+    assert_eq!(wallet(&shown)["posted"], wallet(&live)["posted"]);
+    assert_eq!(shown["kill_switches"], serde_json::json!([]));
+
+    // The next process knows nothing of the holds: what was leased is in doubt.
+    let server = Served::start(dir.path());
+    server.sell("after", "1.5");
+    let shown = ledger(dir.path(), &["show", "--json"]).json();
+    let in_doubt = shown["currencies"]["USD"]["in_doubt"].as_str().unwrap().to_owned();
+    assert_ne!(in_doubt, "0.00");
+    ledger(dir.path(), &["show"]).check(0, &[&format!("{in_doubt} of it from earlier boots")], &[]);
+    assert_eq!(
+        server.admin("GET", "/v1/ledger", "").json()["currencies"]["USD"]["in_doubt"],
+        in_doubt.as_str()
+    );
+    let ready = server.ops("/readyz");
+    assert_eq!(ready.status, 200);
+    let expected =
+        format!("{in_doubt} USD of bids of earlier runs may still be billed; it returns by itself");
+    assert_eq!(ready.json()["checks"]["in_doubt"], expected.as_str());
+    let metrics = server.ops("/metrics");
+    let line = metrics.text().lines().find(|line| line.starts_with("outbid_ledger_in_doubt_nanos")).unwrap();
+    assert!(
+        line.starts_with("outbid_ledger_in_doubt_nanos{currency=\"USD\"} ") && !line.ends_with(" 0"),
+        "{line}"
+    );
+    server.verify(dir.path()).check(0, &["memory      equals"], &[]);
+    server.end();
+    ledger(dir.path(), &["verify"]).check(0, &["equals the replay"], &[]);
+}
+
+#[test]
+fn verify_keeps_up_with_a_server_that_never_rests() {
+    let dir = data_dir();
+    let server = Served::start(dir.path());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut index = 0;
+            while !stop.load(SeqCst) {
+                index += 1;
+                server.sell(&format!("w{index}"), "1.1");
+            }
+            eprintln!("{index} sold beside verify");
+        });
+        let outcomes: Vec<Outcome> = (0..5).map(|_| server.verify(dir.path())).collect();
+        stop.store(true, SeqCst);
+        for outcome in outcomes {
+            outcome.check(0, &["invariants  hold", "memory      equals the journal"], &[]);
+        }
+    });
+}
+
+#[test]
+fn a_server_of_another_directory_is_not_taken_for_this_one() {
+    let (here, there) = (data_dir(), data_dir());
+    let server = Served::start(there.path());
+    server.sell("there", "1.5");
+    let other = Served::start(here.path());
+    other.sell("here", "1.7");
+    other.sell("here too", "1.7");
+    other.kill();
+    server.verify(here.path()).check(1, &["memory      differs"], &["are not those of", "in the server"]);
+    let url = format!("http://{}", server.admin);
+    let with = |arguments: &[&str]| ledger(there.path(), &[&["verify", "--url"], arguments].concat());
+    with(&[&url, "--key", "wrong"]).check(1, &[], &["cannot ask http://", "401", "bootstrap_key"]);
+    with(&[&url]).check(2, &[], &["--key KEY"]);
+    with(&["ftp://x"]).check(2, &[], &["--key KEY"]);
+    with(&["ftp://x", "--key", "k"]).check(2, &[], &["is not like http://"]);
+    drop(server);
+    with(&[&url, "--key", KEY]).check(1, &[], &["cannot ask http://", "does the server run?"]);
+}
+
+#[test]
+fn a_kill_switch_stops_bids_in_under_a_second_and_survives_a_crash() {
+    let dir = data_dir();
+    let mut server = Served::start(dir.path());
+    for path in ["/v1/kill_switches/exchange/demo", "/v1/kill_switches/campaign/2", "/v1/kill_switches/all"] {
+        assert!(server.bid("before").is_some());
+        let asked = Instant::now();
+        let reply = server.admin("PUT", path, r#"{"stopped": true}"#);
+        assert_eq!((reply.status, &reply.json()["stopped"]), (200, &true.into()), "{reply:?}");
+        until("bids stop", || server.bid("stopped").is_none());
+        assert!(asked.elapsed() < Duration::from_secs(1), "{path} took {:?}", asked.elapsed());
+        assert!((0..50).all(|_| server.bid("stopped").is_none()), "{path} holds");
+
+        server.kill();
+        server = Served::start(dir.path());
+        assert!((0..50).all(|_| server.bid("restarted").is_none()), "{path} survives");
+        let thrown = server.admin("GET", "/v1/kill_switches", "").json();
+        assert_eq!(thrown["kill_switches"].as_array().unwrap().len(), 1, "{thrown}");
+        let scope = thrown["kill_switches"][0]["scope"].as_str().unwrap();
+        ledger(dir.path(), &["show"]).check(0, &[&format!("kill switches {scope}")], &[]);
+
+        assert_eq!(server.admin("PUT", path, r#"{"stopped": false}"#).status, 200);
+        until("bids go on", || server.bid("released").is_some());
+    }
+}
