@@ -132,7 +132,9 @@ mod planted {
             Bug::ALL.into_iter().filter(|bug| name == "all" || bug.as_str() == name).collect();
         if chosen.is_empty() {
             let names = Bug::ALL.map(Bug::as_str).join(", ");
-            return Err(Failure::Failed(anyhow!("there is no bug {name:?} to plant; there are {names}, all")));
+            return Err(Failure::Failed(anyhow!(
+                "there is no bug {name:?} to plant; there are {names}, all"
+            )));
         }
         let mut missed = Vec::new();
         for bug in chosen {

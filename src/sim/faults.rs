@@ -8,8 +8,8 @@ use super::report::Count;
 use super::run::{Laid, MS, Over, Run, SECOND, What};
 use super::shadow::require;
 use super::{Broken, world};
-use crate::budget::record::Fund;
 use crate::budget::journal::{Fault, JournalError, Options};
+use crate::budget::record::Fund;
 use crate::budget::{CommitError, Funding, RecoverError, RunawayRule, Stop};
 use crate::model::ids::{AdvertiserId, CampaignId, ExchangeId};
 use crate::model::money::Nanos;
@@ -425,7 +425,8 @@ impl Run<'_> {
         let row = self.dice.one(&self.control).0;
         let (kind, dice) = (self.dice.below(3), &mut self.dice);
         let wallet = Nanos(world::amount(dice, row.currency, 3_000));
-        let (campaign, line_item) = (world::budget(dice, row.currency, 2_000), world::budget(dice, row.currency, 1_000));
+        let (campaign, line_item) =
+            (world::budget(dice, row.currency, 2_000), world::budget(dice, row.currency, 1_000));
         self.version += 1;
         let version = self.version;
         let changed = self.change(|funding| {
@@ -542,7 +543,9 @@ impl Run<'_> {
         self.check()?;
         sent.iter().try_for_each(|row| {
             let known = self.live.funding.get(&row.line_item.0);
-            require(known.is_some_and(|known| says(known, row)), "edits", || format!("{row:?} became {known:?}"))
+            require(known.is_some_and(|known| says(known, row)), "edits", || {
+                format!("{row:?} became {known:?}")
+            })
         })
     }
 
@@ -569,7 +572,8 @@ impl Run<'_> {
 /// Whether the ledger's record says what the row said, or is newer.
 fn says(known: &Fund, row: &Funding) -> bool {
     let nanos = |amount: Option<Nanos>| amount.map(|nanos| nanos.0);
-    let same = (known.campaign, known.advertiser, known.wallet) == (row.campaign.0, row.advertiser.0, row.wallet.0)
+    let same = (known.campaign, known.advertiser, known.wallet)
+        == (row.campaign.0, row.advertiser.0, row.wallet.0)
         && (known.campaign_lifetime, known.campaign_daily)
             == (nanos(row.campaign_budget.lifetime), nanos(row.campaign_budget.daily))
         && (known.line_item_lifetime, known.line_item_daily)

@@ -289,7 +289,9 @@ impl Run<'_> {
         unroomed.into_iter().try_for_each(|(line_item, day, amount)| {
             let room = self.room_with_free(line_item, day, &audit);
             require(room.is_some_and(|room| room < amount), "late bills", || {
-                format!("the house bears {amount} for line item {line_item}, with what is free there is {room:?}")
+                format!(
+                    "the house bears {amount} for line item {line_item}, with what is free there is {room:?}"
+                )
             })
         })
     }
@@ -301,7 +303,8 @@ impl Run<'_> {
             let on = audit.iter().filter(|lease| lease.accounts.contains(key));
             on.map(|lease| i128::from(lease.free.0)).sum()
         };
-        let rooms = keys.iter().filter_map(|key| Some(self.live.account(line_item, *key).room()? + free(key)));
+        let rooms =
+            keys.iter().filter_map(|key| Some(self.live.account(line_item, *key).room()? + free(key)));
         rooms.min()
     }
 

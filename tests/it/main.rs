@@ -14,6 +14,7 @@ mod price;
 mod respond;
 mod seed;
 mod server;
+mod sim;
 mod store;
 mod targeting;
 mod tidy;
