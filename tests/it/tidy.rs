@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
     ("serve", &["model", "engine", "exchange", "budget", "audience", "privacy", "config"]),
     ("cli", &["*"]),
+    ("sim", &["*"]),
 ];
 
 /// What the decision and everything below it must do without, so that it can be benchmarked, fuzzed and replayed.

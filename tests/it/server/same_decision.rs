@@ -5,7 +5,7 @@
 use super::{EPOCH, ID_KEY, Setup, token_keys};
 use crate::parse::differential::{Seeded, corpus, mutate, tokens};
 use bumpalo::Bump;
-use outbid::budget::{AccountKey, CoreBudget};
+use outbid::budget::{AccountKey, CoreBudget, Ledger};
 use outbid::engine::{self, BidIds, Core, Deadline, NoObserver, Request, Snapshot};
 use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{Limits, ParseError, Place, parse, parse_reference};
@@ -13,7 +13,7 @@ use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::ids::AdvertiserId;
 use outbid::model::money::{Cpm, Nanos};
-use outbid::serve::Shared;
+use outbid::serve::{Shared, SharedParts};
 use std::sync::Arc;
 
 /// Mutated versions of every corpus line.
@@ -36,7 +36,12 @@ type Outcome = Result<Vec<u8>, u16>;
 impl Line {
     fn new(read: Read) -> Line {
         let clock = FixedClock::at(Now { mono_ns: 5_000_000_000, unix_ms: 1_790_000_000_000 });
-        let shared = Shared::new(Setup::demo().parts(Arc::new(clock)));
+        let now = clock.now();
+        let parts = Setup::demo().parts(Arc::new(clock));
+        // Without a thread: when one comes to lend more would be part of the answer.
+        let ledger = Arc::new(Ledger::in_memory(EPOCH, 1, now));
+        ledger.configure(parts.snapshots.load().catalog.funding().collect(), now).unwrap();
+        let shared = Shared::new(SharedParts { ledger, ..parts });
         let budget = CoreBudget::new(0, Arc::clone(shared.ledger()));
         let snapshot = shared.snapshots().load();
         Line { read, core: Core::new(BidIds::new(EPOCH, 0)), budget, snapshot, shared }
