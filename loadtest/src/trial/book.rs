@@ -30,7 +30,7 @@ pub(crate) struct Bill {
 struct State {
     /// Sends that are not yet answered for good.
     open: u32,
-    /// A send was not answered: the server may have charged it.
+    /// A send was not answered, or with 503: the server may have charged it.
     unanswered: bool,
     /// Answers accepted, late or house.
     charged: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Counts {
     pub(crate) house: AtomicU64,
     /// Duplicates that were meant.
     pub(crate) duplicate: AtomicU64,
-    /// Bills whose first answer was lost in a crash, and that the server had.
+    /// Bills that had no answer or 503 at first, and that the server had.
     pub(crate) recovered: AtomicU64,
     /// Sends without an answer.
     pub(crate) unanswered: AtomicU64,
@@ -143,6 +143,8 @@ impl Book {
                 return Answered::Again;
             }
             (503, _) => {
+                // It may be decided already, and wait for its space.
+                state.unanswered = true;
                 self.counts.refused.fetch_add(1, SeqCst);
                 return Answered::Again;
             }

@@ -7,13 +7,18 @@
 pub(crate) mod account;
 pub(crate) mod book;
 pub(crate) mod dice;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod kill9;
+pub(crate) mod latency;
 pub(crate) mod load;
 pub(crate) mod server;
+pub(crate) mod stop;
+pub(crate) mod sync;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Options of `outbid-load trial`.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +47,27 @@ enum What {
         #[arg(long)]
         short: bool,
     },
+    /// Stop the server for longer than holds live: none may expire.
+    Stop {
+        /// How often.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        /// For how many seconds each time.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// Fill the disk up; wants --data-dir on a small file system of its own.
+    Disk,
+    /// Measure bills at full load beside the disk's own syncs.
+    Latency {
+        /// For how many seconds.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// Watch the system calls of one bill: written, synced, then answered. Wants strace.
+    SyncOrder,
+    /// Let syncs and writes of the journal fail. Wants strace.
+    SyncFails,
 }
 
 /// Runs a trial; an error is its failure.
@@ -69,5 +95,13 @@ fn one(args: &TrialArgs, program: &Path, dir: &Path, say: &mut dyn FnMut(String)
         What::Kill9 { cycles, short } => {
             kill9::run(program, dir, &kill9::Options { cycles, seed, to_the_end: !short, timed: true }, say)
         }
+        What::Stop { times, seconds } => {
+            stop::run(program, dir, (times, Duration::from_secs(seconds)), seed, say)
+        }
+        What::Disk => disk::run(program, dir, seed, say),
+        What::Latency { seconds } => latency::run(program, dir, Duration::from_secs(seconds), seed, say),
+        What::SyncOrder | What::SyncFails if !sync::has_strace() => anyhow::bail!("strace is not installed"),
+        What::SyncOrder => sync::order(program, dir, seed, say),
+        What::SyncFails => sync::fails(program, dir, seed, say),
     }
 }

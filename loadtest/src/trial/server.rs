@@ -32,6 +32,8 @@ pub(crate) struct Site {
     pub(crate) at: [SocketAddr; 4],
     /// Further `key=value` settings.
     pub(crate) sets: Vec<String>,
+    /// What the program is started under, with its arguments.
+    pub(crate) wrapper: Vec<String>,
 }
 
 impl Site {
@@ -49,7 +51,7 @@ impl Site {
         let sets =
             sets.chain(["server.queue_shed_window_ms=60000", "server.drain_grace_ms=0"].map(str::to_owned));
         let (program, dir) = (program.to_owned(), dir.to_owned());
-        Ok(Site { program, dir, log, at: free_ports(seed)?, sets: sets.collect() })
+        Ok(Site { program, dir, log, at: free_ports(seed)?, sets: sets.collect(), wrapper: Vec::new() })
     }
 
     /// Changes the account; the next start reads it.
@@ -65,7 +67,14 @@ impl Site {
 
     /// The command that serves.
     pub(crate) fn command(&self) -> anyhow::Result<Command> {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.arg("serve");
         let names = ["bid", "track", "admin", "ops"];
         let listen = names.iter().zip(self.at).map(|(name, at)| format!("listen.{name}={at}"));
