@@ -41,6 +41,8 @@ pub struct JournalLog {
     journal: Journal,
     checkpoint_after_bytes: u64,
     since_checkpoint: u64,
+    /// Space was short when it was looked at last.
+    is_short: bool,
 }
 
 impl JournalLog {
@@ -59,7 +61,7 @@ impl JournalLog {
         }
         let books = rebuild(&recovered)?;
         let since_checkpoint = recovered.records.iter().map(|(_, payload)| payload.len() as u64).sum();
-        Ok((JournalLog { journal, checkpoint_after_bytes, since_checkpoint }, books))
+        Ok((JournalLog { journal, checkpoint_after_bytes, since_checkpoint, is_short: false }, books))
     }
 }
 
@@ -103,10 +105,18 @@ impl EventLog for JournalLog {
     }
 
     fn maintain(&mut self) -> bool {
-        if let Err(error) = self.journal.maintain() {
-            tracing::warn!(%error, "no space was set aside for the journal");
+        let filled = self.journal.maintain();
+        let is_short = self.journal.is_short_of_space();
+        // Told when it changes: this is tried many times a second.
+        match filled {
+            Err(error) if !self.is_short => {
+                tracing::error!(%error, "the journal runs out of space: nothing is leased, bills are refused");
+            }
+            Ok(()) if self.is_short && !is_short => tracing::info!("the journal has space again"),
+            _ => {}
         }
-        self.journal.is_short_of_space()
+        self.is_short = is_short;
+        is_short
     }
 
     fn durable_lsn(&self) -> u64 {

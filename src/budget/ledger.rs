@@ -412,9 +412,8 @@ fn commit_inline(writer: &mut LedgerWriter) {
 pub(super) fn after_commit(committed: Result<(), CommitError>) {
     match committed {
         Ok(()) => {}
-        Err(CommitError::NoSpace(detail)) => {
-            tracing::error!(%detail, "the journal has no space: no leases, notices are refused; free some space");
-        }
+        // `/readyz` says it, and the journal's log when it begins; a line for each commit would fill the log.
+        Err(CommitError::NoSpace(detail)) => tracing::debug!(%detail, "a commit waits for space"),
         Err(failed) => super::broken("I8 durable", &failed.to_string()),
     }
 }
