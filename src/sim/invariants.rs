@@ -373,6 +373,8 @@ impl Run<'_> {
         for report in reports.into_iter().flatten() {
             let ear = process.ears.entry(report.exchange).or_default();
             let (deaf, over) = (report.is_deaf, report.is_over_house_limit);
+            let bounded = report.house_today <= report.bound;
+            require(bounded || self.plan.has(Trouble::OddPrice), "house bound", || format!("{report:?}"))?;
             self.report.add(Count::TripsDeaf, u64::from(deaf && !ear.deaf));
             self.report.add(Count::TripsHouse, u64::from(over && !ear.over));
             (ear.deaf, ear.over) = (deaf, over);
