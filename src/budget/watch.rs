@@ -86,7 +86,8 @@ pub struct ExchangeReport {
     pub house_today: Nanos,
     /// The limit of that.
     pub house_limit: Nanos,
-    /// The most that the house may still bear of it: the limit, and everything held within a token's life.
+    /// The most that the house may have borne of it in the end: the limit, or what it is over that already, and
+    /// everything held within a token's life.
     pub bound: Nanos,
     /// Seconds heard since the start.
     pub ear_s: u32,
@@ -218,6 +219,7 @@ impl Watch {
 
     fn report(&self, book: &ExchangeBook) -> ExchangeReport {
         let limit = self.house_limit(book);
+        let borne = book.house - book.pardoned;
         let delay = |delays: &Histogram<u32>| match delays.len() {
             0..MIN_DELAYS => 0,
             _ => delays.value_at_quantile(0.999) as u32,
@@ -228,9 +230,9 @@ impl Watch {
             is_deaf: self.is_deaf,
             is_over_house_limit: self.is_over,
             trial_left: self.gate.trial_left().map(Nanos),
-            house_today: Nanos(book.house - book.pardoned),
+            house_today: Nanos(borne),
             house_limit: Nanos(limit),
-            bound: Nanos(limit.saturating_add(self.held_within_token_life())),
+            bound: Nanos(limit.max(borne).saturating_add(self.held_within_token_life())),
             ear_s: self.gate.ear_s(),
             trips: self.trips,
             bill_delay_s: std::array::from_fn(|format| delay(&self.delays[format])),

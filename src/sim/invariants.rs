@@ -7,7 +7,8 @@ use super::report::Count;
 use super::run::{Run, SECOND};
 use super::shadow::{Shadow, require};
 use crate::budget::record::{self, Event};
-use crate::budget::{AccountKey, Books, GateState, LeaseAudit, Stop};
+use crate::budget::{AccountKey, Books, ExchangeReport, GateState, LeaseAudit, Stop};
+use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
@@ -191,7 +192,10 @@ impl Run<'_> {
                 return;
             }
             Event::Stale(stale) => {
-                self.ever_billed.insert(ExchangeId(stale.source.exchange as u16));
+                let exchange = ExchangeId(stale.source.exchange as u16);
+                self.ever_billed.insert(exchange);
+                // A memo, and of bids that are older than what is bounded.
+                *self.held_units.entry(exchange).or_default() += i128::from(stale.source.house_units);
                 return;
             }
             _ => return,
@@ -228,7 +232,7 @@ impl Run<'_> {
     }
 
     /// A bid that was just made.
-    pub(super) fn judge_bid(&mut self, claims: &TokenClaims, held: i128, guard: Nanos) -> Result<(), Broken> {
+    pub(super) fn judge_bid(&mut self, claims: &TokenClaims, held: i128, guard: Nanos) -> Result<i128, Broken> {
         require(i128::from(guard.0) == held, "holds", || {
             format!("bid {} holds {guard}, and may cost {held}", claims.bid)
         })?;
@@ -254,23 +258,27 @@ impl Run<'_> {
     }
 
     /// Before its first bill, what was ever held for an exchange is bounded (money.md 2.6).
-    fn judge_trust(&mut self, claims: &TokenClaims, held: i128) -> Result<(), Broken> {
+    /// Returns the hold in units of the exchange's currency.
+    fn judge_trust(&mut self, claims: &TokenClaims, held: i128) -> Result<i128, Broken> {
         let profile = &self.world.exchanges()[self.world.position(claims.exchange)];
-        let Some(trust) = profile.house.first_trust else { return Ok(()) };
-        if self.ever_billed.contains(&claims.exchange) {
-            return Ok(());
-        }
         let advertisers = self.world.snapshot.catalog.advertisers();
         let owner = self.live.funding.get(&claims.line_item.0).map_or(0, |fund| fund.advertiser);
         let wallet = advertisers.iter().find(|a| a.id.0 == owner).map(|a| a.currency);
         let rate = wallet.and_then(|wallet| self.world.rates.cross(profile.currency, wallet));
         let rate = i128::from(rate.map_or(1, |rate| rate.0));
+        let units = (held * 1_000_000_000 + rate - 1) / rate;
+        *self.held_units.entry(claims.exchange).or_default() += units;
+        let Some(trust) = profile.house.first_trust else { return Ok(units) };
+        if self.ever_billed.contains(&claims.exchange) {
+            return Ok(units);
+        }
         let sum = self.trusted.entry(claims.exchange).or_default();
-        *sum += (held * 1_000_000_000 + rate - 1) / rate;
+        *sum += units;
         let sum = *sum;
         require(sum <= i128::from(trust.0), "first trust", || {
             format!("{sum} held for exchange {}, trusted with {trust}", claims.exchange)
-        })
+        })?;
+        Ok(units)
     }
 
     /// I2 and I8 for every lease of the process, I1 to I4 for the books.
@@ -370,16 +378,44 @@ impl Run<'_> {
         let now = self.now();
         let Some(process) = &mut self.process else { return Ok(()) };
         let reports = process.ledger.attempt(move |writer| Ok(writer.exchange_reports(now)))?;
+        let mut costly = Vec::new();
         for report in reports.into_iter().flatten() {
             let ear = process.ears.entry(report.exchange).or_default();
             let (deaf, over) = (report.is_deaf, report.is_over_house_limit);
-            let bounded = report.house_today <= report.bound;
-            require(bounded || self.plan.has(Trouble::OddPrice), "house bound", || format!("{report:?}"))?;
             self.report.add(Count::TripsDeaf, u64::from(deaf && !ear.deaf));
             self.report.add(Count::TripsHouse, u64::from(over && !ear.over));
             (ear.deaf, ear.over) = (deaf, over);
+            costly.push(report);
         }
-        Ok(())
+        costly.iter().try_for_each(|report| self.check_house(report, now))
+    }
+
+    /// Units held by earlier processes for bids that may still be billed.
+    fn held_before(&self, exchange: ExchangeId) -> i128 {
+        let oldest_s = self.now().unix_s() - i64::from(self.token_life_s());
+        let young = self.bids.iter().filter(|bid| i64::from(bid.claims.issued_s) >= oldest_s);
+        let own = young.filter(|bid| bid.claims.exchange == exchange && bid.claims.bid.epoch < self.live.epoch);
+        own.map(|bid| bid.units).sum()
+    }
+
+    /// What the house bears of an exchange in a day is at most what was said when its breaker tripped, and what was
+    /// held since (money.md 2.6). Prices above the bid are not bounded by what is held.
+    fn check_house(&mut self, report: &ExchangeReport, now: Now) -> Result<(), Broken> {
+        let utc_day = now.unix_s() / 86_400;
+        let held = self.held_units.get(&report.exchange).copied().unwrap_or(0);
+        let trip = self.house_trips.get(&report.exchange).filter(|trip| trip.0 == utc_day);
+        let Some((_, bound, held_then)) = trip.copied() else {
+            if report.is_over_house_limit {
+                // What is said is what this process knows of; bids of those before may be billed as well.
+                let bound = i128::from(report.bound.0) + self.held_before(report.exchange);
+                self.house_trips.insert(report.exchange, (utc_day, bound, held));
+            }
+            return Ok(());
+        };
+        let lawful = i128::from(report.house_today.0) <= bound + held - held_then;
+        require(lawful || self.plan.has(Trouble::OddPrice), "house bound", || {
+            format!("{bound} at the trip, {} held since: {report:?}", held - held_then)
+        })
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) enum Over {
 pub(super) struct Bid {
     pub(super) claims: TokenClaims,
     pub(super) hold: i128,
+    /// The hold in nanos of the exchange's currency.
+    pub(super) units: i128,
     /// What the bills that reached the process come to, answered or not.
     pub(super) sent: Vec<Due>,
     /// What those that were answered with 2xx, and may have been charged, come to.
@@ -129,6 +131,11 @@ pub(super) struct Run<'w> {
     pub(super) notices: Vec<Notice>,
     /// Bills that the house bore in this step for want of room: line item, day, amount.
     pub(super) unroomed: Vec<(u32, u32, i128)>,
+    /// Units ever held for exchanges, and of their bills that were too old.
+    pub(super) held_units: BTreeMap<ExchangeId, i128>,
+    /// The UTC day on which an exchange had cost the house too much, what was said then that it can come to, and the
+    /// units held by then.
+    pub(super) house_trips: BTreeMap<ExchangeId, (i64, i128, i128)>,
     /// Units held for exchanges before their first bill.
     pub(super) trusted: BTreeMap<ExchangeId, i128>,
     pub(super) ever_billed: BTreeSet<ExchangeId>,
@@ -184,6 +191,8 @@ impl<'w> Run<'w> {
             by_id: BTreeMap::new(),
             notices: Vec::new(),
             unroomed: Vec::new(),
+            held_units: BTreeMap::new(),
+            house_trips: BTreeMap::new(),
             trusted: BTreeMap::new(),
             ever_billed: BTreeSet::new(),
             latest_s: i64::MIN,
@@ -384,8 +393,8 @@ impl<'w> Run<'w> {
                 if sent { "" } else { " unsent" }
             )
         });
-        self.judge_bid(&claims, held, guard.amount())?;
-        self.bids.push(Bid { claims, hold: held, sent: Vec::new(), acked: Vec::new() });
+        let units = self.judge_bid(&claims, held, guard.amount())?;
+        self.bids.push(Bid { claims, hold: held, units, sent: Vec::new(), acked: Vec::new() });
         self.by_id.insert(claims.bid, number);
         let Some(process) = &mut self.process else { return Ok(()) };
         process.open.open(number, &claims, held);
