@@ -95,7 +95,13 @@ impl Run<'_> {
                 let bid = BidId { epoch: process.ledger.epoch(), core, sequence };
                 let claims = TokenClaims { bid, lease, budget_day: day.0, bucket, ..*template };
                 process.open.open(self.bids.len(), &claims, amount.into());
-                self.bids.push(Bid { claims, hold: amount.into(), units: 0, sent: Vec::new(), acked: Vec::new() });
+                self.bids.push(Bid {
+                    claims,
+                    hold: amount.into(),
+                    units: 0,
+                    sent: Vec::new(),
+                    acked: Vec::new(),
+                });
                 hold.keep();
                 made += 1;
             }

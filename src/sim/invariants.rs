@@ -232,7 +232,12 @@ impl Run<'_> {
     }
 
     /// A bid that was just made.
-    pub(super) fn judge_bid(&mut self, claims: &TokenClaims, held: i128, guard: Nanos) -> Result<i128, Broken> {
+    pub(super) fn judge_bid(
+        &mut self,
+        claims: &TokenClaims,
+        held: i128,
+        guard: Nanos,
+    ) -> Result<i128, Broken> {
         require(i128::from(guard.0) == held, "holds", || {
             format!("bid {} holds {guard}, and may cost {held}", claims.bid)
         })?;
@@ -394,7 +399,8 @@ impl Run<'_> {
     fn held_before(&self, exchange: ExchangeId) -> i128 {
         let oldest_s = self.now().unix_s() - i64::from(self.token_life_s());
         let young = self.bids.iter().filter(|bid| i64::from(bid.claims.issued_s) >= oldest_s);
-        let own = young.filter(|bid| bid.claims.exchange == exchange && bid.claims.bid.epoch < self.live.epoch);
+        let own =
+            young.filter(|bid| bid.claims.exchange == exchange && bid.claims.bid.epoch < self.live.epoch);
         own.map(|bid| bid.units).sum()
     }
 
