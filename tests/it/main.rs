@@ -11,6 +11,7 @@ mod judge;
 mod ledger_tools;
 mod parse;
 mod price;
+mod process;
 mod respond;
 mod seed;
 mod server;

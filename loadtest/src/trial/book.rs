@@ -268,3 +268,96 @@ impl Book {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::account::LINES;
+    use super::*;
+
+    const PRICE: i64 = 500_000;
+    const CHARGE: i64 = 675_000;
+    const BUDGETS: [i64; 3] = [10 * CHARGE; 3];
+
+    /// A bill of the deep purse that was sent by `sends` hands.
+    fn sent(book: &Book, sends: u32) -> Arc<Bill> {
+        let bill = Bill::new("/b/x".to_owned(), String::new(), &LINES[0], PRICE);
+        book.open(&bill, sends);
+        bill
+    }
+
+    fn shown(spent: i64, leased: i64, house: i64) -> Balances {
+        let wallet = 10 * CHARGE;
+        Balances { wallets: [(wallet, spent, leased), (wallet, 0, 0), (wallet, 0, 0)], house, stale: 0 }
+    }
+
+    /// What the books of a server say that was asked after these answers: nothing, or a fault with this in it.
+    fn check(answers: &[(u16, Option<&str>)], shown: &Balances, expected: Option<&str>) {
+        let book = Book::default();
+        let bill = sent(&book, 1);
+        for (status, class) in answers {
+            book.answer(&bill, *status, *class);
+        }
+        let floor = book.floor();
+        book.check(&floor, shown, &BUDGETS);
+        match expected {
+            None => assert_eq!(book.faults(), [""; 0]),
+            Some(expected) => assert!(book.faults().concat().contains(expected), "{:?}", book.faults()),
+        }
+    }
+
+    #[test]
+    fn what_was_answered_for_must_be_charged_and_nothing_else() {
+        let accepted = [(204, Some("accepted"))];
+        check(&accepted, &shown(CHARGE, 0, 0), None);
+        check(&accepted, &shown(0, 0, 0), Some("I8"));
+        check(&accepted, &shown(CHARGE + 1, 0, 0), Some("only"));
+        check(&accepted, &shown(CHARGE, 10 * CHARGE, 0), Some("I1"));
+        check(&accepted, &shown(11 * CHARGE, 0, 0), Some("P1"));
+        check(&[(204, Some("house"))], &shown(0, 0, CHARGE), None);
+        check(&[(204, Some("house"))], &shown(CHARGE, 0, CHARGE), Some("2.9"));
+        check(&[(204, Some("stale"))], &shown(0, 0, 0), Some("204 stale"));
+        check(&[(403, Some("forged"))], &shown(0, 0, 0), Some("403 forged"));
+    }
+
+    #[test]
+    fn a_bill_without_an_answer_may_be_charged_or_not_until_it_is_answered() {
+        for lost in [(0, None), (503, Some("unavailable"))] {
+            check(&[lost], &shown(0, 0, 0), None);
+            check(&[lost], &shown(CHARGE, 0, 0), None);
+            check(&[lost, (204, Some("duplicate"))], &shown(CHARGE, 0, 0), None);
+            check(&[lost, (204, Some("duplicate"))], &shown(0, 0, CHARGE), None);
+            check(&[lost, (204, Some("duplicate"))], &shown(0, 0, 0), Some("2.9"));
+        }
+        check(&[(204, Some("duplicate"))], &shown(CHARGE, 0, 0), Some("only ever answered duplicate"));
+    }
+
+    #[test]
+    fn of_two_sends_at_once_one_is_charged() {
+        let check = |classes: [&str; 2], expected: usize| {
+            let book = Book::default();
+            let bill = sent(&book, 2);
+            classes.map(|class| book.answer(&bill, 204, Some(class)));
+            assert_eq!(book.faults().len(), expected, "{classes:?}: {:?}", book.faults());
+        };
+        check(["accepted", "duplicate"], 0);
+        check(["duplicate", "late"], 0);
+        check(["accepted", "accepted"], 1);
+        check(["duplicate", "duplicate"], 1);
+    }
+
+    #[test]
+    fn a_duplicate_moves_nothing_and_says_so() {
+        let book = Book::default();
+        let bill = sent(&book, 1);
+        book.answer(&bill, 204, Some("accepted"));
+        assert_eq!(book.duplicate(&bill, 204, "duplicate"), Answered::Done);
+        assert_eq!(book.duplicate(&bill, 503, "unavailable"), Answered::Again);
+        assert_eq!(book.faults().len(), 0);
+        book.duplicate(&bill, 204, "accepted");
+        assert!(book.faults().concat().contains("I5"));
+        book.check_settled(&shown(CHARGE, 0, 0));
+        assert_eq!(book.faults().len(), 1);
+        book.check_settled(&shown(2 * CHARGE, 0, 0));
+        assert!(book.faults().len() > 1);
+    }
+}

@@ -16,6 +16,7 @@ pub(crate) mod server;
 pub(crate) mod stop;
 pub(crate) mod sync;
 
+use anyhow::Context;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,7 +83,11 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
         // Who closed standard output does not want to know.
         let _ = writeln!(std::io::stdout(), "{line}");
     };
-    one(args, &program, &dir, &mut say)?;
+    let log = server::log_path(args.seed);
+    one(args, &program, &dir, &mut say)
+        .with_context(|| format!("seed {}, the servers' log is {}", args.seed, log.display()))?;
+    // It is not there where the trial did not begin.
+    let _ = std::fs::remove_file(&log);
     if args.data_dir.is_none() {
         std::fs::remove_dir_all(&own)?;
     }

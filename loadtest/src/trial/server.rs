@@ -43,8 +43,7 @@ impl Site {
         let file = dir.join("account.json");
         ensure!(!file.exists(), "{} is there already: trials need a directory of their own", file.display());
         write_account(dir, plan)?;
-        // Outside the data directory, so that a full disk does not silence it.
-        let log = std::env::temp_dir().join(format!("outbid-trial-{}-{seed}.log", std::process::id()));
+        let log = log_path(seed);
         std::fs::write(&log, "")?;
         let sets = ["engine.cores=2", "engine.budget_us=1000000", "server.queue_shed_ms=10000"];
         let sets = sets.into_iter().map(str::to_owned);
@@ -118,6 +117,11 @@ impl Site {
         ensure!(reply.status == 200, "/v1/balances answers {}", reply.status);
         Balances::read(&serde_json::from_slice(&reply.body)?)
     }
+}
+
+/// Where the servers of a trial write to: outside the data directory, so that a full disk does not silence them.
+pub(crate) fn log_path(seed: u64) -> PathBuf {
+    std::env::temp_dir().join(format!("outbid-trial-{}-{seed}.log", std::process::id()))
 }
 
 fn write_account(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
