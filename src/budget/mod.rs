@@ -16,6 +16,7 @@
 mod accounts;
 mod books;
 mod charge;
+mod check;
 mod core;
 mod days;
 pub mod file_storage;

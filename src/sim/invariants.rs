@@ -207,8 +207,10 @@ impl Run<'_> {
     fn note_bill(&mut self, source: &record::Source) {
         let exchange = ExchangeId(source.exchange as u16);
         self.ever_billed.insert(exchange);
+        self.billing.entry(exchange).or_default().0 += 1;
         if let Some(ear) = self.process.as_mut().and_then(|process| process.ears.get_mut(&exchange)) {
             ear.deaf = false;
+            ear.unbilled.clear();
         }
     }
 
@@ -273,6 +275,11 @@ impl Run<'_> {
         let rate = i128::from(rate.map_or(1, |rate| rate.0));
         let units = (held * 1_000_000_000 + rate - 1) / rate;
         *self.held_units.entry(claims.exchange).or_default() += units;
+        self.billing.entry(claims.exchange).or_default().1 += 1;
+        if let Some(process) = &mut self.process {
+            let heard_s = process.ledger.gates().gate(claims.exchange).ear_s();
+            process.ears.entry(claims.exchange).or_default().unbilled.push_back(heard_s);
+        }
         let Some(trust) = profile.house.first_trust else { return Ok(units) };
         if self.ever_billed.contains(&claims.exchange) {
             return Ok(units);
@@ -372,11 +379,40 @@ impl Run<'_> {
                 format!("exchange {}: {ear_s} s, lived through {} ns", gate.exchange, process.heard_ns)
             })?;
         }
+        self.check_deafness()?;
+        let Some(process) = &mut self.process else { return Ok(()) };
         if !probing {
             process.ears.values_mut().for_each(|ear| (ear.deaf, ear.over) = (false, false));
             return Ok(());
         }
         self.look_at_breakers()
+    }
+
+    /// A11: an exchange that billed for a share of its bids, and now for none of many, is known to be deaf, whatever
+    /// happened in between.
+    fn check_deafness(&self) -> Result<(), Broken> {
+        let Some(process) = &self.process else { return Ok(()) };
+        // Where bills come hours late, or the clock jumps, a bill may take longer than any bid is remembered here.
+        let slow = [Trouble::SlowBill, Trouble::Jump, Trouble::Sleep, Trouble::Stop, Trouble::DeadListener];
+        if slow.into_iter().any(|trouble| self.plan.has(trouble)) {
+            return Ok(());
+        }
+        for (exchange, ear) in &process.ears {
+            let profile = &self.world.exchanges()[self.world.position(*exchange)];
+            let lives = profile.holds;
+            let (billed, made) = self.billing.get(exchange).copied().unwrap_or((0, 0));
+            if !profile.house.deaf_check || billed < 20 || ear.deaf {
+                continue;
+            }
+            let patience_s = 3 * lives.web_banner_s + lives.grace_s + 40;
+            let ripe_s = ear.heard_s.saturating_sub(patience_s);
+            let ripe = ear.unbilled.partition_point(|heard_s| *heard_s < ripe_s) as u64;
+            let expected = ripe * billed / made.max(1);
+            require(expected < 90, "A11 deaf", || {
+                format!("exchange {exchange}: {expected} bills should have come for {ripe} bids, and it is not deaf")
+            })?;
+        }
+        Ok(())
     }
 
     pub(super) fn look_at_breakers(&mut self) -> Result<(), Broken> {

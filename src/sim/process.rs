@@ -11,7 +11,7 @@ use crate::model::clock::Now;
 use crate::model::ids::{ExchangeId, LeaseId};
 use crate::model::token::TokenClaims;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What the ledger answered to a notice.
@@ -82,7 +82,7 @@ fn place(bid: usize, claims: &TokenClaims) -> (ExchangeId, u32, usize) {
 }
 
 /// How an exchange stood at a tick.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ear {
     pub(super) heard_s: u32,
     /// Its notices did not come through, and none has since.
@@ -91,6 +91,8 @@ pub(super) struct Ear {
     pub(super) over: bool,
     /// It never billed, and what it is trusted with is used up.
     pub(super) mistrusted: bool,
+    /// Bids of this process that it has not billed for, oldest first: the second heard at each.
+    pub(super) unbilled: VecDeque<u32>,
 }
 
 /// See the module.

@@ -131,6 +131,8 @@ pub(super) struct Run<'w> {
     pub(super) notices: Vec<Notice>,
     /// Bills that the house bore in this step for want of room: line item, day, amount.
     pub(super) unroomed: Vec<(u32, u32, i128)>,
+    /// Bills and bids of each exchange.
+    pub(super) billing: BTreeMap<ExchangeId, (u64, u64)>,
     /// Units ever held for exchanges, and of their bills that were too old.
     pub(super) held_units: BTreeMap<ExchangeId, i128>,
     /// The UTC day on which an exchange had cost the house too much, what was said then that it can come to, and the
@@ -191,6 +193,7 @@ impl<'w> Run<'w> {
             by_id: BTreeMap::new(),
             notices: Vec::new(),
             unroomed: Vec::new(),
+            billing: BTreeMap::new(),
             held_units: BTreeMap::new(),
             house_trips: BTreeMap::new(),
             trusted: BTreeMap::new(),
