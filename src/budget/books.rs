@@ -13,6 +13,7 @@ use super::house::{DAY_S, ExchangeBook, HouseTotals};
 use super::planted::{self, Bug};
 use super::record::{self, Event, Funding, epoch_of};
 use super::seen::{Seen, SeenBids};
+use super::traffic::Traffic;
 use crate::model::ids::{AdvertiserId, BidId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Days of an advertiser that stay known behind the current one. A bill is stale after hours; this leaves room for
 /// clocks that are wrong by days.
 const DAYS_KEPT: u32 = 7;
+
+/// How old a notice may be before it is stale (money.md 2.4: T_token), in seconds; at least [`LIVES_PER_TOKEN`] times
+/// the longest life of a hold.
+pub const TOKEN_LIFE_S: u32 = 4 * 3_600;
+const LIVES_PER_TOKEN: u32 = 4;
 
 /// What the books know of a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +77,7 @@ pub struct Books {
     /// Corrections by hand, likewise.
     pub(super) adjusted: BTreeMap<AdvertiserId, i64>,
     pub(super) exchanges: BTreeMap<ExchangeId, ExchangeBook>,
+    pub(super) traffic: BTreeMap<ExchangeId, Traffic>,
     pub(super) stops: BTreeSet<Stop>,
     pub(super) epoch: u32,
     /// The longest life that any hold ever had, in seconds of the ear clock.
@@ -159,6 +166,16 @@ impl Books {
         &self.exchanges
     }
 
+    /// What the journal knows of the traffic with each exchange.
+    pub fn traffic(&self) -> &BTreeMap<ExchangeId, Traffic> {
+        &self.traffic
+    }
+
+    /// How old a notice may be, in seconds.
+    pub fn token_life_s(&self) -> u32 {
+        TOKEN_LIFE_S.max(self.max_hold_s.saturating_mul(LIVES_PER_TOKEN))
+    }
+
     /// The kill switches that are thrown.
     pub fn stops(&self) -> &BTreeSet<Stop> {
         &self.stops
@@ -237,6 +254,11 @@ impl Books {
             Event::Pardon(pardon) => {
                 let book = self.exchanges.entry(ExchangeId(pardon.exchange as u16)).or_default();
                 book.pardoned = book.house;
+                Ok(())
+            }
+            Event::Traffic(part) => {
+                let life_s = self.token_life_s();
+                self.traffic.entry(ExchangeId(part.exchange as u16)).or_default().add(part, life_s);
                 Ok(())
             }
             Event::Reach(reach) => {

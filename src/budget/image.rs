@@ -8,6 +8,7 @@ use super::house::{ExchangeBook, HouseTotals, Stop};
 use super::planted::{self, Bug};
 use super::record::{self, Fund, Funding, RecordError};
 use super::seen::{FactPage, Seen};
+use super::traffic::Traffic;
 use crate::model::ids::{AdvertiserId, CampaignId, ExchangeId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
 use prost::Message;
@@ -40,6 +41,8 @@ struct Image {
     stops: Vec<record::Stop>,
     #[prost(uint32, tag = "13")]
     max_hold_s: u32,
+    #[prost(message, repeated, tag = "14")]
+    traffic: Vec<record::Traffic>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -172,6 +175,7 @@ impl Books {
             exchanges: self.exchanges.iter().map(exchange).collect(),
             stops: self.stops.iter().map(|stop| stop.record(true)).collect(),
             max_hold_s: self.max_hold_s,
+            traffic: self.traffic.values().flat_map(Traffic::records).collect(),
         };
         image.encode_to_vec()
     }
@@ -213,6 +217,9 @@ impl Books {
         }
         books.adjusted = image.adjusted.iter().map(|a| (AdvertiserId(a.advertiser), a.amount)).collect();
         books.exchanges = image.exchanges.iter().map(|e| (ExchangeId(e.id as u16), e.into())).collect();
+        for part in &image.traffic {
+            books.traffic.entry(ExchangeId(part.exchange as u16)).or_default().restore(part);
+        }
         for stop in &image.stops {
             books.stops.insert(Stop::of(stop).ok_or(RecordError::Unknown)?);
         }

@@ -37,12 +37,13 @@ pub mod record;
 mod seen;
 mod summary;
 mod sync;
+mod traffic;
 mod watch;
 mod writer;
 mod writer_thread;
 
 pub use accounts::{AccountKey, Balance};
-pub use books::{Books, LeaseBook, Violation};
+pub use books::{Books, LeaseBook, TOKEN_LIFE_S, Violation};
 pub use charge::{Bill, Parts, Terms, charge, hold_for};
 pub use core::CoreBudget;
 pub use days::{BudgetDay, Days};
@@ -56,8 +57,9 @@ pub use posting::{Posting, Reply, Resolution};
 pub use record::Funding;
 pub use seen::{Seen, SeenBids};
 pub use summary::CurrencySums;
+pub use traffic::Traffic;
 pub use watch::{ExchangeReport, ExchangeTerms, RunawayRule};
-pub use writer::{CommitError, EventLog, LeaseAudit, LedgerWriter, NoLog, TOKEN_LIFE_S};
+pub use writer::{CommitError, EventLog, LeaseAudit, LedgerWriter, NoLog};
 
 /// Stops the process: the books no longer add up, and going on could charge somebody wrongly.
 ///

@@ -14,7 +14,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Record {
     /// What.
-    #[prost(oneof = "Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    #[prost(oneof = "Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     pub event: Option<Event>,
 }
 
@@ -66,6 +66,9 @@ pub enum Event {
     /// Holds may live longer than before.
     #[prost(message, tag = "15")]
     Reach(Reach),
+    /// What was held for an exchange, and how well it billed; about once a minute.
+    #[prost(message, tag = "16")]
+    Traffic(Traffic),
 }
 
 /// See [`Event::Boot`].
@@ -344,6 +347,29 @@ pub struct Reach {
     /// The longest life of any hold, in seconds of the ear clock. What a crash leaves in doubt waits for it.
     #[prost(uint32, tag = "1")]
     pub hold_s: u32,
+}
+
+/// See [`Event::Traffic`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Traffic {
+    /// The exchange.
+    #[prost(uint32, tag = "1")]
+    pub exchange: u32,
+    /// When, seconds since the Unix epoch.
+    #[prost(uint32, tag = "2")]
+    pub at_s: u32,
+    /// Held since the last such record, in units.
+    #[prost(int64, tag = "3")]
+    pub units: i64,
+    /// Bids up to its last bill whose bills came or should have come, within the window of the rate.
+    #[prost(uint64, tag = "4")]
+    pub bids: u64,
+    /// The bills of those.
+    #[prost(uint64, tag = "5")]
+    pub bills: u64,
+    /// Bids since its last bill whose bills should have come.
+    #[prost(uint64, tag = "6")]
+    pub silent: u64,
 }
 
 /// Why bytes are no record.

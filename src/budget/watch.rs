@@ -9,6 +9,7 @@ use super::gate::{Gate, GateState, Gates};
 use super::house::{DAY_S, ExchangeBook, Stop};
 use super::planted::{self, Bug};
 use super::record::{self, Event, Funding};
+use super::traffic::Traffic;
 use super::writer::{Effect, LedgerWriter};
 use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, ExchangeId};
@@ -106,6 +107,8 @@ struct Watch {
     trips: u64,
     /// (ear second, holds ever made by then), the oldest first.
     bids: VecDeque<(u32, u64)>,
+    /// Those of earlier processes that the rate counts.
+    before: u64,
     /// Holds made so long ago that their bills should have come.
     ripe: u64,
     /// The same at the last bill, and where the rate's window begins.
@@ -113,28 +116,39 @@ struct Watch {
     window_from: u64,
     /// Bills within the window.
     bills: u64,
-    /// (minute of the monotonic clock, units ever held by then), the oldest first.
-    held: VecDeque<(u64, i64)>,
+    /// (minute of the monotonic clock, units held in those before), the oldest first.
+    held: VecDeque<(i64, i64)>,
+    /// Minute of the last of these, and the units ever held by then.
+    sampled: (i64, i64),
+    /// What the journal knows of the rate of bills.
+    told: (u64, u64, u64),
 }
 
 impl Watch {
-    fn new(terms: ExchangeTerms, gate: Arc<Gate>) -> Watch {
+    /// A watch that goes on where the journal stopped.
+    fn new(terms: ExchangeTerms, gate: Arc<Gate>, traffic: &Traffic, now: Now) -> Watch {
         // Two digits are enough for seconds.
         let delays =
             || Histogram::new_with_max(MAX_DELAY_S, 2).expect("two digits and a maximum above 1 are allowed");
+        let minute = minute_of(now);
+        let aged = |(at_s, units): (u32, i64)| (minute - (now.unix_s() - i64::from(at_s)).max(0) / 60, units);
+        let before = traffic.bids() + traffic.silent();
         Watch {
             terms,
-            gate,
             delays: std::array::from_fn(|_| delays()),
             is_deaf: false,
             is_over: false,
             trips: 0,
             bids: VecDeque::new(),
-            ripe: 0,
-            ripe_at_bill: 0,
+            before,
+            ripe: before,
+            ripe_at_bill: traffic.bids(),
             window_from: 0,
-            bills: 0,
-            held: VecDeque::new(),
+            bills: traffic.bills(),
+            held: traffic.held().map(aged).collect(),
+            sampled: (minute, gate.held().1),
+            told: (traffic.bids(), traffic.bills(), traffic.silent()),
+            gate,
         }
     }
 
@@ -165,7 +179,7 @@ impl Watch {
 
     /// Counts the holds whose bills should have come by now.
     fn ripen(&mut self) {
-        let (ear_s, (bids, _)) = (self.gate.ear_s(), self.gate.held());
+        let (ear_s, bids) = (self.gate.ear_s(), self.before + self.gate.held().0);
         match self.bids.back_mut() {
             Some((second, newest)) if *second == ear_s => *newest = bids,
             _ => self.bids.push_back((ear_s, bids)),
@@ -192,21 +206,36 @@ impl Watch {
         self.terms.house_day_max.map_or(share.max(HOUSE_AT_LEAST), |max| max.0)
     }
 
-    /// Remembers what was held, a minute at a time, as far back as a token lives.
-    fn sample(&mut self, now: Now, token_life_s: u32) {
-        let minute = now.mono_ns / 60_000_000_000;
-        if self.held.back().is_none_or(|(at, _)| *at < minute) {
-            self.held.push_back((minute, self.gate.held().1));
+    /// Remembers what was held, a minute at a time, as far back as a token lives; returns what the journal has to know
+    /// of it.
+    fn sample(&mut self, now: Now, token_life_s: u32) -> Option<record::Traffic> {
+        let (minute, ever) = (minute_of(now), self.gate.held().1);
+        let oldest = minute - i64::from(token_life_s / 60) - 1;
+        self.held.retain(|(at, _)| *at >= oldest);
+        if self.sampled.0 == minute {
+            return None;
         }
-        let oldest = minute.saturating_sub(u64::from(token_life_s / 60) + 1);
-        while self.held.front().is_some_and(|(at, _)| *at < oldest) {
-            self.held.pop_front();
+        let units = ever - self.sampled.1;
+        self.sampled = (minute, ever);
+        if units > 0 {
+            self.held.push_back((minute, units));
         }
+        let (bids, silent) = (self.ripe_at_bill - self.window_from, self.ripe - self.ripe_at_bill);
+        let rate = (bids, self.bills, silent);
+        let changed = std::mem::replace(&mut self.told, rate) != rate || units > 0;
+        changed.then(|| record::Traffic {
+            exchange: u32::from(self.terms.id.0),
+            at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            units,
+            bids,
+            bills: self.bills,
+            silent,
+        })
     }
 
     fn held_within_token_life(&self) -> i64 {
-        let before = self.held.front().map_or(0, |(_, units)| *units);
-        self.gate.held().1 - before
+        let sampled: i64 = self.held.iter().map(|(_, units)| *units).sum();
+        sampled + self.gate.held().1 - self.sampled.1
     }
 
     /// Holds live at least twice as long as the slowest bills take, within the profile's maximum.
@@ -359,6 +388,11 @@ impl Watches {
     }
 }
 
+/// The minute of the monotonic clock.
+fn minute_of(now: Now) -> i64 {
+    (now.mono_ns / 60_000_000_000) as i64
+}
+
 /// The UTC day, in days since 1970-01-01.
 fn day_of(now: Now) -> u32 {
     (now.unix_s().clamp(0, i64::from(u32::MAX)) as u32) / DAY_S
@@ -384,7 +418,8 @@ impl LedgerWriter {
             match self.watches.by_exchange.get_mut(&terms.id) {
                 Some(watch) => watch.terms = terms,
                 None => {
-                    self.watches.by_exchange.insert(terms.id, Watch::new(terms, gate));
+                    let traffic = self.books.traffic.get(&terms.id).cloned().unwrap_or_default();
+                    self.watches.by_exchange.insert(terms.id, Watch::new(terms, gate, &traffic, now));
                 }
             }
         }
@@ -395,7 +430,7 @@ impl LedgerWriter {
     pub(super) fn watch(&mut self, now: Now) -> Result<(), Violation> {
         let day = day_of(now);
         let token_life_s = self.token_life_s();
-        let mut trials = Vec::new();
+        let (mut trials, mut parts) = (Vec::new(), Vec::new());
         for (id, watch) in &mut self.watches.by_exchange {
             let book = self.books.exchange(*id).on(day);
             let first_trust = watch.terms.first_trust.filter(|_| !book.has_billed);
@@ -407,7 +442,7 @@ impl LedgerWriter {
                 }
             }
             watch.ripen();
-            watch.sample(now, token_life_s);
+            parts.extend(watch.sample(now, token_life_s));
             watch.stretch();
             let deaf = watch.terms.deaf_check && book.has_billed && watch.expected() >= EXPECTED_BILLS;
             let over = book.house - book.pardoned >= watch.house_limit(&book);
@@ -425,6 +460,9 @@ impl LedgerWriter {
         for (exchange, units) in trials {
             self.write(Event::Trial(record::Trial { exchange: u32::from(exchange.0), units }))?;
             self.then(Effect::Trust(exchange, units));
+        }
+        for part in parts {
+            self.write(Event::Traffic(part))?;
         }
         for advertiser in std::mem::take(&mut self.watches.ran_away) {
             if self.watches.rule.stops {

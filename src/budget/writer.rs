@@ -23,10 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// How old a notice may be before it is stale (money.md 2.4: T_token), in seconds; at least [`LIVES_PER_TOKEN`] times
-/// the longest life of a hold.
-pub const TOKEN_LIFE_S: u32 = 4 * 3_600;
-const LIVES_PER_TOKEN: u32 = 4;
 /// Exchanges go on retrying a bill for this long (money.md 2.5: T_retry), in seconds of the ear clock.
 const RETRY_S: u32 = 120;
 
@@ -222,7 +218,7 @@ impl LedgerWriter {
 
     /// How old a notice may be, in seconds.
     pub fn token_life_s(&self) -> u32 {
-        TOKEN_LIFE_S.max(self.books.max_hold_s.saturating_mul(LIVES_PER_TOKEN))
+        self.books.token_life_s()
     }
 
     /// Appends and applies one event.

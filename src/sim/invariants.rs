@@ -125,9 +125,9 @@ impl Run<'_> {
             let doubt = self.live.leases.get(&claims.lease).map_or(0, super::shadow::Lease::outstanding);
             doubt >= bid.hold
         };
-        // Of what is older than a bill may be, losses are forgotten: a clock that jumped and came back makes it young.
-        let age_s = self.latest_s - i64::from(claims.issued_s);
-        let lost = process.voided.contains(&number) || age_s > i64::from(self.token_life_s());
+        // Losses are forgotten of bids that the clock shows as older than a bill may be. Where it jumps, bids are not in
+        // its order, and young ones are forgotten with them: theirs are late bills then.
+        let lost = process.voided.contains(&number) || self.plan.has(Trouble::Jump);
         require(!covered || lost, "late bills", || format!("{late:?}, whose hold is there"))?;
         if late.overdelivery > 0 {
             self.unroomed.push((late.line_item, late.day, late.overdelivery.into()));
@@ -409,7 +409,9 @@ impl Run<'_> {
             let ripe = ear.unbilled.partition_point(|heard_s| *heard_s < ripe_s) as u64;
             let expected = ripe * billed / made.max(1);
             require(expected < 90, "A11 deaf", || {
-                format!("exchange {exchange}: {expected} bills should have come for {ripe} bids, and it is not deaf")
+                format!(
+                    "exchange {exchange}: {expected} bills should have come for {ripe} bids, and it is not deaf"
+                )
             })?;
         }
         Ok(())
@@ -431,12 +433,12 @@ impl Run<'_> {
         costly.iter().try_for_each(|report| self.check_house(report, now))
     }
 
-    /// Units held by earlier processes for bids that may still be billed.
-    fn held_before(&self, exchange: ExchangeId) -> i128 {
-        let oldest_s = self.now().unix_s() - i64::from(self.token_life_s());
-        let young = self.bids.iter().filter(|bid| i64::from(bid.claims.issued_s) >= oldest_s);
+    /// Units held by earlier processes since the traffic was last written down: a crash forgets those.
+    fn forgotten(&self, exchange: ExchangeId) -> i128 {
+        let told_s = self.live.told_s.get(&exchange.0).map_or(0, |told_s| i64::from(*told_s) - 1);
+        let late = self.bids.iter().filter(|bid| i64::from(bid.claims.issued_s) >= told_s);
         let own =
-            young.filter(|bid| bid.claims.exchange == exchange && bid.claims.bid.epoch < self.live.epoch);
+            late.filter(|bid| bid.claims.exchange == exchange && bid.claims.bid.epoch < self.live.epoch);
         own.map(|bid| bid.units).sum()
     }
 
@@ -448,14 +450,14 @@ impl Run<'_> {
         let trip = self.house_trips.get(&report.exchange).filter(|trip| trip.0 == utc_day);
         let Some((_, bound, held_then)) = trip.copied() else {
             if report.is_over_house_limit {
-                // What is said is what this process knows of; bids of those before may be billed as well.
-                let bound = i128::from(report.bound.0) + self.held_before(report.exchange);
+                let bound = i128::from(report.bound.0) + self.forgotten(report.exchange);
                 self.house_trips.insert(report.exchange, (utc_day, bound, held));
             }
             return Ok(());
         };
         let lawful = i128::from(report.house_today.0) <= bound + held - held_then;
-        require(lawful || self.plan.has(Trouble::OddPrice), "house bound", || {
+        let beyond = self.plan.has(Trouble::OddPrice) || self.plan.has(Trouble::Jump);
+        require(lawful || beyond, "house bound", || {
             format!("{bound} at the trip, {} held since: {report:?}", held - held_then)
         })
     }

@@ -67,6 +67,8 @@ pub(super) struct Shadow {
     pub(super) adjusted: BTreeMap<u32, [i128; 2]>,
     pub(super) stops: BTreeSet<(u32, u32)>,
     pub(super) max_hold_s: u32,
+    /// When the traffic with an exchange was last written down, by exchange, in seconds since the Unix epoch.
+    pub(super) told_s: BTreeMap<u16, u32>,
 }
 
 impl Shadow {
@@ -111,6 +113,10 @@ impl Shadow {
             }
             Event::Reach(reach) => {
                 self.max_hold_s = self.max_hold_s.max(reach.hold_s);
+                Ok(())
+            }
+            Event::Traffic(part) => {
+                self.told_s.insert(part.exchange as u16, part.at_s);
                 Ok(())
             }
             Event::Trial(_) | Event::Pardon(_) => Ok(()),

@@ -3,7 +3,7 @@
 use super::line::{Line, Value};
 use crate::budget::record::{
     Adjust, Bid, Boot, Day, Event, Fund, Funding, Grant, Horizon, Late, Pardon, Post, Reach, RecordError,
-    Release, Return, Source, Stale, Stop, Trial,
+    Release, Return, Source, Stale, Stop, Traffic, Trial,
 };
 use crate::model::ids::LeaseId;
 use Value::{Flag, Limit, Moment, Money, Number, Text};
@@ -42,6 +42,7 @@ pub(in crate::cli) fn kind(event: &Event) -> &'static str {
         Event::Trial(_) => "trial",
         Event::Pardon(_) => "pardon",
         Event::Reach(_) => "reach",
+        Event::Traffic(_) => "traffic",
     }
 }
 
@@ -108,6 +109,17 @@ fn fields(event: &Event) -> Fields {
         Event::Pardon(pardon) => {
             let Pardon { exchange } = *pardon;
             vec![("exchange", id(exchange))]
+        }
+        Event::Traffic(traffic) => {
+            let Traffic { exchange, at_s, units, bids, bills, silent } = *traffic;
+            vec![
+                ("exchange", id(exchange)),
+                ("at", seconds(at_s)),
+                ("units", Money(units)),
+                ("bids", Number(bids)),
+                ("bills", Number(bills)),
+                ("silent", Number(silent)),
+            ]
         }
         Event::Reach(reach) => {
             let Reach { hold_s } = *reach;

@@ -2,7 +2,7 @@
 
 use super::*;
 use outbid::budget::record::{
-    Adjust, Day, Horizon, Late, Pardon, Reach, Release, Return, Stale, Stop, Trial,
+    Adjust, Day, Horizon, Late, Pardon, Reach, Release, Return, Stale, Stop, Traffic, Trial,
 };
 use serde_json::Value;
 
@@ -56,6 +56,11 @@ fn every_kind_has_its_name_and_its_fields() {
         (Event::Trial(Trial { exchange: 2, units: 10_000_000_000 }), "trial", "exchange=2 units=10.00"),
         (Event::Pardon(Pardon { exchange: 2 }), "pardon", "exchange=2"),
         (Event::Reach(Reach { hold_s: 7_200 }), "reach", "hold_s=7200"),
+        (
+            Event::Traffic(Traffic { exchange: 2, at_s: 7, units: 5, bids: 90, bills: 30, silent: 4 }),
+            "traffic",
+            "exchange=2 at=1970-01-01T00:00:07Z units=0.000000005 bids=90 bills=30 silent=4",
+        ),
     ];
     let world = World::new(0);
     let (mut journal, mut bytes) = (world.open(), Vec::new());
