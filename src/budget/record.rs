@@ -361,7 +361,7 @@ pub struct Traffic {
     /// Held since the last such record, in units.
     #[prost(int64, tag = "3")]
     pub units: i64,
-    /// Bids up to its last bill whose bills came or should have come, within the window of the rate.
+    /// Bids up to its last bill, within the window of the rate.
     #[prost(uint64, tag = "4")]
     pub bids: u64,
     /// The bills of those.

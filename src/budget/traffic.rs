@@ -32,7 +32,7 @@ impl Traffic {
         self.held.iter().copied()
     }
 
-    /// Bids up to the last bill whose bills came or should have come, within the window of the rate.
+    /// Bids up to the last bill, within the window of the rate.
     pub fn bids(&self) -> u64 {
         self.last.bids
     }
@@ -133,6 +133,10 @@ mod tests {
         core: CoreBudget,
         now: Now,
         made: u64,
+        /// Between bids.
+        step_ms: u64,
+        /// How old a bid is when it is billed, as far as its bill says.
+        age_s: u32,
     }
 
     impl Life {
@@ -142,15 +146,26 @@ mod tests {
             let rates = Arc::new(Rates::new(Currency::USD));
             ledger.configure_exchanges(vec![TERMS], rates, RunawayRule::default(), now);
             ledger.configure(vec![(funding(), Nanos(1_000_000))], now).unwrap();
-            Life { core: CoreBudget::new(0, Arc::clone(&ledger)), ledger, now, made: 0 }
+            Life {
+                core: CoreBudget::new(0, Arc::clone(&ledger)),
+                ledger,
+                now,
+                made: 0,
+                step_ms: 1_000,
+                age_s: 0,
+            }
         }
 
-        /// A bid in each of so many seconds, each billed or none.
-        fn bid(&mut self, seconds: u64, billed: bool) {
-            for _ in 0..seconds {
-                self.now =
-                    Now { mono_ns: self.now.mono_ns + 1_000_000_000, unix_ms: self.now.unix_ms + 1_000 };
-                self.ledger.tick(self.now);
+        fn pass(&mut self, ms: u64) {
+            let Now { mono_ns, unix_ms } = self.now;
+            self.now = Now { mono_ns: mono_ns + ms * 1_000_000, unix_ms: unix_ms + ms as i64 };
+            self.ledger.tick(self.now);
+        }
+
+        /// So many bids one after the other, each billed at once or none.
+        fn bid(&mut self, bids: u64, billed: bool) {
+            for _ in 0..bids {
+                self.pass(self.step_ms);
                 let request = HoldRequest {
                     line_item: LineItemId(1),
                     amount: Nanos(1_000_000),
@@ -171,7 +186,7 @@ mod tests {
                     bucket: granted.bucket,
                     line_item: LineItemId(1),
                     creative: CreativeId(1),
-                    issued_s: self.now.unix_s() as u32,
+                    issued_s: self.now.unix_s() as u32 - self.age_s,
                     price: Cpm(1_000_000),
                     currency: Currency::USD,
                     rate: Rate::ONE,
@@ -190,6 +205,17 @@ mod tests {
 
         fn report(&self) -> ExchangeReport {
             self.ledger.exchange_reports(self.now).remove(0)
+        }
+    }
+
+    #[test]
+    fn what_was_billed_before_a_pause_is_not_waited_for() {
+        let start = Now { mono_ns: 0, unix_ms: 1_790_000_000_000 };
+        let mut life = Life { step_ms: 20, age_s: 8, ..Life::begin(&MemoryStorage::new(), 1, start) };
+        for _ in 0..3 {
+            life.bid(50, true);
+            (0..100).for_each(|_| life.pass(1_000));
+            assert_eq!(life.report().state, GateState::Open);
         }
     }
 

@@ -111,8 +111,8 @@ struct Watch {
     before: u64,
     /// Holds made so long ago that their bills should have come.
     ripe: u64,
-    /// The same at the last bill, and where the rate's window begins.
-    ripe_at_bill: u64,
+    /// Holds ever made by the last bill, and where the rate's window begins.
+    made_at_bill: u64,
     window_from: u64,
     /// Bills within the window.
     bills: u64,
@@ -142,7 +142,7 @@ impl Watch {
             bids: VecDeque::new(),
             before,
             ripe: before,
-            ripe_at_bill: traffic.bids(),
+            made_at_bill: traffic.bids(),
             window_from: 0,
             bills: traffic.bills(),
             held: traffic.held().map(aged).collect(),
@@ -160,11 +160,21 @@ impl Watch {
         }
         self.is_deaf = false;
         self.bills += 1;
-        self.ripe_at_bill = self.ripe;
-        if self.ripe - self.window_from > RATE_WINDOW {
-            self.window_from = self.ripe - RATE_WINDOW / 2;
+        self.made_at_bill = self.made();
+        if self.made_at_bill - self.window_from > RATE_WINDOW {
+            self.window_from = self.made_at_bill - RATE_WINDOW / 2;
             self.bills = self.bills.div_ceil(2);
         }
+    }
+
+    /// Holds ever made, those of earlier processes that the rate counts included.
+    fn made(&self) -> u64 {
+        self.before + self.gate.held().0
+    }
+
+    /// Holds made since the last bill whose bills should have come.
+    fn silent(&self) -> u64 {
+        self.ripe.saturating_sub(self.made_at_bill)
     }
 
     /// After how many seconds a bill should have come.
@@ -179,7 +189,7 @@ impl Watch {
 
     /// Counts the holds whose bills should have come by now.
     fn ripen(&mut self) {
-        let (ear_s, bids) = (self.gate.ear_s(), self.before + self.gate.held().0);
+        let (ear_s, bids) = (self.gate.ear_s(), self.made());
         match self.bids.back_mut() {
             Some((second, newest)) if *second == ear_s => *newest = bids,
             _ => self.bids.push_back((ear_s, bids)),
@@ -195,9 +205,8 @@ impl Watch {
 
     /// Bills that should have come since the last one.
     fn expected(&self) -> u64 {
-        let window = (self.ripe_at_bill - self.window_from).max(1);
-        let expected =
-            u128::from(self.ripe - self.ripe_at_bill) * u128::from(self.bills) / u128::from(window);
+        let window = (self.made_at_bill - self.window_from).max(1);
+        let expected = u128::from(self.silent()) * u128::from(self.bills) / u128::from(window);
         u64::try_from(expected).unwrap_or(u64::MAX)
     }
 
@@ -220,7 +229,7 @@ impl Watch {
         if units > 0 {
             self.held.push_back((minute, units));
         }
-        let (bids, silent) = (self.ripe_at_bill - self.window_from, self.ripe - self.ripe_at_bill);
+        let (bids, silent) = (self.made_at_bill - self.window_from, self.silent());
         let rate = (bids, self.bills, silent);
         let changed = std::mem::replace(&mut self.told, rate) != rate || units > 0;
         changed.then(|| record::Traffic {

@@ -127,7 +127,9 @@ impl Run<'_> {
         };
         // Losses are forgotten of bids that the clock shows as older than a bill may be. Where it jumps, bids are not in
         // its order, and young ones are forgotten with them: theirs are late bills then.
-        let lost = process.voided.contains(&number) || self.plan.has(Trouble::Jump);
+        let age_s = self.latest_s - i64::from(claims.issued_s);
+        let forgotten = age_s > i64::from(self.token_life_s()) || self.plan.has(Trouble::Jump);
+        let lost = process.voided.contains(&number) || forgotten;
         require(!covered || lost, "late bills", || format!("{late:?}, whose hold is there"))?;
         if late.overdelivery > 0 {
             self.unroomed.push((late.line_item, late.day, late.overdelivery.into()));
