@@ -132,14 +132,16 @@ impl Plan {
             .iter()
             .filter(|trouble| dice.percent(trouble.percent()))
             .fold(0, |set, trouble| set | 1 << (*trouble as u32));
-        let open_ms = dice.one(&[20_000, 60_000, 90_000, 150_000, 240_000]);
+        // Silence is noticed only where there is time and traffic enough.
+        let silent = troubles & 1 << (Trouble::BlackHole as u32) != 0 && dice.percent(40);
+        let open_ms = if silent { 240_000 } else { dice.one(&[20_000, 60_000, 90_000, 150_000, 240_000]) };
         Plan {
             seed,
             cores: dice.within(1, 4) as u16,
             start_ms: moment_ms - dice.below(open_ms * 5 / 4) as i64,
             zone,
             open_ms,
-            request_ms: dice.one(&[60, 150, 150, 300]),
+            request_ms: if silent { 60 } else { dice.one(&[60, 150, 150, 300]) },
             tick_ms: dice.one(&[50, 100, 100, 130]),
             trouble_ms: dice.one(&[2_000, 6_000, 12_000]),
             checkpoint_bytes: dice.one(&[2_000, 8_000, 30_000, 1 << 30]),
