@@ -1,6 +1,7 @@
 //! Notices between the market and the process: sent, lost, sent again; and what the answer to each must be.
 
 use super::Broken;
+use super::plan::Trouble;
 use super::process::{Process, Told};
 use super::report::Count;
 use super::run::{MS, Run, SECOND, What};
@@ -188,7 +189,7 @@ impl Run<'_> {
         }
         self.bids[bid].acked.extend(due);
         // Now and then the answer gets lost on its way.
-        if self.plan.has(super::plan::Trouble::Echo) && self.dice.once_in(15) {
+        if self.plan.has(Trouble::Echo) && self.dice.once_in(15) {
             self.send_again(number);
         }
         Ok(())
@@ -198,7 +199,9 @@ impl Run<'_> {
         let bid = self.notices[number].bid;
         let claims = self.bids[bid].claims;
         let charged = self.live.charged.contains_key(&claims.bid);
-        let old = self.latest_s - i64::from(claims.issued_s) > i64::from(self.token_life_s());
+        // Where the clock jumps, bids are forgotten beside those that it shows as too old.
+        let age_s = self.latest_s - i64::from(claims.issued_s);
+        let old = age_s > i64::from(self.token_life_s()) || self.plan.has(Trouble::Jump);
         let Some(process) = &mut self.process else { return Ok(()) };
         let known = process.voided.contains(&bid);
         let expected = match (charged, known) {
