@@ -336,7 +336,9 @@ mod tests {
         let check = |classes: [&str; 2], expected: usize| {
             let book = Book::default();
             let bill = sent(&book, 2);
-            classes.map(|class| book.answer(&bill, 204, Some(class)));
+            for class in classes {
+                book.answer(&bill, 204, Some(class));
+            }
             assert_eq!(book.faults().len(), expected, "{classes:?}: {:?}", book.faults());
         };
         check(["accepted", "duplicate"], 0);

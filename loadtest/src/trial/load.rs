@@ -81,7 +81,8 @@ pub(crate) struct Shared {
     numbers: AtomicU64,
     /// Jobs that are taken and not yet done.
     busy: AtomicU64,
-    /// How long each answered notice took, in microseconds; filled while somebody asks for it.
+    /// How long each answered notice took from the moment at which it was due, in microseconds; filled while somebody
+    /// asks for it.
     pub(crate) latencies_us: Mutex<Option<Vec<u32>>>,
 }
 
@@ -273,12 +274,11 @@ impl Shared {
         let mut client = Client::new(self.site.at[1]);
         while let Some(job) = self.next_job() {
             let path = if job.other_price { &job.bill.other_path } else { &job.bill.path };
-            let sent = now();
             let reply = client.get(path, "");
             if let (Ok(reply), Some(latencies)) = (&reply, &mut *self.latencies_us.lock())
                 && reply.status == 204
             {
-                latencies.push(sent.elapsed().as_micros().min(u128::from(u32::MAX)) as u32);
+                latencies.push(job.due.elapsed().as_micros().min(u128::from(u32::MAX)) as u32);
             }
             let answered = match (&reply, job.duplicate) {
                 (Ok(reply), true) => self.book.duplicate(&job.bill, reply.status, &reply.class),
