@@ -146,8 +146,12 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.shared.bidding.store(false, SeqCst);
-        self.shared.ended.store(true, SeqCst);
-        self.shared.news.notify_all();
+        {
+            // Under the lock, so that nobody looks before and waits after.
+            let _jobs = self.shared.jobs.lock();
+            self.shared.ended.store(true, SeqCst);
+            self.shared.news.notify_all();
+        }
         for thread in self.threads.drain(..) {
             // It has told the book whatever there is to tell.
             let _ = thread.join();
@@ -307,7 +311,7 @@ impl Shared {
                 return None;
             }
             let wait = match jobs.peek() {
-                None => Duration::from_millis(500),
+                None => Duration::from_secs(10),
                 Some(Reverse(job)) => job.due.saturating_duration_since(now()),
             };
             if wait.is_zero() {
