@@ -24,7 +24,7 @@ fn play(last: u64) -> (Report, Vec<(u64, Outcome)>) {
     std::thread::scope(|scope| {
         let other = scope.spawn(work);
         let (mut sum, mut broken) = work();
-        let (more, found) = other.join().unwrap();
+        let (more, found) = other.join().expect("the other half of the seeds plays to its end");
         sum.merge(&more);
         broken.extend(found);
         (sum, broken)
