@@ -227,7 +227,8 @@ impl Run<'_> {
             self.calendar.turn(now.unix_ms);
         }
         if self.process.as_ref().is_none_or(|process| process.ledger.waiting() == 0) {
-            self.peak_ms = now.unix_ms;
+            // What a core asked for since the last tick carries the reading of then.
+            self.peak_ms = std::mem::replace(&mut self.peak_since_tick_ms, now.unix_ms).max(now.unix_ms);
         }
         let alive = self.process.as_ref().is_some_and(|p| now.mono_ns - p.last_pulse_ns <= SECOND);
         self.check_ears(alive && !full)?;

@@ -23,6 +23,7 @@ impl Run<'_> {
         let now = self.now();
         self.latest_s = self.latest_s.max(now.unix_s());
         self.peak_ms = self.peak_ms.max(now.unix_ms);
+        self.peak_since_tick_ms = self.peak_since_tick_ms.max(now.unix_ms);
         self.take_records()?;
         self.hear_answers()?;
         self.check_leases()
@@ -76,7 +77,7 @@ impl Run<'_> {
                 let readings = [self.now().unix_ms, self.peak_ms];
                 let walls = readings.map(|reading| self.calendar.day_at(day.advertiser, reading));
                 let lawful = walls.contains(&Some(day.day)) || walls.contains(&None);
-                require(lawful, "I11 day", || format!("{day:?}, on the wall {walls:?}"))?;
+                require(lawful, "I11 day", || format!("{day:?}, on the wall {walls:?} at {readings:?}"))?;
                 self.calendar.begin(day.advertiser, day.day, readings);
                 Ok(())
             }

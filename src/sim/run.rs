@@ -145,6 +145,8 @@ pub(super) struct Run<'w> {
     pub(super) latest_s: i64,
     /// The latest civil reading in anything that waits for the writer.
     pub(super) peak_ms: i64,
+    /// Likewise, since the last tick.
+    pub(super) peak_since_tick_ms: i64,
 
     /// Appended and not durable.
     pub(super) pending: VecDeque<Event>,
@@ -200,6 +202,7 @@ impl<'w> Run<'w> {
             ever_billed: BTreeSet::new(),
             latest_s: i64::MIN,
             peak_ms: i64::MIN,
+            peak_since_tick_ms: i64::MIN,
             pending: VecDeque::new(),
             live: Shadow::default(),
             durable: Shadow::default(),
