@@ -11,12 +11,17 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Readable for the owner and the group: the journal says what everybody spends.
 const MODE: u32 = 0o640;
 
-/// Written at once, in bytes.
-const ZEROS: usize = 1 << 20;
+/// Zeros written at once, in bytes, and what is waited for before the next.
+const ZEROS: usize = 256 << 10;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A directory on disk.
 #[derive(Debug)]
@@ -59,19 +64,24 @@ impl Storage for FileStorage {
         let mut options = OpenOptions::new();
         let file =
             options.write(true).create(true).truncate(true).mode(MODE).open(&path).map_err(at(&path))?;
-        let reserved = if reserve == 0 { Ok(()) } else { set_aside(&file, reserve) };
-        if let Err(why) = reserved {
-            // What was set aside of it must not keep the space that there is too little of.
-            let _ = std::fs::remove_file(&path);
-            return Err(at(&path)(why));
+        let reserved = if reserve == 0 { Ok(false) } else { set_aside(&file, reserve) };
+        match reserved {
+            Ok(unwritten) => {
+                let filler = if unwritten { Filler::start(&file, reserve) } else { None };
+                Ok(Box::new(OpenFile { file, path, filler }))
+            }
+            Err(why) => {
+                // What was set aside of it must not keep the space that there is too little of.
+                let _ = std::fs::remove_file(&path);
+                Err(at(&path)(why))
+            }
         }
-        Ok(Box::new(OpenFile { file, path }))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let path = self.path(name);
         let file = OpenOptions::new().write(true).open(&path).map_err(at(&path))?;
-        Ok(Box::new(OpenFile { file, path }))
+        Ok(Box::new(OpenFile { file, path, filler: None }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -89,23 +99,26 @@ impl Storage for FileStorage {
     }
 }
 
-/// Really allocates, unlike [`File::set_len`]: space that is only promised can be gone when it is written to. And fills
-/// it with zeros: a block that was only allocated must be noted as written when its first content is synced, for which
-/// the sync waits for the file system's own journal. On a busy machine that took several times as long as the disk.
-fn set_aside(file: &File, bytes: u64) -> io::Result<()> {
+/// Really allocates, unlike [`File::set_len`]: space that is only promised can be gone when it is written to. Says
+/// whether the blocks were allocated without being written.
+fn set_aside(file: &File, bytes: u64) -> io::Result<bool> {
     loop {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, bytes),
+            Ok(()) => return Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return write_zeros(file, bytes, || true).map(|()| false);
+            }
             Err(Errno::INTR) => {}
             Err(why) => return Err(why.into()),
         }
     }
 }
 
-fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+/// Writes zeros as long as `go_on` says so.
+fn write_zeros(file: &File, bytes: u64, mut go_on: impl FnMut() -> bool) -> io::Result<()> {
     let zeros = vec![0; ZEROS];
     let mut at = 0;
-    while at < bytes {
+    while at < bytes && go_on() {
         let part = (bytes - at).min(ZEROS as u64);
         file.write_all_at(&zeros[..part as usize], at)?;
         at += part;
@@ -113,18 +126,62 @@ fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Fills an allocated file with zeros while nobody needs it: a block that was only allocated must be noted as written
+/// when its first content is synced, for which the sync waits for the file system's own journal. On a busy machine that
+/// took several times as long as the disk. It goes slowly, so that the syncs of others hardly wait for it, and ends
+/// before the file's first write; what it did not reach is as slow as it would have been.
+#[derive(Debug)]
+struct Filler {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Filler {
+    /// `None` where no thread can be had: nothing depends on it.
+    fn start(file: &File, bytes: u64) -> Option<Filler> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (file, stopped) = (file.try_clone().ok()?, Arc::clone(&stop));
+        let fill = move || {
+            // An error shows again, and is told, where content is written.
+            let _ = write_zeros(&file, bytes, || {
+                let synced = file.sync_data().is_ok();
+                std::thread::park_timeout(PAUSE);
+                synced && !stopped.load(Relaxed)
+            });
+        };
+        let thread = std::thread::Builder::new().name("journal-spare".to_owned()).spawn(fill).ok()?;
+        Some(Filler { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Filler {
+    /// Waits for the piece that is being written.
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic there left zeros where zeros are.
+            let _ = thread.join();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct OpenFile {
     file: File,
     path: PathBuf,
+    /// Until the first write.
+    filler: Option<Filler>,
 }
 
 impl StorageFile for OpenFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.filler = None;
         self.file.write_all_at(bytes, offset).map_err(at(&self.path))
     }
 
     fn set_len(&mut self, length: u64) -> io::Result<()> {
+        self.filler = None;
         self.file.set_len(length).map_err(at(&self.path))
     }
 
@@ -138,4 +195,29 @@ impl StorageFile for OpenFile {
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error {
     let path = path.to_owned();
     move |why| io::Error::new(why.kind(), format!("{}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_never_come_over_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(dir.path()).unwrap();
+        for round in 0..20u64 {
+            let mut file = storage.create("spare", 4 << 20).unwrap();
+            // Somewhere within the filling, whose pieces are 10 ms apart.
+            std::thread::sleep(Duration::from_micros(1_700 * round));
+            for at in 0..16u64 {
+                file.write_at(at << 18, &[7; 100]).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(15));
+            let content = storage.read("spare").unwrap();
+            assert_eq!(content.len(), 4 << 20);
+            for (at, byte) in content.iter().enumerate() {
+                assert_eq!(*byte, if at % (1 << 18) < 100 { 7 } else { 0 }, "round {round}, byte {at}");
+            }
+        }
+    }
 }
