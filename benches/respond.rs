@@ -9,8 +9,8 @@ use outbid::exchange::text::push_string;
 use outbid::exchange::token::{TokenClass, TokenKey, TokenKeys, decode, encode};
 use outbid::exchange::url::PublicUrl;
 use outbid::model::auction::Size;
-use outbid::model::bid::Bid;
-use outbid::model::creative::Creative;
+use outbid::model::bid::{Bid, Fill};
+use outbid::model::creative::{BannerAd, Content, Creative};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
 };
@@ -96,15 +96,18 @@ fn creative() -> Creative {
         id: CreativeId(9),
         advertiser: AdvertiserId(1),
         name: String::new(),
-        size: Size { w: 300, h: 250 },
-        markup: String::new(),
+        content: Content::Banner(BannerAd {
+            size: Size { w: 300, h: 250 },
+            markup: String::new(),
+            banner_type: 2,
+            expands: Vec::new(),
+        }),
         click_url: String::new(),
         landing_domains: Vec::new(),
         adomain: vec!["shop.example".to_owned()],
         categories: vec!["IAB3".to_owned()],
         cattax: 1,
         attributes: Vec::new(),
-        banner_type: 2,
         api: None,
         language: Some("en".to_owned()),
         bundle: None,
@@ -147,8 +150,10 @@ fn answer(bencher: Bencher, markup: &str, count: usize) {
         price: claims.price,
         currency: claims.currency,
         creative: &creative,
-        template: &template,
-        size: creative.size,
+        fill: Fill::Html(&template),
+        size: creative.banner().map(|banner| banner.size),
+        duration_s: None,
+        slot_in_pod: None,
         campaign: CampaignId(5),
         deal_id: None,
         exp_s: 120,

@@ -52,9 +52,9 @@ impl World {
     fn new() -> World {
         let account = seed::account(&PARAMS);
         let rates = Arc::new(account.rates.clone());
-        let compile_markup = |markup: &str| exchange::compile_markup(markup).map_err(|e| e.to_string());
-        let catalog =
-            Arc::new(Catalog::compile(account, 1, &compile_markup).expect("the seeded account is valid"));
+        let catalog = Arc::new(
+            Catalog::compile(account, 1, &exchange::compile_markup).expect("the seeded account is valid"),
+        );
         let ledger = Ledger::in_memory(1, 1, NOW);
         ledger
             .configure(catalog.funding().collect(), NOW)

@@ -85,8 +85,7 @@ pub(super) fn read_account(path: &Path, config: &Config) -> Result<Account, Fail
 
 /// Compiles an account into a catalog.
 pub(super) fn compile(account: Account, version: u64) -> Result<Catalog, Failure> {
-    let compile_markup = |markup: &str| exchange::compile_markup(markup).map_err(|error| error.to_string());
-    let catalog = Catalog::compile(account, version, &compile_markup);
+    let catalog = Catalog::compile(account, version, &exchange::compile_markup);
     catalog.map_err(|error| Failure::Failed(anyhow!("the account cannot be compiled: {error}")))
 }
 

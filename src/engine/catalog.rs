@@ -3,13 +3,13 @@
 
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::account::Account;
-use crate::model::auction::Size;
-use crate::model::creative::{Creative, Template};
+use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::exchange::{ExchangeProfile, HoldLives};
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
+use crate::model::targeting::Fit;
 use crate::model::taxonomy::{Taxonomy, TaxonomyError};
 use crate::pricing::{CompiledMultipliers, Pricer};
 use crate::targeting::week::{ZoneError, ZoneIx, Zones};
@@ -22,7 +22,7 @@ pub struct CatalogCreative {
     /// As configured.
     pub creative: Creative,
     /// Compiled markup.
-    pub template: Template,
+    pub markup: CompiledMarkup,
 }
 
 /// A line item with what the bid path needs of its parents.
@@ -44,8 +44,8 @@ pub struct CatalogLineItem {
     pub upper_bid: Cpm,
     /// (position in [`Catalog::creatives`], weight), in the order of assignment.
     pub creatives: Vec<(usize, u32)>,
-    /// Sizes of the approved creatives, sorted, without repetition.
-    pub sizes: Vec<Size>,
+    /// What the approved creatives fill, sorted, without repetition.
+    pub fits: Vec<Fit>,
     /// Position of the advertiser's time zone in the catalog's list of zones.
     pub zone: ZoneIx,
 }
@@ -99,20 +99,20 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// Compiles an account. `compile_markup` turns a creative's markup into a template or says what is wrong with it
+    /// Compiles an account. `compile_markup` makes a creative's templates or says what is wrong with it
     /// (markup syntax is known to `exchange`, which lies beside the engine, not below it).
     pub fn compile(
         account: Account,
         version: u64,
-        compile_markup: &dyn Fn(&str) -> Result<Template, String>,
+        compile_markup: &dyn Fn(&Creative) -> Result<CompiledMarkup, String>,
     ) -> Result<Catalog, CatalogError> {
         let taxonomy = Taxonomy::build(&account.segments)?;
         let mut creatives = Vec::with_capacity(account.creatives.len());
         for creative in account.creatives {
-            let compiled = compile_markup(&creative.markup);
-            let template =
+            let compiled = compile_markup(&creative);
+            let markup =
                 compiled.map_err(|problem| CatalogError::Markup { creative: creative.id, problem })?;
-            creatives.push(CatalogCreative { creative, template });
+            creatives.push(CatalogCreative { creative, markup });
         }
         let parents = Parents {
             campaigns: index(account.campaigns.iter().map(|c| c.id)),
@@ -131,7 +131,7 @@ impl Catalog {
                 active: item.active && parents_of.0.active && parents_of.1.active,
                 pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency: parents_of.1.currency },
                 upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
-                sizes: approved_sizes(&assigned, &creatives),
+                fits: approved_fits(&assigned, &creatives),
                 creatives: assigned,
                 multipliers,
                 campaign,
@@ -279,19 +279,19 @@ impl Catalog {
 }
 
 impl CatalogLineItem {
-    /// What the targeting index sees of it. An inactive line item offers no size, so the index never visits it.
+    /// What the targeting index sees of it. An inactive line item fills nothing, so the index never visits it.
     pub fn match_input(&self) -> MatchInput<'_> {
-        let creative_sizes = if self.active { &self.sizes[..] } else { &[] };
-        MatchInput { targeting: &self.item.targeting, creative_sizes }
+        let fits = if self.active { &self.fits[..] } else { &[] };
+        MatchInput { targeting: &self.item.targeting, fits }
     }
 }
 
-fn approved_sizes(assigned: &[(usize, u32)], creatives: &[CatalogCreative]) -> Vec<Size> {
+fn approved_fits(assigned: &[(usize, u32)], creatives: &[CatalogCreative]) -> Vec<Fit> {
     let approved = assigned.iter().map(|(i, _)| &creatives[*i].creative).filter(|c| c.approved);
-    let mut sizes: Vec<Size> = approved.map(|c| c.size).collect();
-    sizes.sort();
-    sizes.dedup();
-    sizes
+    let mut fits: Vec<Fit> = approved.map(Creative::fit).collect();
+    fits.sort();
+    fits.dedup();
+    fits
 }
 
 fn index<K: std::hash::Hash + Eq>(ids: impl Iterator<Item = K>) -> HashMap<K, usize> {

@@ -1,8 +1,8 @@
 //! The choice for one place of an impression (the open auction or one deal): creative, price, best offer, hold.
 
-use super::catalog::{CatalogCreative, CatalogLineItem};
+use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
-use super::creative;
+use super::creative::{self, Picked};
 use super::decide::{ImpTerms, Place, Reasons};
 use super::observer::{Observer, Rejection};
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
@@ -25,7 +25,7 @@ pub(super) struct Best<'r> {
     pub(super) line_item: LineItemIx,
     offer: Offer,
     tie: u64,
-    creative: &'r CatalogCreative,
+    creative: Picked<'r>,
 }
 
 impl Best<'_> {
@@ -135,7 +135,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
         let creative = creative::pick(line, request, self.place.imp, self.deal, mix(tie));
         let creative = creative.map_err(|reason| (reason, None))?;
-        let factors = self.factors(core, line, creative);
+        let factors = self.factors(core, line, &creative);
         let (rates, currency) = (&request.snapshot.rates, self.place.currency);
         let fixed_price = self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE));
         let floor = match self.deal {
@@ -157,7 +157,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         Ok(Best { line_item, offer, tie, creative })
     }
 
-    fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &CatalogCreative) -> Factors {
+    fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>) -> Factors {
         let auction = self.request.auction;
         line.multipliers.factors(&PriceFacts {
             segment_entries: &core.segment_entries,
@@ -170,7 +170,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 Channel::App(_) => Some(ChannelKind::App),
                 Channel::Dooh(_) => Some(ChannelKind::Dooh),
             },
-            size: creative.creative.size,
+            size: creative.size,
             deal: self.deal.map(|deal| deal.id),
             hour_of_week: core.hours.get(line.zone),
         })
@@ -236,9 +236,11 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             id,
             price: best.offer.price,
             currency: self.place.currency,
-            creative: &best.creative.creative,
-            template: &best.creative.template,
-            size: best.creative.creative.size,
+            creative: best.creative.creative,
+            fill: best.creative.fill,
+            size: best.creative.size,
+            duration_s: None,
+            slot_in_pod: None,
             campaign: request.catalog().campaigns()[line.campaign].id,
             deal_id: self.deal.map(|deal| deal.id),
             exp_s: life.exp_s,

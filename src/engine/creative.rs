@@ -2,8 +2,9 @@
 
 use super::catalog::{Catalog, CatalogCreative, CatalogLineItem};
 use super::context::Request;
-use crate::model::auction::{Auction, Banner, Deal, Imp};
-use crate::model::creative::Creative;
+use crate::model::auction::{Auction, Banner, Deal, Imp, Size};
+use crate::model::bid::Fill;
+use crate::model::creative::{BannerAd, CompiledMarkup, Creative};
 use crate::model::no_bid::NoBidReason;
 
 /// `cattax` of IAB Content 1.0, whose codes carry their parent (`IAB25-3` under `IAB25`).
@@ -17,7 +18,7 @@ pub(super) fn pick<'r>(
     imp: &Imp<'_>,
     deal: Option<&Deal<'_>>,
     draw: u64,
-) -> Result<&'r CatalogCreative, NoBidReason> {
+) -> Result<Picked<'r>, NoBidReason> {
     let catalog: &'r Catalog = request.catalog();
     let Some(banner) = &imp.banner else { return Err(NoBidReason::Format) };
     let https = request.settings.tracking_is_https;
@@ -39,11 +40,26 @@ pub(super) fn pick<'r>(
         if place.fits(&entry.creative).is_ok() {
             match left.checked_sub(u64::from(*weight)) {
                 Some(rest) => left = rest,
-                None => return Ok(entry),
+                None => return picked(entry),
             }
         }
     }
     Err(NoBidReason::Size)
+}
+
+/// A creative and how it fills an impression.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Picked<'r> {
+    pub(super) creative: &'r Creative,
+    pub(super) fill: Fill<'r>,
+    pub(super) size: Option<Size>,
+}
+
+fn picked(entry: &CatalogCreative) -> Result<Picked<'_>, NoBidReason> {
+    let (CompiledMarkup::Html(template), Some(banner)) = (&entry.markup, entry.creative.banner()) else {
+        return Err(NoBidReason::Format);
+    };
+    Ok(Picked { creative: &entry.creative, fill: Fill::Html(template), size: Some(banner.size) })
 }
 
 type Check<'p> = fn(&Place<'p>, &Creative) -> bool;
@@ -78,10 +94,11 @@ impl<'p> Place<'p> {
     /// Offered by the impression, targeted, and not excluded by a factor of 0.
     fn size_fits(&self, creative: &Creative) -> bool {
         let rule = &self.line.item.targeting.sizes;
-        self.banner.sizes.contains(&creative.size)
-            && (rule.include.is_empty() || rule.include.contains(&creative.size))
-            && !rule.exclude.contains(&creative.size)
-            && !self.line.multipliers.excludes_size(creative.size)
+        let Some(BannerAd { size, .. }) = creative.banner() else { return false };
+        self.banner.sizes.contains(size)
+            && (rule.include.is_empty() || rule.include.contains(size))
+            && !rule.exclude.contains(size)
+            && !self.line.multipliers.excludes_size(*size)
     }
 
     /// `secure = 1`: everything https, the tracking URL included; absent is unknown and http may do.
@@ -134,7 +151,7 @@ impl<'p> Place<'p> {
     }
 
     fn attributes_allowed(&self, creative: &Creative) -> bool {
-        !self.banner.btype.contains(&creative.banner_type)
+        !creative.banner().is_some_and(|banner| self.banner.btype.contains(&banner.banner_type))
             && !creative.attributes.iter().any(|attribute| self.banner.battr.contains(attribute))
     }
 

@@ -6,6 +6,7 @@
 mod inflate;
 mod json;
 pub mod macros;
+mod markup;
 mod parse;
 pub mod price;
 mod reference;
@@ -16,7 +17,8 @@ pub mod token;
 pub mod url;
 
 pub use inflate::{InflateError, Inflater, deflate, inflate};
-pub use macros::{Place, compile as compile_markup};
+pub use macros::Place;
+pub use markup::compile as compile_markup;
 pub use parse::{Limits, ParseError, parse};
 pub use reference::parse_reference;
 pub use token::{

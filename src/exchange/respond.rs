@@ -9,10 +9,9 @@ use super::price;
 use super::text::{JsonText, push_string};
 use super::token::{self, TokenClass, TokenKeys, TokenText};
 use super::url::{NoticeKind, PublicUrl, UrlForm};
-use crate::model::bid::Bid;
+use crate::model::bid::{Bid, Fill};
 use crate::model::exchange::{BillingEvent, ExchangeProfile};
 use crate::model::ids::BidId;
-use crate::model::targeting::MediaType;
 
 /// Everything that an answer is made of.
 #[derive(Clone, Copy, Debug)]
@@ -197,12 +196,16 @@ fn push_markup(
         creative: bid.creative.id,
         line_item: bid.claims.line_item,
         campaign: bid.campaign,
-        size: bid.size,
+        size: bid.size.unwrap_or_default(),
         place: response.place,
     };
     out.extend_from_slice(b",\"adm\":\"");
     let mut text = JsonText::new(out);
-    macros::render(bid.template, &context, &mut text);
+    match bid.fill {
+        Fill::Html(template) => macros::render(template, &context, &mut text),
+        Fill::Vast(vast) => macros::render(&vast.template, &context, &mut text),
+        Fill::Native(_) => {}
+    }
     let bytes = text.bytes();
     out.push(b'"');
     let limit = response.profile.max_adm_bytes;
@@ -217,12 +220,15 @@ fn push_creative(bid: &Bid<'_>, out: &mut Vec<u8>) {
     push_number(bid.campaign.0.into(), out);
     out.extend_from_slice(b"\",\"crid\":\"");
     push_number(creative.id.0.into(), out);
-    out.extend_from_slice(b"\",\"w\":");
-    push_number(bid.size.w.into(), out);
-    out.extend_from_slice(b",\"h\":");
-    push_number(bid.size.h.into(), out);
+    out.push(b'"');
+    if let Some(size) = bid.size {
+        out.extend_from_slice(b",\"w\":");
+        push_number(size.w.into(), out);
+        out.extend_from_slice(b",\"h\":");
+        push_number(size.h.into(), out);
+    }
     out.extend_from_slice(b",\"mtype\":");
-    push_number(MediaType::Banner as i64, out);
+    push_number(creative.media_type() as i64, out);
     push_list(b",\"cat\":[", &creative.categories, |category, out| push_string(category, out), out);
     // 1 is the default of the specification; any other must be said.
     if creative.cattax != 1 {

@@ -6,6 +6,8 @@
 //! them case-insensitively where the field's meaning asks for it.
 
 use super::country::Country;
+pub use super::media::{Banner, Size};
+use super::media::{DurationFloor, Medium, Native, Stream};
 use super::money::{Cpm, Currency};
 use super::no_bid::NoBidReason;
 
@@ -77,6 +79,20 @@ impl<'a> Auction<'a> {
     }
 }
 
+impl<'a> Imp<'a> {
+    /// The media that are offered, in the order of their numbers.
+    pub fn media<'r>(&'r self) -> impl Iterator<Item = Medium<'r>>
+    where
+        'a: 'r,
+    {
+        let streams = [self.video.as_ref().map(Medium::Video), self.audio.as_ref().map(Medium::Audio)];
+        let native = self.native.as_ref().map(Medium::Native);
+        (self.banner.as_ref().map(Medium::Banner).into_iter())
+            .chain(streams.into_iter().flatten())
+            .chain(native)
+    }
+}
+
 /// `imp` (OpenRTB 2.6 section 3.2.4).
 #[derive(Clone, Debug, Default)]
 pub struct Imp<'a> {
@@ -84,12 +100,12 @@ pub struct Imp<'a> {
     pub id: &'a str,
     /// `banner`.
     pub banner: Option<Banner<'a>>,
-    /// A usable `video` object is offered.
-    pub video: bool,
-    /// A usable `audio` object is offered.
-    pub audio: bool,
-    /// A usable `native` object is offered.
-    pub native: bool,
+    /// `video`; absent where it names no content type.
+    pub video: Option<Stream<'a>>,
+    /// `audio`, likewise.
+    pub audio: Option<Stream<'a>>,
+    /// `native`; absent where its request cannot be read.
+    pub native: Option<Native<'a>>,
     /// `instl = 1`.
     pub interstitial: bool,
     /// `tagid`.
@@ -106,6 +122,10 @@ pub struct Imp<'a> {
     pub rewarded: bool,
     /// `qty.multiplier` in millionths; 1_000_000 when absent, `None` when given and not usable.
     pub multiplier_ppm: Option<i64>,
+    /// `dt`: when the ad is expected to be shown, in milliseconds since the Unix epoch.
+    pub shown_at_ms: Option<i64>,
+    /// `ssai`: 1 client, 2 server with client trackers, 3 all by the server.
+    pub ssai: Option<i64>,
     /// `pmp.private_auction = 1`: only deal bids are allowed.
     pub private_auction: bool,
     /// `pmp.deals`.
@@ -114,45 +134,13 @@ pub struct Imp<'a> {
     pub fault: Option<NoBidReason>,
 }
 
-/// `banner` (section 3.2.6).
-#[derive(Clone, Debug, Default)]
-pub struct Banner<'a> {
-    /// The sizes in pixels that are offered: `format[]` where given, else `w` × `h`. Flexible formats (ratios) are
-    /// not among them. Empty = no usable size.
-    pub sizes: &'a [Size],
-    /// `btype`: blocked banner ad types.
-    pub btype: &'a [i64],
-    /// `battr`: blocked creative attributes.
-    pub battr: &'a [i64],
-    /// `mimes`: supported content types; empty = absent.
-    pub mimes: &'a [&'a str],
-    /// `api`: supported frameworks; empty = none.
-    pub api: &'a [i64],
-    /// `pos`.
-    pub pos: Option<i64>,
-}
-
-/// A size in pixels.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Size {
-    /// Width in pixels.
-    pub w: u16,
-    /// Height in pixels.
-    pub h: u16,
-}
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}", self.w, self.h)
-    }
-}
-
 /// `pmp.deals[]` (section 3.2.12).
 #[derive(Clone, Debug, Default)]
 pub struct Deal<'a> {
     /// `id`.
     pub id: &'a str,
-    /// `bidfloor`, rounded up to a micro; absent = 0. `None` when unreadable: the deal is not bid on.
+    /// `bidfloor`, rounded up to a micro; absent = 0. `None` when it or another of the deal's floors is unreadable: the
+    /// deal is not bid on.
     pub bid_floor: Option<Cpm>,
     /// `bidfloorcur`; the default is USD, never the impression's. `None` when unreadable.
     pub bid_floor_cur: Option<Currency>,
@@ -164,6 +152,10 @@ pub struct Deal<'a> {
     pub wadomain: &'a [&'a str],
     /// `guar = 1`: programmatic guaranteed.
     pub guaranteed: bool,
+    /// `mincpmpersec`: floor of one second in the deal's floor currency; 0 = absent.
+    pub min_cpm_per_second: Cpm,
+    /// `durfloors`: floors by duration; empty = absent.
+    pub duration_floors: &'a [DurationFloor],
 }
 
 /// Where an impression is shown: at most one of site, app and dooh (section 3.2.1).

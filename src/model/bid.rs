@@ -1,7 +1,7 @@
 //! A decided bid, ready to be written as a response.
 
 use super::auction::Size;
-use super::creative::{Creative, Template};
+use super::creative::{Creative, NativeImage, Template, VastTemplate};
 use super::ids::{BidId, CampaignId};
 use super::money::{Cpm, Currency};
 use super::token::TokenClaims;
@@ -21,10 +21,14 @@ pub struct Bid<'r> {
     pub currency: Currency,
     /// The creative.
     pub creative: &'r Creative,
-    /// Its compiled markup.
-    pub template: &'r Template,
-    /// Size of the slot that it fills: equal to the creative's.
-    pub size: Size,
+    /// What `bid.adm` is written from.
+    pub fill: Fill<'r>,
+    /// `bid.w` and `bid.h`: of a banner, and of video where a size was asked for.
+    pub size: Option<Size>,
+    /// `bid.dur`: seconds of video and audio.
+    pub duration_s: Option<u32>,
+    /// `bid.slotinpod`, in dynamic pods alone.
+    pub slot_in_pod: Option<i64>,
     /// `bid.cid`.
     pub campaign: CampaignId,
     /// `bid.dealid`.
@@ -33,4 +37,41 @@ pub struct Bid<'r> {
     pub exp_s: u32,
     /// What the notice tokens carry.
     pub claims: TokenClaims,
+}
+
+/// What an answer's markup is written from, by medium.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill<'r> {
+    /// HTML.
+    Html(&'r Template),
+    /// VAST; its protocol is `bid.protocol`.
+    Vast(&'r VastTemplate),
+    /// Native 1.2.
+    Native(NativeFill<'r>),
+}
+
+/// What fills a native request.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeFill<'r> {
+    /// The answer stands inside `{"native": …}`, as the request did.
+    pub wrapped: bool,
+    /// (the request's asset id, what fills it), in the order of the request. All required ones are among them.
+    pub assets: &'r [(i64, FilledAsset<'r>)],
+    /// The impression may be tracked by an image in `eventtrackers`; else in the deprecated `imptrackers`.
+    pub event_trackers: bool,
+    /// A link about privacy may be given.
+    pub privacy: bool,
+}
+
+/// What fills a native asset.
+#[derive(Clone, Copy, Debug)]
+pub enum FilledAsset<'r> {
+    /// `title.text`.
+    Title(&'r str),
+    /// `img`.
+    Image(&'r NativeImage),
+    /// `data`, with its type.
+    Data(i64, &'r str),
+    /// `video.vasttag`.
+    Video(&'r VastTemplate),
 }

@@ -14,6 +14,7 @@ pub mod creative;
 pub mod exchange;
 pub mod ids;
 pub mod line_item;
+pub mod media;
 pub mod money;
 pub mod no_bid;
 pub mod rates;

@@ -43,6 +43,52 @@ pub enum MediaType {
     Native = 4,
 }
 
+impl std::fmt::Display for MediaType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            MediaType::Banner => "banner",
+            MediaType::Video => "video",
+            MediaType::Audio => "audio",
+            MediaType::Native => "native",
+        })
+    }
+}
+
+/// What of an impression a creative can fill, as far as the index knows: a banner of this size, or a medium whose
+/// terms are looked at when a creative is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Fit {
+    /// A banner.
+    Banner(Size),
+    /// Video.
+    Video,
+    /// Audio.
+    Audio,
+    /// Native.
+    Native,
+}
+
+impl Fit {
+    /// The medium.
+    pub fn media_type(self) -> MediaType {
+        match self {
+            Fit::Banner(_) => MediaType::Banner,
+            Fit::Video => MediaType::Video,
+            Fit::Audio => MediaType::Audio,
+            Fit::Native => MediaType::Native,
+        }
+    }
+}
+
+impl std::fmt::Display for Fit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fit::Banner(size) => size.fmt(f),
+            other => other.media_type().fmt(f),
+        }
+    }
+}
+
 /// A content category in a taxonomy (`cattax`, AdCOM "Category Taxonomies"). A node of IAB Content 1.0 (`cattax` 1)
 /// includes its descendants by its code: `IAB2` includes `IAB2-3`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -125,7 +171,7 @@ pub struct Targeting {
     pub deals: Rule<String>,
     /// Media.
     pub formats: Rule<MediaType>,
-    /// Offered sizes.
+    /// Offered sizes of banners; other media do not answer to it.
     pub sizes: Rule<Size>,
     /// `device.geo.country`.
     pub countries: Rule<Country>,

@@ -59,8 +59,8 @@ pub struct PriceFacts<'r> {
     pub device_type: Option<i64>,
     /// Kind of inventory.
     pub channel: Option<ChannelKind>,
-    /// Size of the creative.
-    pub size: Size,
+    /// Size of the creative; `None` where it has none.
+    pub size: Option<Size>,
     /// The deal that is bid on.
     pub deal: Option<&'r str>,
     /// Hour of the week in the advertiser's zone.
@@ -140,7 +140,7 @@ impl CompiledMultipliers {
             largest_equal(&self.countries, facts.country.as_ref()),
             largest_equal(&self.device_types, facts.device_type.as_ref()),
             largest_equal(&self.channels, facts.channel.as_ref()),
-            largest_equal(&self.sizes, Some(&facts.size)),
+            largest_equal(&self.sizes, facts.size.as_ref()),
             self.deals.iter().filter(|m| facts.deal == Some(&m.0)).map(|m| m.1).max().unwrap_or(PPM),
             self.hours.iter().filter(|m| m.0.contains(facts.hour_of_week)).map(|m| m.1).max().unwrap_or(PPM),
         ];
@@ -177,7 +177,7 @@ mod tests {
             country: Country::parse("US"),
             device_type: Some(4),
             channel: Some(ChannelKind::App),
-            size: Size { w: 300, h: 250 },
+            size: Some(Size { w: 300, h: 250 }),
             deal: None,
             hour_of_week: 9,
         }

@@ -8,7 +8,7 @@ use crate::engine::{Catalog, Settings, Snapshot};
 use crate::exchange::{TokenKey, TokenKeys, compile_markup};
 use crate::model::account::Account;
 use crate::model::auction::Size;
-use crate::model::creative::Creative;
+use crate::model::creative::{BannerAd, Content, Creative};
 use crate::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
     PriceCodec, PriceUnit,
@@ -99,8 +99,8 @@ impl World {
             creatives,
             segments: Vec::new(),
         };
-        let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
-        let catalog = Catalog::compile(account, 1, &compile).expect("the world names only what it has");
+        let catalog =
+            Catalog::compile(account, 1, &compile_markup).expect("the world names only what it has");
         let rates = Arc::new(rates);
         World {
             snapshot: Snapshot { catalog: Arc::new(catalog), rates: Arc::clone(&rates) },
@@ -292,15 +292,18 @@ fn creatives(owner: AdvertiserId) -> impl Iterator<Item = Creative> {
         id: CreativeId(owner.0 * 10 + nth),
         advertiser: owner,
         name: String::new(),
-        size,
-        markup: "<a href=\"{{CLICK_URL}}\"><img src=\"https://cdn.example/1.png\"></a>".to_owned(),
+        content: Content::Banner(BannerAd {
+            size,
+            markup: "<a href=\"{{CLICK_URL}}\"><img src=\"https://cdn.example/1.png\"></a>".to_owned(),
+            banner_type: 2,
+            expands: Vec::new(),
+        }),
         click_url: "https://brand.example/".to_owned(),
         landing_domains: vec!["brand.example".to_owned()],
         adomain: vec!["brand.example".to_owned()],
         categories: Vec::new(),
         cattax: 1,
         attributes: Vec::new(),
-        banner_type: 2,
         api: None,
         language: None,
         bundle: None,

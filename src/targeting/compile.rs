@@ -137,7 +137,7 @@ fn build_rows(plans: &[Plan], plan_of_slot: &[u32], terms: &Terms) -> (Rows, [bo
     }
     let mut rows = Rows::new(plan_of_slot.len(), terms.len());
     let mut has_rows = [false; Dim::COUNT];
-    for dim in Dim::BROAD.into_iter().chain([Dim::Size]) {
+    for dim in Dim::BROAD.into_iter().chain([Dim::Fit]) {
         let implications = terms.implications(dim);
         if implications.is_empty() || implications.len() > MAX_ROWS {
             continue;

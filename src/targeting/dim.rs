@@ -24,7 +24,7 @@ pub(super) enum Dim {
     Keyword,
     Segment,
     // From here on the values belong to the impression.
-    Size,
+    Fit,
     Deal,
 }
 
@@ -33,7 +33,7 @@ impl Dim {
     pub(super) const COUNT: usize = Dim::Deal as usize + 1;
 
     /// The first dimension whose values belong to the impression and not to the request.
-    pub(super) const FIRST_OF_IMP: Dim = Dim::Size;
+    pub(super) const FIRST_OF_IMP: Dim = Dim::Fit;
 
     /// The dimensions of the request that have few values, of which a request has at most one (with those that it
     /// implies): they come first in the enum and are held as bit sets.
@@ -54,8 +54,8 @@ impl Dim {
             Dim::Carrier => 50_000,
             Dim::Country | Dim::Language => 150_000,
             Dim::Exchange | Dim::Os | Dim::Browser | Dim::Connection | Dim::DeviceType => 300_000,
-            // A size is known per impression only: never the way in.
-            Dim::Size => 1_000_000,
+            // What is to be filled is known per impression only: never the way in.
+            Dim::Fit => 1_000_000,
         }
     }
 }

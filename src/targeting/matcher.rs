@@ -209,7 +209,7 @@ impl Matcher {
         found.clear();
         self.terms.resolve_imp(imp, present);
         // Every line item needs a size: without a banner, or where no size is one of a creative, nothing can match.
-        if !present.of(Dim::Size).is_empty() {
+        if !present.of(Dim::Fit).is_empty() {
             let mut sieve = Sieve { matcher: self, present, hours, passed };
             if !imp.private_auction {
                 live.iter().for_each(|entry| sieve.sift(*entry));
@@ -255,7 +255,7 @@ impl Sieve<'_> {
     /// The slots of a word with a creative in some offered size.
     fn offered(&self, word: u32) -> u64 {
         let rows = &self.matcher.rows;
-        let sizes = self.present.of(Dim::Size).iter();
+        let sizes = self.present.of(Dim::Fit).iter();
         sizes.fold(0, |any, term| any | rows.row(rows.of_term[*term as usize])[word as usize])
     }
 

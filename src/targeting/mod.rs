@@ -22,9 +22,9 @@ pub mod week;
 
 pub use matcher::{Matcher, Scratch};
 
-use crate::model::auction::{Auction, Size};
+use crate::model::auction::Auction;
 use crate::model::ids::{ExchangeId, SegmentId};
-use crate::model::targeting::Targeting;
+use crate::model::targeting::{Fit, Targeting};
 
 /// A line item inside one catalog: its position in the inputs of [`Matcher::compile`]. It means nothing in another
 /// catalog; what outlives a rebuild is keyed by `LineItemId`.
@@ -36,8 +36,8 @@ pub struct LineItemIx(pub u32);
 pub struct MatchInput<'a> {
     /// Whom to reach.
     pub targeting: &'a Targeting,
-    /// Sizes of its usable banner creatives: only an impression that offers one of them can match. Empty = none.
-    pub creative_sizes: &'a [Size],
+    /// What its usable creatives fill: only an impression that offers one of these can match. Empty = none.
+    pub fits: &'a [Fit],
 }
 
 /// What is known when a request is matched.

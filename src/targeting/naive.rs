@@ -5,11 +5,11 @@
 //! so that a mistake in one shows against the other.
 
 use super::{Facts, MatchInput, normalise, week};
-use crate::model::auction::{Imp, Size};
+use crate::model::auction::Imp;
 use crate::model::country::Country;
 use crate::model::ids::SegmentId;
 use crate::model::no_bid::NoBidReason;
-use crate::model::targeting::{MediaType, Rule};
+use crate::model::targeting::{Fit, MediaType, Rule};
 use crate::model::taxonomy::Taxonomy;
 use std::fmt::Display;
 
@@ -213,42 +213,40 @@ fn deal(case: &Case<'_>, tell: Tell<'_>) -> bool {
 /// Only banner creatives exist, so a banner must be both offered and allowed.
 fn format(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let formats = &case.input.targeting.formats;
-    if case.imp.banner.is_some() && allows_banner(formats) {
+    let offered: Vec<MediaType> = case.imp.media().map(|medium| medium.media_type()).collect();
+    let mut ours: Vec<MediaType> = case.input.fits.iter().map(|fit| fit.media_type()).collect();
+    ours.retain(|medium| allows(formats, medium));
+    ours.dedup();
+    if ours.iter().any(|medium| offered.contains(medium)) {
         return true;
     }
-    let imp = case.imp;
     fail(tell, || Said {
-        wanted: if allows_banner(formats) { "banner" } else { "a medium without creatives" }.to_owned(),
-        got: list(
-            [
-                (imp.banner.is_some(), "banner"),
-                (imp.video, "video"),
-                (imp.audio, "audio"),
-                (imp.native, "native"),
-            ]
-            .iter()
-            .filter(|(offered, _)| *offered)
-            .map(|(_, name)| name),
-        ),
+        wanted: if ours.is_empty() { "a medium without creatives".to_owned() } else { list(&ours) },
+        got: list(&offered),
     })
 }
 
-fn allows_banner(formats: &Rule<MediaType>) -> bool {
-    let banner = MediaType::Banner;
-    !formats.exclude.contains(&banner) && (formats.include.is_empty() || formats.include.contains(&banner))
+fn allows<T: PartialEq>(rule: &Rule<T>, value: &T) -> bool {
+    !rule.exclude.contains(value) && (rule.include.is_empty() || rule.include.contains(value))
 }
 
 fn size(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let sizes = &case.input.targeting.sizes;
-    let offered = case.imp.banner.as_ref().map_or(&[][..], |banner| banner.sizes);
-    let usable = |size: &&Size| {
-        !sizes.exclude.contains(size) && (sizes.include.is_empty() || sizes.include.contains(size))
+    let (offered, flexible) =
+        case.imp.banner.as_ref().map_or_else(Default::default, |b| (b.sizes, b.flexible));
+    let usable = |fit: &&Fit| match fit {
+        Fit::Banner(size) => allows(&case.input.targeting.formats, &MediaType::Banner) && allows(sizes, size),
+        other => allows(&case.input.targeting.formats, &other.media_type()),
     };
-    if case.input.creative_sizes.iter().filter(usable).any(|size| offered.contains(size)) {
+    let is_offered = |fit: &Fit| match fit {
+        Fit::Banner(size) => offered.contains(size) || flexible.iter().any(|format| format.admits(*size)),
+        other => case.imp.media().any(|medium| medium.media_type() == other.media_type()),
+    };
+    if case.input.fits.iter().filter(usable).any(is_offered) {
         return true;
     }
     fail(tell, || Said {
-        wanted: format!("one of {}", list(case.input.creative_sizes.iter().filter(usable))),
+        wanted: format!("one of {}", list(case.input.fits.iter().filter(usable))),
         got: list(offered),
     })
 }

@@ -1,12 +1,11 @@
 //! One line item's targeting as clauses over terms, and the choice of the clause through which it is found.
 
 use super::dim::Dim;
-use super::terms::{Term, Terms, country_number, size_number};
+use super::terms::{Term, Terms, country_number, fit_number};
 use super::week::{ZoneError, ZoneIx, Zones};
 use super::{LineItemIx, MatchInput};
-use crate::model::auction::Size;
 use crate::model::ids::SegmentId;
-use crate::model::targeting::{HourMask, MediaType, Rule, Targeting};
+use crate::model::targeting::{Fit, HourMask, Rule, Targeting};
 
 /// A condition on one dimension: some term of the list is present, or, negated, none is.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Plan {
     }
 }
 
-/// Numbers the line item's values; `None` = it can never match, because nothing of it fits a banner.
+/// Numbers the line item's values; `None` = it can never match, because none of its creatives is for anything that it targets.
 pub(super) fn plan(
     line_item: LineItemIx,
     input: &MatchInput<'_>,
@@ -59,12 +58,12 @@ pub(super) fn plan(
         Some(daypart) => Some((zones.add(&daypart.time_zone)?, daypart.hours)),
         None => None,
     };
-    let sizes = usable_sizes(input);
-    if sizes.is_empty() || !accepts(&targeting.formats, &MediaType::Banner) {
+    let fits = usable_fits(input);
+    if fits.is_empty() {
         return Ok(None);
     }
     let mut clauses = Clauses { terms, found: Vec::new() };
-    clauses.push(Dim::Size, false, &sizes, |t, size| t.intern_number(Dim::Size, size_number(*size)));
+    clauses.push(Dim::Fit, false, &fits, |t, fit| t.intern_number(Dim::Fit, fit_number(*fit)));
     clauses.numbers(targeting);
     clauses.texts(targeting);
     clauses.segments(targeting);
@@ -75,8 +74,12 @@ fn accepts<T: PartialEq>(rule: &Rule<T>, value: &T) -> bool {
     !rule.exclude.contains(value) && (rule.include.is_empty() || rule.include.contains(value))
 }
 
-fn usable_sizes(input: &MatchInput<'_>) -> Vec<Size> {
-    input.creative_sizes.iter().filter(|size| accepts(&input.targeting.sizes, size)).copied().collect()
+fn usable_fits(input: &MatchInput<'_>) -> Vec<Fit> {
+    let Targeting { formats, sizes, .. } = input.targeting;
+    let usable = |fit: &&Fit| {
+        accepts(formats, &fit.media_type()) && !matches!(fit, Fit::Banner(size) if !accepts(sizes, size))
+    };
+    input.fits.iter().filter(usable).copied().collect()
 }
 
 struct Clauses<'t> {

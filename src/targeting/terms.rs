@@ -10,10 +10,14 @@ use super::{Facts, normalise};
 use crate::model::auction::{Imp, Size};
 use crate::model::country::Country;
 use crate::model::ids::SegmentId;
-use crate::model::targeting::Category;
+use crate::model::media::FlexibleSize;
+use crate::model::targeting::{Category, Fit};
 use crate::model::taxonomy::Taxonomy;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
+
+/// Numbers from here on are no sizes.
+const BEYOND_SIZES: u64 = 1 << 32;
 
 /// A term's number, dense over all dimensions of one matcher.
 pub(super) type Term = u32;
@@ -174,9 +178,20 @@ impl Terms {
 
     /// Adds the terms of the impression to those of its request, in the place of any other impression's.
     pub(super) fn resolve_imp(&self, imp: &Imp<'_>, present: &mut Present) {
-        present.reset_from(Dim::Size);
-        for size in imp.banner.as_ref().map_or(&[][..], |banner| banner.sizes) {
-            self.more_numbers(present, Dim::Size, size_number(*size));
+        present.reset_from(Dim::Fit);
+        if let Some(banner) = &imp.banner {
+            for size in banner.sizes {
+                self.more_numbers(present, Dim::Fit, fit_number(Fit::Banner(*size)));
+            }
+            self.flexible(present, banner.flexible);
+        }
+        let others = [
+            (imp.video.is_some(), Fit::Video),
+            (imp.audio.is_some(), Fit::Audio),
+            (imp.native.is_some(), Fit::Native),
+        ];
+        for (_, fit) in others.into_iter().filter(|(offered, _)| *offered) {
+            self.more_numbers(present, Dim::Fit, fit_number(fit));
         }
         present.begin(Dim::Deal);
         if !self.dictionaries[Dim::Deal as usize].is_empty() {
@@ -185,6 +200,15 @@ impl Terms {
             }
         }
         present.end();
+    }
+
+    /// Adds every size of a creative that a flexible format admits: sizes are few.
+    fn flexible(&self, present: &mut Present, formats: &[FlexibleSize]) {
+        for format in formats {
+            let sizes = self.dictionaries[Dim::Fit as usize].numbers.iter();
+            let admitted = |number: &u64| size_of(*number).is_some_and(|size| format.admits(size));
+            sizes.filter(|(number, _)| admitted(number)).for_each(|(_, term)| present.extend(Some(*term)));
+        }
     }
 
     fn inventory(&self, facts: &Facts<'_>, present: &mut Present) {
@@ -327,9 +351,17 @@ pub(super) fn country_number(country: Country) -> u64 {
     country.as_str().bytes().fold(0, |number, letter| number << 8 | u64::from(letter))
 }
 
-/// A size as a dictionary's number.
-pub(super) fn size_number(size: Size) -> u64 {
-    u64::from(size.w) << 16 | u64::from(size.h)
+/// What a creative fills as a dictionary's number: a size, or beyond all sizes the medium.
+pub(super) fn fit_number(fit: Fit) -> u64 {
+    match fit {
+        Fit::Banner(size) => u64::from(size.w) << 16 | u64::from(size.h),
+        other => BEYOND_SIZES | other.media_type() as u64,
+    }
+}
+
+/// The size behind a number, if it is one.
+fn size_of(number: u64) -> Option<Size> {
+    (number < BEYOND_SIZES).then_some(Size { w: (number >> 16) as u16, h: number as u16 })
 }
 
 fn fold_language(byte: u8) -> u8 {

@@ -137,14 +137,20 @@ fn offer() -> Offer {
     let first = creatives[0];
     let profile = &account.exchanges[0];
     Offer {
-        sizes: creatives.iter().map(|c| (i64::from(c.size.w), i64::from(c.size.h))).collect(),
+        sizes: creatives
+            .iter()
+            .map(|c| {
+                let size = c.banner().expect("the demo's corpus run has banners").size;
+                (i64::from(size.w), i64::from(size.h))
+            })
+            .collect(),
         price: line.bid.0 as f64 / 1e6,
         rates: account.rates.iter().map(|(code, rate)| (code.to_string(), rate.0 as f64 / 1e9)).collect(),
         seat: "harbour",
         domain: "harbour-mutual.example",
         category: "IAB13-6",
         language: "en",
-        banner_type: first.banner_type,
+        banner_type: first.banner().expect("a banner").banner_type,
         max_exp_s: f64::from(profile.holds.max_s - profile.holds.grace_s),
         max_multiplier: profile.max_multiplier_ppm as f64 / 1e6,
     }

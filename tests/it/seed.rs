@@ -10,7 +10,7 @@ use outbid::model::creative::Creative;
 use outbid::model::ids::{CreativeId, SegmentId};
 use outbid::model::line_item::LineItem;
 use outbid::model::money::{Cpm, PPM};
-use outbid::model::targeting::Targeting;
+use outbid::model::targeting::{Fit, Targeting};
 use outbid::model::taxonomy::Taxonomy;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,18 +129,19 @@ fn the_account_is_whole_and_the_same_for_the_same_seed() {
 fn the_markup_has_every_macro_in_a_quoted_attribute() {
     let account = seed::account(&params(200));
     for creative in &account.creatives {
+        let markup = &creative.banner().expect("the world has banners").markup;
         for name in ["CLICK_URL", "IMPRESSION_URL", "CACHEBUSTER"] {
             let macro_text = format!("{{{{{name}}}}}");
-            assert!(creative.markup.contains(&macro_text), "{name} in {}", creative.markup);
-            for (at, _) in creative.markup.match_indices(&macro_text) {
-                let quotes = creative.markup[..at].matches('"').count();
-                assert_eq!(quotes % 2, 1, "{name} stands outside quotes in {}", creative.markup);
+            assert!(markup.contains(&macro_text), "{name} in {markup}");
+            for (at, _) in markup.match_indices(&macro_text) {
+                let quotes = markup[..at].matches('"').count();
+                assert_eq!(quotes % 2, 1, "{name} stands outside quotes in {markup}");
             }
         }
         let host =
             creative.click_url.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap();
         assert!(creative.landing_domains.iter().any(|domain| domain == host), "{host}");
-        assert!(!creative.markup.contains("http://") && creative.secure);
+        assert!(!markup.contains("http://") && creative.secure);
     }
 }
 
@@ -211,7 +212,7 @@ impl Market {
         line_item.creatives.iter().map(|assigned| &self.creatives[&assigned.creative]).any(|creative| {
             let blocked = |category: &usize| market::facts::CATEGORIES[*category] == creative.categories[0];
             let blocked_brand = |brand: &u64| market::facts::brand_domain(*brand) == creative.adomain[0];
-            visit.sizes(slot).any(|(w, h)| creative.size == Size { w, h })
+            visit.sizes(slot).any(|(w, h)| creative.fit() == Fit::Banner(Size { w, h }))
                 && !visit.blocked_categories.iter().any(blocked)
                 && !visit.blocked_brands.iter().any(blocked_brand)
         })

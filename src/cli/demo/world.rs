@@ -4,7 +4,7 @@
 use crate::audience::Membership;
 use crate::model::account::Account;
 use crate::model::auction::Size;
-use crate::model::creative::Creative;
+use crate::model::creative::{BannerAd, Content, Creative};
 use crate::model::exchange::*;
 use crate::model::ids::*;
 use crate::model::line_item::*;
@@ -335,15 +335,13 @@ fn creative(id: CreativeId, key: &str, message: &str, size: Size) -> Creative {
         id,
         advertiser: AdvertiserId(1),
         name: format!("{key} {size}"),
-        size,
-        markup,
+        content: Content::Banner(BannerAd { size, markup, banner_type: 2, expands: Vec::new() }),
         click_url: format!("https://www.{SITE}/{key}"),
         landing_domains: vec![format!("www.{SITE}")],
         adomain: vec![SITE.to_owned()],
         categories: vec!["IAB13-6".to_owned()],
         cattax: 1,
         attributes: Vec::new(),
-        banner_type: 2,
         api: None,
         language: Some("en".to_owned()),
         bundle: None,

@@ -4,7 +4,7 @@
 use super::dice::Dice;
 use super::facts;
 use crate::model::auction::Size;
-use crate::model::creative::Creative;
+use crate::model::creative::{BannerAd, Content, Creative};
 use crate::model::ids::{AdvertiserId, CreativeId};
 
 /// The creatives of one campaign in the sizes that its advertiser made, at least one. Ids go on from `first`.
@@ -36,15 +36,18 @@ fn creative(
         id,
         advertiser,
         name: format!("{domain} {size}"),
-        size,
-        markup: if framed { frame_markup(&domain, id, size) } else { image_markup(&domain, id, size) },
+        content: Content::Banner(BannerAd {
+            size,
+            markup: if framed { frame_markup(&domain, id, size) } else { image_markup(&domain, id, size) },
+            banner_type: if framed { 4 } else { 2 },
+            expands: Vec::new(),
+        }),
         click_url: format!("https://www.{domain}/offers/{id}?utm_source=outbid&utm_medium=display"),
         landing_domains: vec![domain.clone(), format!("www.{domain}")],
         adomain: vec![domain],
         categories: vec![category.to_owned()],
         cattax: 1,
         attributes: if dice.chance(50) { vec![16] } else { Vec::new() },
-        banner_type: if framed { 4 } else { 2 },
         api: None,
         language: dice.chance(600).then(|| "en".to_owned()),
         bundle: None,

@@ -152,9 +152,10 @@ impl Compiler {
 
 fn kind_of(value: Macro) -> Kind {
     match value {
-        Macro::ClickUrl | Macro::ImpressionUrl => Kind::OwnUrl,
+        Macro::ClickUrl | Macro::ImpressionUrl | Macro::EventUrl(_) => Kind::OwnUrl,
         Macro::Inventory | Macro::PageUrl => Kind::Hostile,
-        Macro::Cachebuster
+        Macro::BidId
+        | Macro::Cachebuster
         | Macro::CreativeId
         | Macro::LineItemId
         | Macro::CampaignId
@@ -269,6 +270,7 @@ pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl S
             Macro::Height => number(context.size.h.into(), out),
             Macro::Inventory => encode(encoding, context.place.inventory, out),
             Macro::PageUrl => encode(encoding, context.place.page, out),
+            Macro::EventUrl(_) | Macro::BidId => {}
         }
     }
 }

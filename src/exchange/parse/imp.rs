@@ -7,6 +7,7 @@ use super::Seen;
 use crate::exchange::json::{Reader, Scalar, push};
 use crate::exchange::scan::Read;
 use crate::model::auction::{Banner, Deal, Imp, Size};
+use crate::model::media::{Native, Stream};
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 
@@ -19,7 +20,7 @@ pub(super) fn imp<'a>(r: &mut Reader<'a>) -> Read<Imp<'a>> {
     if imp.id.is_empty() {
         r.note(NoBidReason::InvalidRequest);
     }
-    if imp.banner.is_none() && !imp.video && !imp.audio && !imp.native {
+    if imp.media().next().is_none() {
         r.note(NoBidReason::NoUsableMedium);
     }
     imp.fault = r.fault.take();
@@ -49,9 +50,9 @@ fn read<'a>(r: &mut Reader<'a>, mut imp: Imp<'a>) -> Read<Imp<'a>> {
                 imp.bid_floor_cur = currency(r)?;
             }
             b"banner" => imp.banner = banner(r)?,
-            b"video" => imp.video = has_mimes(r)?,
-            b"audio" => imp.audio = has_mimes(r)?,
-            b"native" => imp.native = native(r)?,
+            b"video" => imp.video = has_mimes(r)?.then(Stream::default),
+            b"audio" => imp.audio = has_mimes(r)?.then(Stream::default),
+            b"native" => imp.native = native(r)?.then(Native::default),
             b"instl" => imp.interstitial = r.flag()? == Some(true),
             b"tagid" => imp.tag_id = r.text()?,
             b"secure" => imp.secure = r.flag()?,

@@ -2,6 +2,7 @@
 
 use super::{Node, Oracle, ParseError};
 use crate::model::auction::{Banner, Deal, Imp, Size};
+use crate::model::media::{Native, Stream};
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 
@@ -26,9 +27,9 @@ impl<'a> Oracle<'a> {
         let mut imp = Imp {
             id: node.read("id", |n| self.text(n))?.unwrap_or(""),
             banner: node.read("banner", |n| self.banner(n))?,
-            video: node.read("video", |n| self.has_mimes(n))?,
-            audio: node.read("audio", |n| self.has_mimes(n))?,
-            native: node.read("native", |n| self.native(n))?,
+            video: node.read("video", |n| self.has_mimes(n))?.then(Stream::default),
+            audio: node.read("audio", |n| self.has_mimes(n))?.then(Stream::default),
+            native: node.read("native", |n| self.native(n))?.then(Native::default),
             interstitial: self.is_set(node, "instl"),
             tag_id: node.read("tagid", |n| self.text(n))?,
             bid_floor: floor.unwrap_or(Cpm(0)),
@@ -37,11 +38,13 @@ impl<'a> Oracle<'a> {
             exp_s: node.read("exp", |n| Ok(self.positive(n)))?,
             rewarded: self.is_set(node, "rwdd"),
             multiplier_ppm: node.all("qty").last().map_or(Some(PPM), multiplier),
+            shown_at_ms: None,
+            ssai: None,
             private_auction,
             deals,
             fault: None,
         };
-        let has_medium = imp.banner.is_some() || imp.video || imp.audio || imp.native;
+        let has_medium = imp.media().next().is_some();
         let defects = [
             (imp.id.is_empty(), NoBidReason::InvalidRequest),
             (!has_medium, NoBidReason::NoUsableMedium),
@@ -67,6 +70,7 @@ impl<'a> Oracle<'a> {
             mimes: self.keep(node.read("mimes", |n| self.texts(n))?),
             api: node.read("api", |n| self.ints(n))?,
             pos: node.read("pos", |n| Ok(self.int(n)))?,
+            ..Banner::default()
         }))
     }
 
@@ -120,6 +124,8 @@ impl<'a> Oracle<'a> {
     fn deal(&self, node: &Node) -> Result<Deal<'a>, ParseError> {
         node.refuse_repeated(&["id", "bidfloor", "bidfloorcur", "at"])?;
         Ok(Deal {
+            min_cpm_per_second: Cpm(0),
+            duration_floors: &[],
             id: node.read("id", |n| self.text(n))?.unwrap_or(""),
             bid_floor: node.all("bidfloor").last().map_or(Some(Cpm(0)), price),
             bid_floor_cur: node.all("bidfloorcur").last().map_or(Some(Currency::USD), currency),

@@ -4,7 +4,7 @@ use super::known::{Known, Uniques, reference};
 use super::report::{Code, Report};
 use super::targeting::domain;
 use super::wire::CreativeWire;
-use crate::model::creative::Creative;
+use crate::model::creative::{BannerAd, Content, Creative};
 use crate::model::ids::{AdvertiserId, CreativeId};
 use crate::model::url::HttpUrl;
 
@@ -47,12 +47,15 @@ fn creative(report: &mut Report, id: CreativeId, advertiser: AdvertiserId, wire:
         id,
         advertiser,
         name,
-        size: size.unwrap_or_default(),
         secure: secure(report, wire.secure, &markup),
-        banner_type: report
-            .whole("banner_type", wire.banner_type, 1..=4)
-            .unwrap_or_else(|| banner_type(&markup)),
-        markup,
+        content: Content::Banner(BannerAd {
+            size: size.unwrap_or_default(),
+            banner_type: report
+                .whole("banner_type", wire.banner_type, 1..=4)
+                .unwrap_or_else(|| banner_type(&markup)),
+            markup,
+            expands: Vec::new(),
+        }),
         click_url,
         landing_domains,
         adomain: report.each("adomain", wire.adomain, domain).into_iter().flatten().collect(),

@@ -184,7 +184,7 @@ fn an_exclusion_names_its_dimension() {
 fn a_line_item_fails_where_its_last_creative_does() {
     let world = World::small(|account| {
         let mut wide = super::world::creative(2, 1);
-        wide.size = super::world::SIZES[1];
+        wide.content = super::world::banner(super::world::SIZES[1], 2);
         account.creatives.push(wide);
         let assignment = outbid::model::line_item::CreativeAssignment {
             creative: outbid::model::ids::CreativeId(2),

@@ -382,7 +382,7 @@ fn a_size_with_a_factor_of_0_is_left_to_the_other_creatives() {
     use outbid::model::line_item::CreativeAssignment;
     let world = World::small(|account| {
         let mut wide = creative(2, 1);
-        wide.size = SIZES[1];
+        wide.content = super::world::banner(SIZES[1], 2);
         account.creatives.push(wide);
         account.line_items[0].creatives =
             [1, 2].map(|id| CreativeAssignment { creative: CreativeId(id), weight: 1 }).to_vec();
@@ -394,7 +394,7 @@ fn a_size_with_a_factor_of_0_is_left_to_the_other_creatives() {
             r["imp"][0]["banner"]["format"] = json!([{"w": 300, "h": 250}, {"w": 728, "h": 90}]);
         });
         let size = Server::new(&world).decide(&world, 1, &body, |_, decided| decided.unwrap().bids[0].size);
-        assert_eq!(size, SIZES[1]);
+        assert_eq!(size, Some(SIZES[1]));
     }
     assert_eq!(Server::new(&world).bids(&world, &plain(|_| {})), Err(NoBidReason::Size));
 }

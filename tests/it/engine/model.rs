@@ -236,7 +236,7 @@ impl<'c> Case<'c> {
             most(&factors.countries, |country| Some(*country) == device.geo.country),
             most(&factors.device_types, |kind| Some(*kind) == device.device_type),
             most(&factors.channels, |kind| Some(*kind) == channel),
-            most(&factors.sizes, |size| *size == creative.size),
+            most(&factors.sizes, |size| Some(*size) == creative.banner().map(|banner| banner.size)),
             most(&factors.deals, |id| deal.is_some_and(|deal| deal.id == id)),
             most(&factors.hours, |hours| hours.contains(0)),
         ];
@@ -246,13 +246,13 @@ impl<'c> Case<'c> {
     }
 
     fn fits(&self, creative: &Creative, ix: u32, imp: &Imp<'_>, deal: Option<&Deal<'_>>) -> bool {
-        let Some(banner) = &imp.banner else { return false };
+        let (Some(banner), Some(ours)) = (&imp.banner, creative.banner()) else { return false };
         let auction = self.auction;
         let line = &self.world.account.line_items[ix as usize];
         let sizes = &line.targeting.sizes;
-        let size = banner.sizes.contains(&creative.size)
-            && !sizes.exclude.contains(&creative.size)
-            && (sizes.include.is_empty() || sizes.include.contains(&creative.size));
+        let size = banner.sizes.contains(&ours.size)
+            && !sizes.exclude.contains(&ours.size)
+            && (sizes.include.is_empty() || sizes.include.contains(&ours.size));
         let language = creative.language.as_ref().is_none_or(|ours| {
             let accepted =
                 |given: &&str| given.eq_ignore_ascii_case(ours) || given.starts_with(&format!("{ours}-"));
@@ -268,7 +268,7 @@ impl<'c> Case<'c> {
         };
         let wanted = deal.is_none_or(|deal| deal.wadomain.is_empty() || domains(deal.wadomain, true));
         let app = creative.bundle.as_ref().is_none_or(|bundle| !auction.bapp.contains(&bundle.as_str()));
-        let attributes = !banner.btype.contains(&creative.banner_type)
+        let attributes = !banner.btype.contains(&ours.banner_type)
             && creative.attributes.iter().all(|attribute| !banner.battr.contains(attribute));
         let secure = imp.secure != Some(true) || (creative.secure && self.world.settings.tracking_is_https);
         let supported = creative.api.is_none_or(|api| banner.api.contains(&api))

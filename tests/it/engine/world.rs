@@ -8,7 +8,7 @@ use outbid::model::account::Account;
 use outbid::model::auction::Size;
 use outbid::model::clock::Now;
 use outbid::model::country::Country;
-use outbid::model::creative::Creative;
+use outbid::model::creative::{BannerAd, Content, Creative};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
     PriceCodec, PriceUnit,
@@ -100,8 +100,7 @@ pub(super) struct World {
 impl World {
     /// A world around an account.
     pub(super) fn of(account: Account, members: BTreeMap<&'static str, Vec<Membership>>) -> World {
-        let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
-        let catalog = Arc::new(Catalog::compile(account.clone(), 1, &compile).unwrap());
+        let catalog = Arc::new(Catalog::compile(account.clone(), 1, &compile_markup).unwrap());
         let rates = Arc::new(account.rates.clone());
         let id_key = IdKey([3; 16]);
         let mut builder = Builder::default();
@@ -257,22 +256,25 @@ pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
         id: CreativeId(id),
         advertiser: AdvertiserId(advertiser),
         name: format!("creative {id}"),
-        size: SIZES[0],
-        markup: "<a href=\"{{CLICK_URL}}\"><img src=\"https://cdn.example/{{CREATIVE_ID}}.png?cb={{CACHEBUSTER}}\"></a>"
-            .to_owned(),
+        content: banner(SIZES[0], 2),
         click_url: "https://shop.example/".to_owned(),
         landing_domains: vec!["shop.example".to_owned()],
         adomain: vec!["shop.example".to_owned()],
         categories: Vec::new(),
         cattax: 1,
         attributes: Vec::new(),
-        banner_type: 2,
         api: None,
         language: None,
         bundle: None,
         secure: true,
         approved: true,
     }
+}
+
+/// A banner with a link and an image.
+pub(super) fn banner(size: Size, banner_type: i64) -> Content {
+    let markup = "<a href=\"{{CLICK_URL}}\"><img src=\"https://cdn.example/{{CREATIVE_ID}}.png?cb={{CACHEBUSTER}}\"></a>";
+    Content::Banner(BannerAd { size, markup: markup.to_owned(), banner_type, expands: Vec::new() })
 }
 
 impl Dice {
@@ -373,12 +375,11 @@ impl Dice {
         let texts = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
         let adomain = self.one(&["shop.example", "a.shop.example", "bank.example"]);
         Creative {
-            size: self.one(&SIZES),
+            content: banner(self.one(&SIZES), self.one(&[2, 3])),
             adomain: vec![adomain.to_owned()],
             categories: texts(self.some(&["IAB2", "IAB2-3", "IAB25-3"], 2)),
             cattax: self.one(&[1, 1, 1, 7]),
             attributes: self.some(&[1, 6, 13], 1),
-            banner_type: self.one(&[2, 3]),
             api: self.one(&[None, None, None, Some(5)]),
             language: self.one(&[None, None, Some("en"), Some("de")]).map(str::to_owned),
             bundle: self.one(&[None, None, None, Some("com.game")]).map(str::to_owned),
@@ -402,9 +403,9 @@ impl Dice {
         let own: Vec<&Creative> = creatives.iter().filter(|c| c.advertiser == campaign.advertiser).collect();
         let multipliers = self.multipliers();
         let mut chosen = self.some(&own, 5);
-        if let (false, Some(size)) = (multipliers.sizes.is_empty(), chosen.first().map(|c| c.size)) {
+        if let (false, Some(size)) = (multipliers.sizes.is_empty(), chosen.first().map(|c| c.fit())) {
             // One size, so that the price does not depend on which creative is drawn.
-            chosen.retain(|creative| creative.size == size);
+            chosen.retain(|creative| creative.fit() == size);
         }
         chosen.sort_by_key(|creative| creative.id);
         chosen.dedup_by_key(|creative| creative.id);

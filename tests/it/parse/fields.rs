@@ -340,7 +340,7 @@ fn a_medium_counts_when_it_can_be_filled() {
         (r#""native":{"request":"nothing"}"#, "(false, false, false)"),
         (r#""native":{}"#, "(false, false, false)"),
     ] {
-        check_imp(media, |imp| (imp.video, imp.audio, imp.native), expected);
+        check_imp(media, |imp| (imp.video.is_some(), imp.audio.is_some(), imp.native.is_some()), expected);
         let fault = if expected.contains("true") { "None" } else { "Some(NoUsableMedium)" };
         check_imp(&format!("\"banner\":null,{media}"), |imp| imp.fault, fault);
     }

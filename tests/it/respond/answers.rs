@@ -9,8 +9,8 @@ use outbid::exchange::text::push_string;
 use outbid::exchange::token::{self, TokenKey, TokenKeys};
 use outbid::exchange::url::{NoticeKind, PublicUrl, UrlForm};
 use outbid::model::auction::Size;
-use outbid::model::bid::Bid;
-use outbid::model::creative::{Creative, Template};
+use outbid::model::bid::{Bid, Fill};
+use outbid::model::creative::{BannerAd, Content, Creative, Template};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HmacPriceKeys, HoldLives, HouseRules,
     MissingPrice, PriceCodec, PriceUnit,
@@ -74,15 +74,18 @@ fn world() -> World {
             id: CreativeId(9),
             advertiser: AdvertiserId(1),
             name: "leader".to_owned(),
-            size: Size { w: 300, h: 250 },
-            markup: MARKUP.to_owned(),
+            content: Content::Banner(BannerAd {
+                size: Size { w: 300, h: 250 },
+                markup: MARKUP.to_owned(),
+                banner_type: 3,
+                expands: Vec::new(),
+            }),
             click_url: "https://shop.example/".to_owned(),
             landing_domains: vec!["shop.example".to_owned()],
             adomain: vec!["shop.example".to_owned(), "brand.example".to_owned()],
             categories: vec!["IAB3".to_owned(), "IAB3-1".to_owned()],
             cattax: 1,
             attributes: vec![2, 17],
-            banner_type: 3,
             api: Some(7),
             language: Some("en".to_owned()),
             bundle: None,
@@ -124,8 +127,10 @@ impl World {
             price,
             currency: claims.currency,
             creative: &self.creative,
-            template: &self.template,
-            size: self.creative.size,
+            fill: Fill::Html(&self.template),
+            size: self.creative.banner().map(|banner| banner.size),
+            duration_s: None,
+            slot_in_pod: None,
             campaign: CampaignId(5),
             deal_id: None,
             exp_s: 120,
@@ -168,11 +173,12 @@ impl World {
                 creative: bid.creative.id,
                 line_item: bid.claims.line_item,
                 campaign: bid.campaign,
-                size: bid.size,
+                size: bid.size.unwrap(),
                 place: self.response(request_id, bids).place,
             };
             let mut markup: Vec<u8> = Vec::new();
-            macros::render(bid.template, &context, &mut markup);
+            let Fill::Html(template) = bid.fill else { panic!("a banner is HTML") };
+            macros::render(template, &context, &mut markup);
             let optional = [
                 ("dealid", bid.deal_id.map(Value::from)),
                 ("cat", (!bid.creative.categories.is_empty()).then(|| json!(bid.creative.categories))),
@@ -192,7 +198,7 @@ impl World {
                 "id": bid.id.to_string(), "impid": bid.imp_id, "price": bid.price.0 as f64 / 1e6,
                 "adm": String::from_utf8(markup).unwrap(), "adomain": bid.creative.adomain,
                 "cid": bid.campaign.to_string(), "crid": bid.creative.id.to_string(),
-                "w": bid.size.w, "h": bid.size.h, "mtype": 1, "exp": bid.exp_s, "nurl": url(NoticeKind::Win),
+                "w": bid.size.unwrap().w, "h": bid.size.unwrap().h, "mtype": 1, "exp": bid.exp_s, "nurl": url(NoticeKind::Win),
             });
             let object = value.as_object_mut().unwrap();
             object.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

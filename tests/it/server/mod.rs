@@ -106,8 +106,7 @@ impl Setup {
         let sources = Sources { file: None, env: std::iter::empty(), sets: self.sets };
         let config: Config = config::load(sources).unwrap_or_else(|errors| panic!("{errors}"));
         let rates = Arc::new(self.account.rates.clone());
-        let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
-        let catalog = Arc::new(Catalog::compile(self.account, 1, &compile).unwrap());
+        let catalog = Arc::new(Catalog::compile(self.account, 1, &compile_markup).unwrap());
         let cores = config.engine.serving_cores(1);
         // Its thread ends with the last handle on the ledger.
         let started = Ledger::start(Books::default(), self.log, EPOCH, cores as u16, Arc::clone(&clock));
@@ -263,7 +262,10 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn context(&self) -> JudgeContext<'_> {
         let catalog = &self.snapshot.catalog;
-        let types = catalog.creatives().iter().map(|c| (c.creative.id.to_string(), c.creative.banner_type));
+        let types = catalog
+            .creatives()
+            .iter()
+            .map(|c| (c.creative.id.to_string(), c.creative.banner().map_or(0, |b| b.banner_type)));
         JudgeContext {
             our_seat: "harbour",
             rates: self.rates.iter().map(|(code, rate)| (code.as_str(), *rate)).collect(),

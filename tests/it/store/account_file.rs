@@ -108,7 +108,7 @@ fn the_minimal_account_has_sensible_defaults() {
     let creative = &account.creatives[0];
     assert_eq!(creative.landing_domains, ["acme.example"]);
     assert_eq!(
-        (creative.secure, creative.approved, creative.banner_type, creative.cattax),
+        (creative.secure, creative.approved, creative.banner().unwrap().banner_type, creative.cattax),
         (true, true, 2, 1)
     );
     assert_eq!(rewritten(&account), account);

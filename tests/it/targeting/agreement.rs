@@ -3,15 +3,15 @@
 use super::world::{self, Dice};
 use outbid::model::auction::{Auction, Banner, Imp, Size};
 use outbid::model::ids::ExchangeId;
-use outbid::model::targeting::{Rule, Targeting};
+use outbid::model::targeting::{Fit, Rule, Targeting};
 use outbid::model::taxonomy::Taxonomy;
 use outbid::targeting::{Facts, LineItemIx, MatchInput, Matcher, Scratch, naive};
 use proptest::prelude::*;
 
-type Catalog = Vec<(Targeting, Vec<Size>)>;
+type Catalog = Vec<(Targeting, Vec<Fit>)>;
 
 fn inputs(catalog: &Catalog) -> Vec<MatchInput<'_>> {
-    catalog.iter().map(|(targeting, sizes)| MatchInput { targeting, creative_sizes: sizes }).collect()
+    catalog.iter().map(|(targeting, fits)| MatchInput { targeting, fits }).collect()
 }
 
 /// Holds the index to the naive evaluator for `requests` requests; returns how many pairs were compared and matched.
@@ -80,7 +80,7 @@ fn dimensions_with_too_many_values_for_bit_sets_agree_as_well() {
     let mut catalog: Catalog = (0..200).map(|_| dice.line_item()).collect();
     let include = |text: String| Rule { include: vec![text], exclude: Vec::new() };
     for i in 0..400_u16 {
-        let sizes = vec![Size { w: 300, h: 250 }, Size { w: i, h: 1 }];
+        let sizes = vec![Fit::Banner(Size { w: 300, h: 250 }), Fit::Banner(Size { w: i, h: 1 })];
         let targeting = Targeting {
             languages: include(format!("en-x{i}")),
             os: include(format!("os {i}")),
@@ -124,7 +124,8 @@ fn long_lists_lead_to_their_line_item_and_are_searched_right() {
     let block =
         Targeting { domains: Rule { include: Vec::new(), exclude: long(50, 5_000) }, ..Targeting::default() };
     let sizes = [Size { w: 300, h: 250 }];
-    let inputs = [&allow, &block].map(|targeting| MatchInput { targeting, creative_sizes: &sizes });
+    let inputs = [&allow, &block]
+        .map(|targeting| MatchInput { targeting, fits: &[Fit::Banner(Size { w: 300, h: 250 })] });
     let taxonomy = world::taxonomy();
     let matcher = Matcher::compile(&inputs, &taxonomy).unwrap();
     let mut scratch = Scratch::new();

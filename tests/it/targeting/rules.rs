@@ -3,8 +3,10 @@
 use outbid::model::auction::{Auction, Banner, Channel, Deal, Imp, Inventory, Size};
 use outbid::model::country::Country;
 use outbid::model::ids::{ExchangeId, SegmentId};
+use outbid::model::media::Stream;
+use outbid::model::money::Cpm;
 use outbid::model::no_bid::NoBidReason;
-use outbid::model::targeting::{Category, Daypart, HourMask, MediaType, Rule, SegmentRule, Targeting};
+use outbid::model::targeting::{Category, Daypart, Fit, HourMask, MediaType, Rule, SegmentRule, Targeting};
 use outbid::model::taxonomy::{Segment, Taxonomy};
 use outbid::targeting::{CompileError, Facts, LineItemIx, MatchInput, Matcher, Scratch, naive};
 
@@ -71,14 +73,14 @@ fn taxonomy() -> Taxonomy {
 
 fn check_sized(
     targeting: &Targeting,
-    creative_sizes: &[Size],
+    fits: &[Fit],
     change: impl FnOnce(&mut Request),
     expected: Option<(NoBidReason, &str)>,
 ) {
     let mut request = Request::new();
     change(&mut request);
     let (facts, taxonomy) = (request.facts(), taxonomy());
-    let input = MatchInput { targeting, creative_sizes };
+    let input = MatchInput { targeting, fits };
     let failure = naive::first_failure(&input, &facts, &request.imp, &taxonomy);
     let found = failure.as_ref().map(|failure| (failure.reason, failure.dimension));
     assert_eq!(found, expected, "{failure:?} with {targeting:?}");
@@ -92,7 +94,7 @@ fn check_sized(
 
 /// A line item with a creative of 300x250.
 fn check(targeting: &Targeting, change: impl FnOnce(&mut Request), expected: Option<(NoBidReason, &str)>) {
-    check_sized(targeting, &[MPU], change, expected);
+    check_sized(targeting, &[Fit::Banner(MPU)], change, expected);
 }
 
 fn include<T: Clone, U: From<T>>(values: &[T]) -> Rule<U> {
@@ -114,7 +116,11 @@ fn without_targeting_every_banner_of_the_right_size_is_eligible() {
     check(&all, |r| r.auction.device.geo.country = Country::parse("FR"), None);
     check(&all, |r| r.permitted = false, None);
     check(&all, |r| r.imp.banner = None, Some((NoBidReason::Format, "format")));
-    check(&all, |r| (r.imp.banner, r.imp.video) = (None, true), Some((NoBidReason::Format, "format")));
+    check(
+        &all,
+        |r| (r.imp.banner, r.imp.video) = (None, Some(Stream::default())),
+        Some((NoBidReason::Format, "format")),
+    );
     let size = Some((NoBidReason::Size, "size"));
     check(&all, |r| r.imp.banner = Some(Banner::default()), size);
     check(&all, |r| r.imp.banner = Some(Banner { sizes: &[LEADERBOARD], ..Banner::default() }), size);
@@ -129,18 +135,18 @@ fn a_size_or_format_rule_narrows_what_may_be_served() {
     let both = |r: &mut Request| {
         r.imp.banner = Some(Banner { sizes: &[MPU, LEADERBOARD], ..Banner::default() });
     };
-    check_sized(&leaderboard, &[MPU, LEADERBOARD], both, None);
-    check_sized(&leaderboard, &[MPU, LEADERBOARD], |_| {}, size);
-    check_sized(&leaderboard, &[MPU], both, size);
+    check_sized(&leaderboard, &[Fit::Banner(MPU), Fit::Banner(LEADERBOARD)], both, None);
+    check_sized(&leaderboard, &[Fit::Banner(MPU), Fit::Banner(LEADERBOARD)], |_| {}, size);
+    check_sized(&leaderboard, &[Fit::Banner(MPU)], both, size);
     let no_mpu = Targeting { sizes: exclude(&[MPU]), ..Targeting::default() };
-    check_sized(&no_mpu, &[MPU, LEADERBOARD], |_| {}, size);
-    check_sized(&no_mpu, &[MPU, LEADERBOARD], both, None);
+    check_sized(&no_mpu, &[Fit::Banner(MPU), Fit::Banner(LEADERBOARD)], |_| {}, size);
+    check_sized(&no_mpu, &[Fit::Banner(MPU), Fit::Banner(LEADERBOARD)], both, None);
     let format = Some((NoBidReason::Format, "format"));
     let formats = |formats| Targeting { formats, ..Targeting::default() };
     check(&formats(include(&[MediaType::Banner, MediaType::Video])), |_| {}, None);
-    check(&formats(include(&[MediaType::Video])), |r| r.imp.video = true, format);
+    check(&formats(include(&[MediaType::Video])), |r| r.imp.video = Some(Stream::default()), format);
     check(&formats(exclude(&[MediaType::Banner])), |_| {}, format);
-    check(&formats(exclude(&[MediaType::Video])), |r| r.imp.video = true, None);
+    check(&formats(exclude(&[MediaType::Video])), |r| r.imp.video = Some(Stream::default()), None);
 }
 
 #[test]
@@ -361,6 +367,8 @@ fn deals_are_told_apart_by_case_and_a_private_auction_is_for_deals_only() {
             wseat: &[],
             wadomain: &[],
             guaranteed: false,
+            min_cpm_per_second: Cpm(0),
+            duration_floors: &[],
         }
     }
     let refused = Some((NoBidReason::Deal, "deal"));
@@ -464,13 +472,13 @@ fn of_several_reasons_the_first_in_rank_order_is_reported_with_both_sides() {
     };
     let mut request = Request::new();
     request.auction.device.geo.country = Country::parse("US");
-    let input = MatchInput { targeting: &targeting, creative_sizes: &[MPU] };
+    let input = MatchInput { targeting: &targeting, fits: &[Fit::Banner(MPU)] };
     let failure = naive::first_failure(&input, &request.facts(), &request.imp, &taxonomy()).unwrap();
     assert_eq!((failure.reason, failure.dimension), (NoBidReason::Geo, "country"));
     assert_eq!((failure.wanted.as_str(), failure.got.as_str()), ("one of DE", "US"));
     request.exchange = ExchangeId(9);
     let targeting = Targeting { exchanges: exclude(&[ExchangeId(9)]), ..targeting };
-    let input = MatchInput { targeting: &targeting, creative_sizes: &[MPU] };
+    let input = MatchInput { targeting: &targeting, fits: &[Fit::Banner(MPU)] };
     let failure = naive::first_failure(&input, &request.facts(), &request.imp, &taxonomy()).unwrap();
     assert_eq!((failure.reason, failure.wanted.as_str()), (NoBidReason::Exchange, "not 9"));
 }
@@ -479,7 +487,7 @@ fn of_several_reasons_the_first_in_rank_order_is_reported_with_both_sides() {
 fn an_unknown_time_zone_names_the_line_item() {
     let daypart = Daypart { hours: HourMask::ALL, time_zone: "Europe/Atlantis".to_owned() };
     let (fine, wrong) = (Targeting::default(), Targeting { daypart: Some(daypart), ..Targeting::default() });
-    let inputs = [&fine, &wrong].map(|targeting| MatchInput { targeting, creative_sizes: &[MPU] });
+    let inputs = [&fine, &wrong].map(|targeting| MatchInput { targeting, fits: &[Fit::Banner(MPU)] });
     let error = Matcher::compile(&inputs, &taxonomy()).unwrap_err();
     assert!(matches!(error, CompileError::TimeZone { line_item: LineItemIx(1), .. }), "{error}");
     assert!(error.to_string().contains("Europe/Atlantis"), "{error}");

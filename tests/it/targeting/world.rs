@@ -4,7 +4,8 @@
 use outbid::model::auction::{Auction, Banner, Channel, Deal, Imp, Inventory, Size};
 use outbid::model::country::Country;
 use outbid::model::ids::{ExchangeId, SegmentId};
-use outbid::model::targeting::{Category, Daypart, HourMask, MediaType, Rule, SegmentRule, Targeting};
+use outbid::model::media::{FlexibleSize, Native, Stream};
+use outbid::model::targeting::{Category, Daypart, Fit, HourMask, MediaType, Rule, SegmentRule, Targeting};
 use outbid::model::taxonomy::{Segment, Taxonomy};
 use outbid::targeting::Facts;
 use rand::rngs::StdRng;
@@ -13,6 +14,11 @@ use rand::{RngExt, SeedableRng};
 
 const SIZES: [Size; 4] =
     [Size { w: 300, h: 250 }, Size { w: 728, h: 90 }, Size { w: 320, h: 50 }, Size { w: 160, h: 600 }];
+/// Halves of the first size and anything as flat as the second.
+const FLEXIBLE: [FlexibleSize; 2] = [
+    FlexibleSize { w_ratio: 6, h_ratio: 5, w_min: 200 },
+    FlexibleSize { w_ratio: 728, h_ratio: 90, w_min: 800 },
+];
 const COUNTRIES: [&str; 3] = ["US", "DE", "CA"];
 const ZONES: [&str; 4] = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"];
 const DEALS: [&str; 4] = ["d1", "D1", "d2", "d3"];
@@ -94,8 +100,8 @@ impl Dice {
         SegmentRule { all_of: list(10, 2), any_of: list(4, 6), none_of: list(8, 2) }
     }
 
-    /// What a line item targets, and the sizes of its creatives.
-    pub(super) fn line_item(&mut self) -> (Targeting, Vec<Size>) {
+    /// What a line item targets, and what its creatives fill.
+    pub(super) fn line_item(&mut self) -> (Targeting, Vec<Fit>) {
         let countries: Vec<Country> = COUNTRIES.iter().filter_map(|code| Country::parse(code)).collect();
         let categories = LISTED_CATEGORIES.map(|(cattax, id)| Category { cattax, id: id.to_owned() });
         let daypart =
@@ -128,9 +134,10 @@ impl Dice {
             segments: self.segment_rule(),
             daypart,
         };
-        let mut sizes = self.some(&SIZES, 3);
-        sizes.extend(self.maybe(&SIZES));
-        (targeting, sizes)
+        let mut fits: Vec<Fit> = self.some(&SIZES, 3).into_iter().map(Fit::Banner).collect();
+        fits.extend(self.maybe(&SIZES).into_iter().map(Fit::Banner));
+        fits.extend(self.some(&[Fit::Video, Fit::Audio, Fit::Native], 1));
+        (targeting, fits)
     }
 
     /// Makes up a request with one to three impressions and shows it.
@@ -141,9 +148,13 @@ impl Dice {
             offered.iter().map(|ids| ids.iter().map(|id| Deal { id, ..Deal::default() }).collect()).collect();
         let mut imps = Vec::new();
         for (sizes, deals) in sizes.iter().zip(&deals).take(self.0.random_range(1..=3)) {
-            let banner = (!self.chance(8)).then(|| Banner { sizes, ..Banner::default() });
+            let flexible: &[FlexibleSize] = if self.chance(5) { &FLEXIBLE } else { &[] };
+            let banner = (!self.chance(8)).then(|| Banner { sizes, flexible, ..Banner::default() });
             let private_auction = self.chance(6);
-            imps.push(Imp { banner, deals, private_auction, video: self.chance(2), ..Imp::default() });
+            let video = self.chance(2).then(Stream::default);
+            let audio = self.chance(6).then(Stream::default);
+            let native = self.chance(4).then(Native::default);
+            imps.push(Imp { banner, deals, private_auction, video, audio, native, ..Imp::default() });
         }
         let segments: Vec<SegmentId> =
             self.some(&[1, 2, 3, 4, 5, 6, 7, 8, 9], 5).into_iter().map(SegmentId).collect();

@@ -60,8 +60,7 @@ impl Server {
         let config = config::load(Sources { file: None, env: std::iter::empty(), sets }).unwrap();
         let account = account_file::parse(&account(profile).to_string(), "account").unwrap().account;
         let rates = Arc::new(account.rates.clone());
-        let compile = |markup: &str| compile_markup(markup).map_err(|error| error.to_string());
-        let catalog = Arc::new(Catalog::compile(account, 1, &compile).unwrap());
+        let catalog = Arc::new(Catalog::compile(account, 1, &compile_markup).unwrap());
         let now = Now { mono_ns: 1_000_000_000_000, unix_ms: START_S * 1_000 };
         let clock = Arc::new(FixedClock::at(now));
         let ledger = Arc::new(Ledger::in_memory(START_S as u32, 1, now));
