@@ -3,8 +3,9 @@
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
 use super::creative::{self, Picked};
-use super::decide::{ImpTerms, Place, Reasons};
+use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
+use super::pod::{self, Candidate};
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
 use crate::model::auction::{Channel, Deal};
 use crate::model::bid::Bid;
@@ -13,7 +14,7 @@ use crate::model::line_item::ChannelKind;
 use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
-use crate::pricing::{self, Factors, Offer, OfferInputs, PriceFacts};
+use crate::pricing::{self, Factors, FloorInputs, Offer, OfferInputs, PriceFacts};
 use crate::targeting::LineItemIx;
 use bumpalo::collections::Vec as ArenaVec;
 
@@ -65,9 +66,29 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         Choice { request, place, deal, terms, observer, reasons, looked_at: 0, offers }
     }
 
-    /// Takes the best offer that is left. `taken` are the bids on this impression so far: a campaign does not bid
-    /// against itself.
+    /// Takes the best offer that is left and that may stand beside `taken`, the bids of this answer so far.
     pub(super) fn best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
+        loop {
+            let best = self.next_best(core, taken)?;
+            let candidate = Candidate {
+                imp_index: self.place.position,
+                campaign: self.request.catalog().campaigns()[self.line(&best).campaign].id,
+                picked: &best.creative,
+            };
+            match pod::admits(self.request.auction.imps, taken, &candidate) {
+                Ok(()) => return Some(best),
+                // A campaign does not bid against itself, and that is no defeat.
+                Err(NoBidReason::LostInternal) => {}
+                Err(reason) => self.reject(&best, reason),
+            }
+        }
+    }
+
+    fn line(&self, best: &Best<'_>) -> &'r CatalogLineItem {
+        self.request.catalog().line_item(best.line_item)
+    }
+
+    fn next_best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
         let survivors = self.survivors(core);
         let mut best = (0..self.offers.len()).max_by_key(|at| self.offers[*at].rank());
         while let Some(survivor) = survivors.get(self.looked_at) {
@@ -78,7 +99,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             self.looked_at += 1;
             let line = self.request.catalog().line_item(survivor.line_item);
             let campaign = self.request.catalog().campaigns()[line.campaign].id;
-            if !self.wants(line) || taken.iter().any(|bid| bid.campaign == campaign) {
+            if !self.wants(line) || pod::has_campaign(taken, self.place.position, campaign) {
                 continue;
             }
             match self.score(core, line, survivor.line_item) {
@@ -128,7 +149,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     fn score(
         &mut self,
         core: &Core,
-        line: &CatalogLineItem,
+        line: &'r CatalogLineItem,
         line_item: LineItemIx,
     ) -> Result<Best<'r>, (NoBidReason, Option<Offer>)> {
         let request = self.request;
@@ -138,11 +159,14 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let factors = self.factors(core, line, &creative);
         let (rates, currency) = (&request.snapshot.rates, self.place.currency);
         let fixed_price = self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE));
-        let floor = match self.deal {
-            None => pricing::imp_floor(self.place.imp, currency, rates),
-            Some(deal) if fixed_price => pricing::agreed_price(deal, currency, rates),
-            Some(deal) => pricing::deal_floor(deal, self.place.imp, currency, rates),
+        let floors = FloorInputs {
+            imp: self.place.imp,
+            deal: self.deal,
+            stream: creative.medium.stream().zip(creative.duration_s),
+            bid_currency: currency,
+            rates,
         };
+        let floor = if fixed_price { floors.agreed_price() } else { floors.floor() };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
             factors,
@@ -150,6 +174,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             exchange_cap: self.terms.exchange_cap,
             floor,
             fixed_price,
+            guaranteed: self.deal.is_some_and(|deal| deal.guaranteed),
             rates,
         };
         let offer = pricing::offer(&line.pricer, &inputs)?;
@@ -182,9 +207,11 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         core: &mut Core,
         holds: &mut S,
         best: &Best<'r>,
+        bids_before: usize,
     ) -> Result<(Bid<'r>, S::Hold), NoBidReason> {
         let request = self.request;
-        let line = request.catalog().line_item(best.line_item);
+        let line = self.line(best);
+        let life = hold_life(request, self.place.imp, best.creative.medium.media_type())?;
         let advertiser = &request.catalog().advertisers()[line.advertiser];
         let rate = request.snapshot.rates.cross(self.place.currency, advertiser.currency);
         let terms = Terms {
@@ -200,7 +227,6 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             return Err(NoBidReason::LimitExceeded);
         }
         let unit_rate = request.snapshot.rates.cross(request.profile.currency, advertiser.currency);
-        let life = self.terms.life;
         let granted = holds.try_hold(&HoldRequest {
             line_item: line.item.id,
             amount,
@@ -239,8 +265,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             creative: best.creative.creative,
             fill: best.creative.fill,
             size: best.creative.size,
-            duration_s: None,
-            slot_in_pod: None,
+            duration_s: best.creative.duration_s,
+            slot_in_pod: pod::slot(&best.creative, bids_before),
             campaign: request.catalog().campaigns()[line.campaign].id,
             deal_id: self.deal.map(|deal| deal.id),
             exp_s: life.exp_s,

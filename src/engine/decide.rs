@@ -5,6 +5,7 @@ use super::choose::Choice;
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
 use super::observer::{Observer, Rejection};
+use super::pod;
 use crate::audience;
 use crate::budget::HoldSource;
 use crate::model::auction::{Channel, Deal, Imp};
@@ -13,6 +14,7 @@ use crate::model::ids::SegmentId;
 use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Round;
+use crate::model::targeting::MediaType;
 use crate::model::token::HoldFormat;
 use crate::privacy;
 use crate::targeting::Facts;
@@ -147,8 +149,9 @@ pub(super) struct Place<'r> {
     pub(super) currency: Currency,
 }
 
-/// Bids for one impression: the best open offer and the best for each deal, each from another campaign. Returns the
-/// reason to report if it adds none.
+/// Bids for one impression: the best for each deal and the best in the open auction, as many as the profile says, each
+/// from another campaign. Deal bids and open bids are never weighed against each other (implementation guide section
+/// 7.3). Returns the reason to report if it adds none.
 fn decide_imp<'r, S: HoldSource, O: Observer>(
     request: &Request<'r>,
     core: &mut Core,
@@ -172,13 +175,16 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
             choice.refuse_deal(core);
             continue;
         }
-        while let Some(best) = choice.best(core, &decision.bids[first_bid..]) {
-            match choice.hold(core, holds, &best) {
+        let mut room = pod::room(place.imp, if deal.is_some() { 1 } else { request.profile.open_bids });
+        while room > 0
+            && let Some(best) = choice.best(core, &decision.bids)
+        {
+            match choice.hold(core, holds, &best, decision.bids.len() - first_bid) {
                 Ok((bid, hold)) => {
                     choice.observer.chosen(place.position, best.line_item, deal.map(|d| d.id));
                     decision.bids.push(bid);
                     decision.holds.push(hold);
-                    break;
+                    room -= 1;
                 }
                 Err(reason) => choice.reject(&best, reason),
             }
@@ -203,7 +209,6 @@ impl Reasons {
 /// What holds for every offer on one impression.
 pub(super) struct ImpTerms {
     pub(super) multiplier_ppm: i64,
-    pub(super) life: HoldLife,
     pub(super) exchange_cap: Cpm,
     /// Draws of this impression derive from it.
     pub(super) seed: u64,
@@ -214,19 +219,18 @@ fn imp_terms(request: &Request<'_>, place: &Place<'_>) -> Result<ImpTerms, NoBid
     if let Some(fault) = imp.fault {
         return Err(fault);
     }
-    if imp.banner.is_none() {
-        return Err(NoBidReason::NoUsableMedium);
-    }
     let multiplier = imp.multiplier_ppm.filter(|m| (1..=profile.max_multiplier_ppm).contains(m));
     let multiplier_ppm = multiplier.ok_or(NoBidReason::Multiplier)?;
-    let life = hold_life(request, imp)?;
+    if !imp.media().any(|medium| hold_life(request, imp, medium.media_type()).is_ok()) {
+        return Err(NoBidReason::HoldLife);
+    }
     let rates = &request.snapshot.rates;
     let exchange_cap = rates.convert_capped(profile.max_cpm, profile.currency, place.currency);
     let everywhere = rates.convert_capped(request.settings.max_cpm, rates.base(), place.currency);
     let exchange_cap = exchange_cap.min(everywhere).ok_or(NoBidReason::Currency)?;
     let hasher = foldhash::quality::FixedState::with_seed(request.settings.seed);
     let seed = hasher.hash_one((request.auction.id, imp.id));
-    Ok(ImpTerms { multiplier_ppm, life, exchange_cap, seed })
+    Ok(ImpTerms { multiplier_ppm, exchange_cap, seed })
 }
 
 /// How long a bid stands and its money is held, in seconds.
@@ -239,16 +243,27 @@ pub(super) struct HoldLife {
     pub(super) slot_s: u32,
 }
 
-/// Life of a hold (money.md 2.3): max(imp.exp, the profile's default for the format) + grace, in slots of a 32nd of
-/// the default.
-fn hold_life(request: &Request<'_>, imp: &Imp<'_>) -> Result<HoldLife, NoBidReason> {
+/// Life of a hold (money.md 2.3): max(imp.exp, the time until `imp.dt`, the profile's default for the format) + grace,
+/// in slots of a 32nd of the default.
+pub(super) fn hold_life(
+    request: &Request<'_>,
+    imp: &Imp<'_>,
+    medium: MediaType,
+) -> Result<HoldLife, NoBidReason> {
     let lives = &request.profile.holds;
-    let (format, default_s) = match (&request.auction.channel, imp.interstitial) {
-        (Channel::App(_), true) => (HoldFormat::AppInterstitial, lives.app_interstitial_s),
-        (Channel::App(_), false) => (HoldFormat::AppBanner, lives.app_banner_s),
-        _ => (HoldFormat::WebBanner, lives.web_banner_s),
+    let is_app = matches!(request.auction.channel, Channel::App(_));
+    let (format, default_s) = match medium {
+        MediaType::Video | MediaType::Audio => (HoldFormat::Stream, lives.video_s),
+        MediaType::Native if is_app => (HoldFormat::AppInterstitial, lives.app_interstitial_s),
+        MediaType::Banner if is_app && imp.interstitial => {
+            (HoldFormat::AppInterstitial, lives.app_interstitial_s)
+        }
+        MediaType::Banner if is_app => (HoldFormat::AppBanner, lives.app_banner_s),
+        MediaType::Banner | MediaType::Native => (HoldFormat::WebBanner, lives.web_banner_s),
     };
-    let exp_s = default_s.max(imp.exp_s.unwrap_or(0));
+    let until_shown_s = (imp.shown_ms(request.now.unix_ms) - request.now.unix_ms + 999) / 1_000;
+    let until_shown_s = u32::try_from(until_shown_s).map_err(|_| NoBidReason::HoldLife)?;
+    let exp_s = default_s.max(imp.exp_s.unwrap_or(0)).max(until_shown_s);
     let life_s =
         exp_s.checked_add(lives.grace_s).filter(|s| *s <= lives.max_s).ok_or(NoBidReason::HoldLife)?;
     Ok(HoldLife { exp_s, format, life_s, slot_s: default_s.div_ceil(32).max(1) })
@@ -269,7 +284,7 @@ fn collect_survivors<O: Observer>(
     core.survivors.clear();
     for ix in found {
         let line = catalog.line_item(*ix);
-        match eligible(line, request) {
+        match eligible(line, request, place.imp) {
             Ok(()) => {
                 let rates = &request.snapshot.rates;
                 let upper = rates.convert(line.upper_bid, line.pricer.currency, place.currency, Round::Up);
@@ -299,14 +314,14 @@ fn collect_survivors<O: Observer>(
     core.survivors_with_deals = deals_end;
 }
 
-/// Active and in flight; the daypart is part of matching, money is asked for when the offer is best.
-fn eligible(line: &CatalogLineItem, request: &Request<'_>) -> Result<(), NoBidReason> {
+/// Active and in flight when the ad is shown; the daypart is part of matching, money is asked for when the offer is best.
+fn eligible(line: &CatalogLineItem, request: &Request<'_>, imp: &Imp<'_>) -> Result<(), NoBidReason> {
     let campaign = &request.catalog().campaigns()[line.campaign];
     if !line.active {
         return Err(NoBidReason::Inactive);
     }
-    let now_ms = request.now.unix_ms;
-    if line.item.flight.contains(now_ms) && campaign.flight.contains(now_ms) {
+    let shown_ms = imp.shown_ms(request.now.unix_ms);
+    if line.item.flight.contains(shown_ms) && campaign.flight.contains(shown_ms) {
         Ok(())
     } else {
         Err(NoBidReason::Flight)

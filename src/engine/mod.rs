@@ -15,6 +15,7 @@ mod decide;
 mod device;
 mod explain;
 mod observer;
+mod pod;
 mod snapshot;
 
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};

@@ -80,6 +80,11 @@ impl<'a> Auction<'a> {
 }
 
 impl<'a> Imp<'a> {
+    /// When the ad is shown, in milliseconds since the Unix epoch: `dt` where that is yet to come, else now.
+    pub fn shown_ms(&self, now_ms: i64) -> i64 {
+        self.shown_at_ms.map_or(now_ms, |at| at.max(now_ms))
+    }
+
     /// The media that are offered, in the order of their numbers.
     pub fn media<'r>(&'r self) -> impl Iterator<Item = Medium<'r>>
     where

@@ -57,6 +57,9 @@ pub struct ExchangeProfile {
     pub send_nbr: bool,
     /// Send `lurl`.
     pub send_lurl: bool,
+    /// Bids in the open auction of one impression, at least 1, each from another campaign. Every one of them holds
+    /// money, and many exchanges look at the best alone.
+    pub open_bids: usize,
     /// Sources of `user.eids` that may be looked up, in order of priority.
     pub eid_sources: Vec<String>,
     /// `user.id` is a key of our match table with this exchange.

@@ -42,6 +42,10 @@ pub enum NoBidReason {
     Format,
     /// No creative has an offered size.
     Size,
+    /// No creative has an allowed duration.
+    Duration,
+    /// No creative fills all required native assets.
+    Assets,
     /// The place is not targeted.
     Geo,
     /// Device type, operating system, browser, connection or carrier is not targeted.
@@ -62,7 +66,7 @@ pub enum NoBidReason {
     BlockedAttribute,
     /// The impression wants https and the creative or the tracking URL is not.
     NotSecure,
-    /// The creative needs an API or MIME type that is not supported, or the request requires an answer that cannot be
+    /// The creative needs an API, a content type, a bitrate or a VAST version that is not supported, or the request requires an answer that cannot be
     /// given yet (`regs.ext.dsa`).
     Unsupported,
     /// Privacy signals do not allow what the line item needs.
@@ -81,6 +85,8 @@ pub enum NoBidReason {
     Pacing,
     /// The price is under the floor.
     BelowFloor,
+    /// The pod has no room for it, or a like ad is in it already.
+    Pod,
     /// Another line item of this bidder offered more.
     LostInternal,
     /// The answer would be late.
@@ -89,7 +95,7 @@ pub enum NoBidReason {
 
 impl NoBidReason {
     /// Every reason, in rank order.
-    pub const ALL: [NoBidReason; 37] = {
+    pub const ALL: [NoBidReason; 40] = {
         use NoBidReason::*;
         [
             InvalidRequest,
@@ -108,6 +114,8 @@ impl NoBidReason {
             Deal,
             Format,
             Size,
+            Duration,
+            Assets,
             Geo,
             Device,
             Inventory,
@@ -127,6 +135,7 @@ impl NoBidReason {
             Breaker,
             Pacing,
             BelowFloor,
+            Pod,
             LostInternal,
             Deadline,
         ]
@@ -152,6 +161,8 @@ impl NoBidReason {
             Deal => "deal",
             Format => "format",
             Size => "size",
+            Duration => "duration",
+            Assets => "assets",
             Geo => "geo",
             Device => "device",
             Inventory => "inventory",
@@ -171,6 +182,7 @@ impl NoBidReason {
             Breaker => "breaker",
             Pacing => "pacing",
             BelowFloor => "below_floor",
+            Pod => "pod",
             LostInternal => "lost_internal",
             Deadline => "deadline",
         }

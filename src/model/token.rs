@@ -18,12 +18,14 @@ pub struct Bucket {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u16)]
 pub enum HoldFormat {
-    /// A banner on the web, or out of home.
+    /// A banner or native on the web, or out of home.
     WebBanner = 0,
     /// A banner in an app.
     AppBanner = 1,
-    /// An interstitial in an app.
+    /// An interstitial or native in an app.
     AppInterstitial = 2,
+    /// Video and audio.
+    Stream = 3,
 }
 
 impl HoldFormat {

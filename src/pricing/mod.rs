@@ -9,6 +9,6 @@ mod floor;
 mod multipliers;
 mod offer;
 
-pub use floor::{Floor, FloorError, agreed_price, deal_floor, imp_floor};
+pub use floor::{Floor, FloorError, FloorInputs};
 pub use multipliers::{CompiledMultipliers, DIMENSIONS, Factors, PriceFacts};
 pub use offer::{Offer, OfferInputs, Pricer, offer};

@@ -30,6 +30,8 @@ pub struct OfferInputs<'r> {
     pub floor: Floor,
     /// The deal's price is fixed (`at = 3`): bid exactly the floor.
     pub fixed_price: bool,
+    /// The deal is guaranteed: bid at least the floor whatever the impression is worth, below the caps.
+    pub guaranteed: bool,
     /// Exchange rates.
     pub rates: &'r Rates,
 }
@@ -59,9 +61,16 @@ pub fn offer(pricer: &Pricer, inputs: &OfferInputs<'_>) -> Result<Offer, (NoBidR
     let converted = inputs.rates.convert_capped(capped, pricer.currency, inputs.bid_currency);
     let worth = converted.ok_or((NoBidReason::Currency, None))?.min(inputs.exchange_cap);
     let floor = inputs.floor.0;
+    let worth = if inputs.guaranteed { worth.max(floor.min(cap(pricer, inputs)?)) } else { worth };
     let price = if inputs.fixed_price { floor } else { worth };
     let offer = Offer { valued, capped, worth, floor, price };
     if worth < floor || price == Cpm(0) { Err((NoBidReason::BelowFloor, Some(offer))) } else { Ok(offer) }
+}
+
+/// The most that may be bid: the line item's cap and the exchange's.
+fn cap(pricer: &Pricer, inputs: &OfferInputs<'_>) -> Result<Cpm, (NoBidReason, Option<Offer>)> {
+    let ours = inputs.rates.convert_capped(pricer.max_bid, pricer.currency, inputs.bid_currency);
+    Ok(ours.ok_or((NoBidReason::Currency, None))?.min(inputs.exchange_cap))
 }
 
 #[cfg(test)]
@@ -77,6 +86,7 @@ mod tests {
             exchange_cap: Cpm(50_000_000),
             floor: Floor(Cpm(floor)),
             fixed_price,
+            guaranteed: false,
             rates,
         }
     }
@@ -97,6 +107,18 @@ mod tests {
             offer(&pricer, &inputs(&rates, 1_000_000, 4_000_000, false)).unwrap().price,
             Cpm(4_000_000)
         );
+    }
+
+    #[test]
+    fn a_guaranteed_deal_is_bid_on_up_to_the_cap() {
+        let rates = Rates::new(Currency::USD);
+        let pricer = Pricer { bid: Cpm(1_000_000), max_bid: Cpm(6_000_000), currency: Currency::USD };
+        let at = |floor, fixed| OfferInputs { guaranteed: true, ..inputs(&rates, 1_000_000, floor, fixed) };
+        assert_eq!(offer(&pricer, &at(6_000_000, true)).unwrap().price, Cpm(6_000_000));
+        assert_eq!(offer(&pricer, &at(6_000_000, false)).unwrap().price, Cpm(6_000_000));
+        assert_eq!(offer(&pricer, &at(500_000, true)).unwrap().price, Cpm(500_000));
+        assert_eq!(offer(&pricer, &at(500_000, false)).unwrap().price, Cpm(1_000_000));
+        assert_eq!(offer(&pricer, &at(6_000_001, true)).unwrap_err().0, NoBidReason::BelowFloor);
     }
 
     proptest! {

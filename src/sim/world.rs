@@ -183,6 +183,7 @@ fn exchange(dice: &mut Dice, id: u16) -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,

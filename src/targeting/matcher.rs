@@ -139,6 +139,8 @@ pub struct Scratch {
     /// The matcher that it was last used with; 0 = none, or it is in use.
     matcher: u64,
     hours: Hours,
+    /// Civil time of the request, in seconds since the Unix epoch.
+    unix_s: i64,
     present: Present,
     rows: [u32; Dim::BROAD.len()],
     /// What is left of the slots after the request's broad dimensions; a word may stand here more than once.
@@ -180,6 +182,7 @@ impl Matcher {
     pub fn request(&self, facts: &Facts<'_>, scratch: &mut Scratch) {
         scratch.begin(self);
         scratch.hours.refresh(&self.zones, facts.unix_s);
+        scratch.unix_s = facts.unix_s;
         self.terms.resolve_request(facts, &mut scratch.present);
         scratch.rows = self.rows.of_request(&scratch.present);
         scratch.live.clear();
@@ -204,11 +207,15 @@ impl Matcher {
             scratch.matcher, self.id,
             "a request is matched before its impressions, by the same matcher"
         );
-        let Scratch { matcher, hours, present, rows, live, passed, found } = scratch;
+        let Scratch { matcher, hours, unix_s, present, rows, live, passed, found } = scratch;
         *matcher = 0;
         found.clear();
         self.terms.resolve_imp(imp, present);
-        // Every line item needs a size: without a banner, or where no size is one of a creative, nothing can match.
+        let shown_later = imp.shown_at_ms.is_some();
+        if shown_later {
+            hours.refresh(&self.zones, imp.shown_ms(*unix_s * 1_000).div_euclid(1_000));
+        }
+        // Every line item fills something: where nothing offered is filled by a creative, nothing can match.
         if !present.of(Dim::Fit).is_empty() {
             let mut sieve = Sieve { matcher: self, present, hours, passed };
             if !imp.private_auction {
@@ -219,6 +226,9 @@ impl Matcher {
                 sieve.sift(Entry { mask: and(&rows, *entry), word: entry.word });
             }
             passed.drain_into(found);
+        }
+        if shown_later {
+            hours.refresh(&self.zones, *unix_s);
         }
         *matcher = self.id;
         found

@@ -183,7 +183,10 @@ fn text_rule(lists: &Rule<String>, value: Option<&str>, tell: Tell<'_>) -> bool 
 
 fn daypart(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let Some(daypart) = &case.input.targeting.daypart else { return true };
-    let hour = week::civil_hour_of_week(&daypart.time_zone, case.facts.unix_s);
+    let hour = week::civil_hour_of_week(
+        &daypart.time_zone,
+        case.imp.shown_ms(case.facts.unix_s * 1_000).div_euclid(1_000),
+    );
     if hour.is_some_and(|hour| daypart.hours.contains(hour)) {
         return true;
     }

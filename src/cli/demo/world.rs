@@ -376,6 +376,7 @@ fn exchange(id: u16, name: &str, at: i64) -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        open_bids: 1,
         eid_sources: vec!["harbour-mutual.example".to_owned()],
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,

@@ -131,6 +131,7 @@ fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
         max_url_bytes: Some(profile.max_url_bytes.into()),
         send_nbr: Some(profile.send_nbr),
         send_lurl: Some(profile.send_lurl),
+        open_bids: Some(profile.open_bids as i64),
         eid_sources: profile.eid_sources.clone(),
         match_user_id: Some(profile.match_user_id),
         gdpr_default: Some(name_of(profile.gdpr_default)),

@@ -267,6 +267,7 @@ wire! {
         max_url_bytes: Option<i64>,
         send_nbr: Option<bool>,
         send_lurl: Option<bool>,
+        open_bids: Option<i64>,
         eid_sources: Vec<String>,
         match_user_id: Option<bool>,
         gdpr_default: Option<String>,

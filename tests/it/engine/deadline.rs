@@ -104,7 +104,7 @@ fn what_is_not_answered_is_free_again_to_the_last_nano() {
         assert_eq!(server.held(), 0);
         answered += usize::from(bids.is_ok());
     }
-    assert!(answered > 40, "{answered}");
+    assert!(answered > 30, "{answered}");
 }
 
 #[test]

@@ -204,6 +204,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
         send_nbr: false,
         send_lurl: true,
         burl_in_browser: false,
+        open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,

@@ -125,7 +125,7 @@ fn without_targeting_every_banner_of_the_right_size_is_eligible() {
     check(&all, |r| r.imp.banner = Some(Banner::default()), size);
     check(&all, |r| r.imp.banner = Some(Banner { sizes: &[LEADERBOARD], ..Banner::default() }), size);
     check(&all, |r| r.imp.banner = Some(Banner { sizes: &[LEADERBOARD, MPU], ..Banner::default() }), None);
-    check_sized(&all, &[], |_| {}, size);
+    check_sized(&all, &[], |_| {}, Some((NoBidReason::Format, "format")));
 }
 
 #[test]

@@ -1,0 +1,305 @@
+//! Which creative fits an impression: what the exchange blocks or requires, checked in the order of the reasons.
+
+mod native;
+mod stream;
+
+use super::catalog::{Catalog, CatalogCreative, CatalogLineItem};
+use super::context::Request;
+use crate::model::auction::{Auction, Banner, Deal, Imp, Size};
+use crate::model::bid::Fill;
+use crate::model::creative::{
+    BannerAd, CompiledMarkup, Content, Creative, NativeAd, StreamAd, Template, VastTemplate,
+};
+use crate::model::media::{Medium, Native, Stream};
+use crate::model::no_bid::NoBidReason;
+use bumpalo::Bump;
+
+/// `cattax` of IAB Content 1.0, whose codes carry their parent (`IAB25-3` under `IAB25`).
+const CONTENT_1_0: u16 = 1;
+
+/// A creative and how it fills an impression.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Picked<'r> {
+    pub(super) creative: &'r Creative,
+    pub(super) medium: Medium<'r>,
+    pub(super) fill: Fill<'r>,
+    /// Of a banner, or of the video file that fits.
+    pub(super) size: Option<Size>,
+    /// Of video and audio.
+    pub(super) duration_s: Option<u32>,
+}
+
+/// Picks one of the fitting creatives by weight, decided by `draw`. Where none fits, the reason is that of the one
+/// which passed most checks: the check at which the line item as a whole ends.
+pub(super) fn pick<'r>(
+    line: &'r CatalogLineItem,
+    request: &Request<'r>,
+    imp: &'r Imp<'r>,
+    deal: Option<&'r Deal<'r>>,
+    draw: u64,
+) -> Result<Picked<'r>, NoBidReason> {
+    let catalog: &'r Catalog = request.catalog();
+    let place =
+        Place { auction: request.auction, line, imp, deal, https: request.settings.tracking_is_https };
+    let mut total = 0u64;
+    let mut last_reason = NoBidReason::Format;
+    for (position, weight) in &line.creatives {
+        match place.fits(&catalog.creatives()[*position]) {
+            Ok(_) => total += u64::from(*weight),
+            Err(reason) => last_reason = last_reason.max(reason),
+        }
+    }
+    if total == 0 {
+        return Err(last_reason);
+    }
+    let mut left = draw % total;
+    for (position, weight) in &line.creatives {
+        let entry = &catalog.creatives()[*position];
+        let Ok(fitting) = place.fits(entry) else { continue };
+        match left.checked_sub(u64::from(*weight)) {
+            Some(rest) => left = rest,
+            None => return Ok(fitting.picked(&entry.creative, request.arena)),
+        }
+    }
+    Err(last_reason)
+}
+
+/// How a creative fills the medium that it is for.
+#[derive(Clone, Copy)]
+enum Fitting<'r> {
+    Banner(&'r Banner<'r>, &'r Template, Size),
+    Stream(Medium<'r>, stream::Given<'r>, u32),
+    Native(&'r Native<'r>, &'r NativeAd, &'r [VastTemplate]),
+}
+
+impl<'r> Fitting<'r> {
+    fn medium(&self) -> Medium<'r> {
+        match self {
+            Fitting::Banner(banner, ..) => Medium::Banner(banner),
+            Fitting::Stream(medium, ..) => *medium,
+            Fitting::Native(native, ..) => Medium::Native(native),
+        }
+    }
+
+    fn picked(self, creative: &'r Creative, arena: &'r Bump) -> Picked<'r> {
+        let (fill, size, duration_s) = match self {
+            Fitting::Banner(_, template, size) => (Fill::Html(template), Some(size), None),
+            Fitting::Stream(_, given, seconds) => {
+                let size = given.file.map(|file| file.size).filter(|size| *size != Size::default());
+                (Fill::Vast(given.vast), size, Some(seconds))
+            }
+            Fitting::Native(offered, ad, video) => {
+                (Fill::Native(native::fill(offered, ad, video, arena)), None, None)
+            }
+        };
+        Picked { creative, medium: self.medium(), fill, size, duration_s }
+    }
+}
+
+type Check<'p> = fn(&Place<'p>, &Creative, &Medium<'p>) -> bool;
+
+struct Place<'p> {
+    auction: &'p Auction<'p>,
+    line: &'p CatalogLineItem,
+    imp: &'p Imp<'p>,
+    deal: Option<&'p Deal<'p>>,
+    https: bool,
+}
+
+impl<'p> Place<'p> {
+    fn fits(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, NoBidReason> {
+        let creative = &entry.creative;
+        // In the order of the list of reasons, so that the first failing check is the first reason.
+        let checks: [(Check<'p>, NoBidReason); 8] = [
+            (Self::language_allowed, NoBidReason::Language),
+            (Self::categories_allowed, NoBidReason::BlockedCategory),
+            (Self::advertiser_allowed, NoBidReason::BlockedAdvertiser),
+            (Self::app_allowed, NoBidReason::BlockedApp),
+            (Self::attributes_allowed, NoBidReason::BlockedAttribute),
+            (Self::secure_enough, NoBidReason::NotSecure),
+            (Self::supported, NoBidReason::Unsupported),
+            (|_, creative, _| creative.approved, NoBidReason::CreativeApproval),
+        ];
+        let fitting = self.filling(entry);
+        let medium = match &fitting {
+            Ok(fitting) => fitting.medium(),
+            Err((reason, None)) => return Err(*reason),
+            Err((_, Some(medium))) => *medium,
+        };
+        let failed =
+            checks.iter().find(|(passes, _)| !passes(self, creative, &medium)).map(|(_, reason)| *reason);
+        match (fitting, failed) {
+            (Ok(fitting), None) => Ok(fitting),
+            (Ok(_), Some(reason)) => Err(reason),
+            (Err((reason, _)), failed) => Err(failed.map_or(reason, |failed| failed.min(reason))),
+        }
+    }
+
+    /// What the creative fills and how; an error names the medium where only its terms are not met.
+    fn filling(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, (NoBidReason, Option<Medium<'p>>)> {
+        let imp = self.imp;
+        let formats = &self.line.item.targeting.formats;
+        let ours = entry.creative.media_type();
+        let targeted = !formats.exclude.contains(&ours)
+            && (formats.include.is_empty() || formats.include.contains(&ours));
+        let not_offered = (NoBidReason::Format, None);
+        let medium = imp.media().find(|medium| targeted && medium.media_type() == ours).ok_or(not_offered)?;
+        let stream = |offered: &'p Stream<'p>, ad: &'p StreamAd, documents: &'p [VastTemplate]| {
+            let given = stream::give(offered, ad, documents).map_err(|reason| (reason, Some(medium)))?;
+            Ok(Fitting::Stream(medium, given, ad.duration_s))
+        };
+        match (medium, &entry.creative.content, &entry.markup) {
+            (Medium::Banner(offered), Content::Banner(ad), CompiledMarkup::Html(template)) => {
+                if !self.size_fits(offered, ad) {
+                    return Err((NoBidReason::Size, None));
+                }
+                Ok(Fitting::Banner(offered, template, ad.size))
+            }
+            (Medium::Video(offered), Content::Video(ad), CompiledMarkup::Vast(documents)) => {
+                stream(offered, ad, documents)
+            }
+            (Medium::Audio(offered), Content::Audio(ad), CompiledMarkup::Vast(documents)) => {
+                stream(offered, ad, documents)
+            }
+            (Medium::Native(offered), Content::Native(ad), CompiledMarkup::Native(video)) => {
+                if !native::fits(offered, ad, video) {
+                    return Err((NoBidReason::Assets, None));
+                }
+                Ok(Fitting::Native(offered, ad, video))
+            }
+            _ => Err(not_offered),
+        }
+    }
+
+    /// Offered by the impression, targeted, and not excluded by a factor of 0.
+    fn size_fits(&self, offered: &Banner<'_>, ad: &BannerAd) -> bool {
+        let rule = &self.line.item.targeting.sizes;
+        let size = &ad.size;
+        (offered.sizes.contains(size) || offered.flexible.iter().any(|format| format.admits(*size)))
+            && (rule.include.is_empty() || rule.include.contains(size))
+            && !rule.exclude.contains(size)
+            && !self.line.multipliers.excludes_size(*size)
+    }
+
+    /// `secure = 1`: everything https, the tracking URL included; absent is unknown and http may do.
+    fn secure_enough(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+        self.imp.secure != Some(true) || (creative.secure && self.https)
+    }
+
+    /// `wlang`: a creative without a language fits every list (OpenRTB 2.6 section 3.2.1, market convention).
+    fn language_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+        let Some(language) = &creative.language else { return true };
+        self.auction.wlang.is_empty()
+            || self.auction.wlang.iter().any(|allowed| {
+                let allowed = allowed.trim();
+                let base = allowed.split('-').next().unwrap_or(allowed);
+                allowed.eq_ignore_ascii_case(language) || base.eq_ignore_ascii_case(language)
+            })
+    }
+
+    /// `bcat`, `acat`: a parent blocks or allows its children. Lists in another taxonomy than the creative's cannot
+    /// be compared until mappings are loaded, so they count as blocking.
+    fn categories_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+        let (bcat, acat) = (self.auction.bcat, self.auction.acat);
+        if bcat.is_empty() && acat.is_empty() {
+            return true;
+        }
+        if self.auction.cattax != creative.cattax {
+            return false;
+        }
+        let under = |category: &str, node: &str| is_under(creative.cattax, category, node);
+        let blocked = creative.categories.iter().any(|c| bcat.iter().any(|node| under(c, node)));
+        let allowed = acat.is_empty()
+            || (!creative.categories.is_empty()
+                && creative.categories.iter().all(|c| acat.iter().any(|node| under(c, node))));
+        !blocked && allowed
+    }
+
+    /// `badv` blocks a domain and its subdomains; a deal's `wadomain` allows them.
+    fn advertiser_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+        let on = |list: &[&str], domain: &str| list.iter().any(|entry| is_domain_or_subdomain(domain, entry));
+        let blocked = creative.adomain.iter().any(|domain| on(self.auction.badv, domain));
+        let allowed = self.deal.is_none_or(|deal| {
+            deal.wadomain.is_empty() || creative.adomain.iter().all(|domain| on(deal.wadomain, domain))
+        });
+        !blocked && allowed
+    }
+
+    fn app_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+        let Some(bundle) = &creative.bundle else { return true };
+        !self.auction.bapp.iter().any(|blocked| blocked.trim().eq_ignore_ascii_case(bundle))
+    }
+
+    /// `battr` of the medium; `btype` and `expdir` of a banner.
+    fn attributes_allowed(&self, creative: &Creative, medium: &Medium<'_>) -> bool {
+        let blocked = medium.blocked_attributes();
+        let of_banner = match (medium, creative.banner()) {
+            (Medium::Banner(offered), Some(ad)) => {
+                !offered.btype.contains(&ad.banner_type)
+                    && ad.expands.iter().all(|direction| offered.expdir.contains(direction))
+            }
+            _ => true,
+        };
+        of_banner && !creative.attributes.iter().any(|attribute| blocked.contains(attribute))
+    }
+
+    /// An API that is not listed is unsupported (section 3.2.6); so is HTML once any content type is listed. Where the
+    /// exchange requires transparency information of every bid (`dsarequired` 2 and 3, community extension "DSA
+    /// Transparency"), none is made, because creatives have none to give.
+    fn supported(&self, creative: &Creative, medium: &Medium<'_>) -> bool {
+        if matches!(self.auction.regs.dsa_required, Some(2 | 3)) {
+            return false;
+        }
+        let api = creative.api.is_none_or(|api| medium.api().contains(&api));
+        let html = match medium {
+            Medium::Banner(offered) => offered.mimes.is_empty() || stream::lists(offered.mimes, "text/html"),
+            _ => true,
+        };
+        api && html
+    }
+}
+
+fn is_under(cattax: u16, category: &str, node: &str) -> bool {
+    let node = node.trim();
+    if node.is_empty() {
+        return false;
+    }
+    let Some((head, rest)) = category.as_bytes().split_at_checked(node.len()) else { return false };
+    head.eq_ignore_ascii_case(node.as_bytes())
+        && (rest.is_empty() || (cattax == CONTENT_1_0 && rest[0] == b'-'))
+}
+
+/// Whether `domain` is `entry` or lies below it; case, surrounding spaces and a trailing dot do not count.
+fn is_domain_or_subdomain(domain: &str, entry: &str) -> bool {
+    let entry = entry.trim().trim_end_matches('.').as_bytes();
+    let domain = domain.as_bytes();
+    let Some(start) = domain.len().checked_sub(entry.len()) else { return false };
+    !entry.is_empty()
+        && domain[start..].eq_ignore_ascii_case(entry)
+        && (start == 0 || domain[start - 1] == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_category_blocks_its_children_only() {
+        assert!(is_under(1, "IAB25-3", "IAB25"));
+        assert!(is_under(1, "IAB25-3", "iab25-3"));
+        assert!(!is_under(1, "IAB25", "IAB25-3"));
+        assert!(!is_under(1, "IAB25-3", "IAB2"));
+        assert!(!is_under(7, "12-3", "12"));
+        assert!(is_under(1, "IAB25-3", " IAB25 "));
+        assert!(!is_under(1, "-1", ""));
+    }
+
+    #[test]
+    fn a_domain_blocks_its_subdomains_only() {
+        assert!(is_domain_or_subdomain("shop.example.com", "Example.com."));
+        assert!(is_domain_or_subdomain("example.com", "example.com"));
+        assert!(!is_domain_or_subdomain("badexample.com", "example.com"));
+        assert!(!is_domain_or_subdomain("example.com", "shop.example.com"));
+        assert!(!is_domain_or_subdomain("example.com", ""));
+    }
+}
