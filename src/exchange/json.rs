@@ -6,6 +6,7 @@
 //! - Text: a string, or a number (its text as sent). An empty string is absent. A string with a lone surrogate
 //!   has no UTF-8 form: it is absent like any other unreadable value.
 //! - Integer: a number or a string that holds one, its fraction cut off; `true` and `false` are 1 and 0.
+//! - Count: like an integer, but at least 1 and no boolean; what is too large counts as the largest.
 //! - Flag: an integer 0 or 1, `true`, `false`, or those words as a string.
 //! - List: an array; a single number is one entry, a string a comma-separated list; `null` entries are skipped.
 //! - Strings are measured once their escapes are resolved. Every occurrence of a repeated key is read and measured,
@@ -67,6 +68,11 @@ impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, limits: &Limits, arena: &'a Bump) -> Reader<'a> {
         let scan = Scanner::new(text.as_bytes(), limits.depth);
         Reader { scan, text, arena, limits: *limits, section: "request", in_imp: false, fault: None }
+    }
+
+    /// A reader over a text that this request holds, as a part of the impression that is being read.
+    pub(super) fn inside(&self, text: &'a str) -> Reader<'a> {
+        Reader { in_imp: true, ..Reader::new(text, &self.limits, self.arena) }
     }
 
     /// Names the top-level field that is read next, for errors.
@@ -276,6 +282,17 @@ impl<'a> Reader<'a> {
         Ok(self.scalar()?.int())
     }
 
+    /// Reads what is counted or measured from 1 up, see [`Scalar::positive_u32`].
+    #[inline]
+    pub(super) fn positive(&mut self) -> Read<Option<u32>> {
+        Ok(self.scalar()?.positive_u32())
+    }
+
+    /// Reads a least size in pixels from 1 up; what is too large for the type counts as its maximum.
+    pub(super) fn at_least(&mut self) -> Read<Option<u16>> {
+        Ok(self.positive()?.map(|pixels| u16::try_from(pixels).unwrap_or(u16::MAX)))
+    }
+
     /// Reads a flag.
     #[inline]
     pub(super) fn flag(&mut self) -> Read<Option<bool>> {
@@ -313,6 +330,12 @@ impl<'a> Reader<'a> {
     /// Reads integers that forbid: what cannot be read in full is a fault, because it cannot be obeyed.
     pub(super) fn rule_ints(&mut self) -> Read<&'a [i64]> {
         let list = self.int_list()?;
+        Ok(self.rule(list))
+    }
+
+    /// Reads numbers from 1 up that restrict: what cannot be read in full is a fault, because it cannot be obeyed.
+    pub(super) fn rule_positives(&mut self) -> Read<&'a [u32]> {
+        let list = self.list(self.limits.array, Scalar::positive_u32)?;
         Ok(self.rule(list))
     }
 

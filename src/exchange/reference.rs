@@ -12,6 +12,8 @@
 
 mod context;
 mod imp;
+mod media;
+mod native;
 mod node;
 
 use super::parse::{Limits, ParseError};

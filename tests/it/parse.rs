@@ -4,6 +4,8 @@
 pub(crate) mod differential;
 mod fields;
 mod limits;
+mod media;
+mod native;
 
 use bumpalo::Bump;
 use outbid::exchange::{Limits, ParseError, parse, parse_reference};

@@ -15,7 +15,7 @@ impl<'a> Oracle<'a> {
         object.read(key, |n| self.texts(n))
     }
 
-    fn int_field(&self, object: &Node, key: &str) -> Option<i64> {
+    pub(super) fn int_field(&self, object: &Node, key: &str) -> Option<i64> {
         self.int(object.all(key).last()?)
     }
 

@@ -1,8 +1,8 @@
-//! Impressions, their media and their deals.
+//! Impressions, their floors and their deals.
 
 use super::{Node, Oracle, ParseError};
-use crate::model::auction::{Banner, Deal, Imp, Size};
-use crate::model::media::{Native, Stream};
+use crate::model::auction::{Deal, Imp};
+use crate::model::media::DurationFloor;
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 
@@ -27,9 +27,9 @@ impl<'a> Oracle<'a> {
         let mut imp = Imp {
             id: node.read("id", |n| self.text(n))?.unwrap_or(""),
             banner: node.read("banner", |n| self.banner(n))?,
-            video: node.read("video", |n| self.has_mimes(n))?.then(Stream::default),
-            audio: node.read("audio", |n| self.has_mimes(n))?.then(Stream::default),
-            native: node.read("native", |n| self.native(n))?.then(Native::default),
+            video: node.read("video", |n| self.video(n))?,
+            audio: node.read("audio", |n| self.audio(n))?,
+            native: node.read("native", |n| self.native(n))?,
             interstitial: self.is_set(node, "instl"),
             tag_id: node.read("tagid", |n| self.text(n))?,
             bid_floor: floor.unwrap_or(Cpm(0)),
@@ -38,8 +38,8 @@ impl<'a> Oracle<'a> {
             exp_s: node.read("exp", |n| Ok(self.positive(n)))?,
             rewarded: self.is_set(node, "rwdd"),
             multiplier_ppm: node.all("qty").last().map_or(Some(PPM), multiplier),
-            shown_at_ms: None,
-            ssai: None,
+            shown_at_ms: self.int_field(node, "dt").filter(|ms| ms.is_positive()),
+            ssai: self.int_field(node, "ssai"),
             private_auction,
             deals,
             fault: None,
@@ -55,54 +55,6 @@ impl<'a> Oracle<'a> {
         }
         imp.fault = self.fault.take();
         Ok(imp)
-    }
-
-    fn banner(&self, node: &Node) -> Result<Option<Banner<'a>>, ParseError> {
-        let Node::Object(_) = node else { return Ok(None) };
-        let mut sizes = node.read("format", |n| self.formats(n))?;
-        if sizes.is_empty() {
-            sizes.extend(self.size(node));
-        }
-        Ok(Some(Banner {
-            sizes: self.keep(sizes),
-            btype: node.read("btype", |n| self.rule_ints(n))?,
-            battr: node.read("battr", |n| self.rule_ints(n))?,
-            mimes: self.keep(node.read("mimes", |n| self.texts(n))?),
-            api: node.read("api", |n| self.ints(n))?,
-            pos: node.read("pos", |n| Ok(self.int(n)))?,
-            ..Banner::default()
-        }))
-    }
-
-    fn formats(&self, node: &Node) -> Result<Vec<Size>, ParseError> {
-        let Node::Array(entries) = node else { return Ok(Vec::new()) };
-        if entries.len() > self.limits.array {
-            self.over_limit("array", self.limits.array)?;
-            return Ok(Vec::new());
-        }
-        Ok(entries.iter().filter_map(|entry| self.size(entry)).collect())
-    }
-
-    fn size(&self, node: &Node) -> Option<Size> {
-        let side = |key| match self.int(node.all(key).last()?)? {
-            pixels @ 1..=65_535 => Some(pixels as u16),
-            _ => None,
-        };
-        Some(Size { w: side("w")?, h: side("h")? })
-    }
-
-    fn has_mimes(&self, node: &Node) -> Result<bool, ParseError> {
-        Ok(!node.read("mimes", |n| self.texts(n))?.is_empty())
-    }
-
-    fn native(&self, node: &Node) -> Result<bool, ParseError> {
-        node.read("request", |request| match request {
-            Node::Object(_) => Ok(true),
-            other => {
-                let text = self.text_up_to(other, self.limits.native_request)?;
-                Ok(text.unwrap_or("").trim().starts_with('{'))
-            }
-        })
     }
 
     fn pmp(&self, node: &Node) -> Result<(bool, &'a [Deal<'a>]), ParseError> {
@@ -122,12 +74,14 @@ impl<'a> Oracle<'a> {
     }
 
     fn deal(&self, node: &Node) -> Result<Deal<'a>, ParseError> {
-        node.refuse_repeated(&["id", "bidfloor", "bidfloorcur", "at"])?;
+        node.refuse_repeated(&["id", "bidfloor", "bidfloorcur", "at", "mincpmpersec", "durfloors"])?;
+        let bid_floor = node.all("bidfloor").last().map_or(Some(Cpm(0)), price);
+        let (per_second, by_duration) = self.time_floors(node)?;
         Ok(Deal {
-            min_cpm_per_second: Cpm(0),
-            duration_floors: &[],
+            min_cpm_per_second: per_second.unwrap_or(Cpm(0)),
+            duration_floors: by_duration.unwrap_or(&[]),
             id: node.read("id", |n| self.text(n))?.unwrap_or(""),
-            bid_floor: node.all("bidfloor").last().map_or(Some(Cpm(0)), price),
+            bid_floor: if per_second.is_none() || by_duration.is_none() { None } else { bid_floor },
             bid_floor_cur: node.all("bidfloorcur").last().map_or(Some(Currency::USD), currency),
             at: node.read("at", |n| Ok(self.int(n)))?,
             wseat: self.keep(node.read("wseat", |n| self.rule_texts(n, self.limits.array))?),
@@ -135,7 +89,47 @@ impl<'a> Oracle<'a> {
             guaranteed: self.is_set(node, "guar"),
         })
     }
+
+    /// `mincpmpersec` and `durfloors` of an object; each is `None` where it is unreadable.
+    pub(super) fn time_floors(&self, object: &Node) -> Result<TimeFloors<'a>, ParseError> {
+        object.refuse_repeated(&["mincpmpersec", "durfloors"])?;
+        let per_second = object.all("mincpmpersec").last().map_or(Some(Cpm(0)), price);
+        let entries = match object.all("durfloors").last() {
+            None | Some(Node::Null) => return Ok((per_second, Some(&[]))),
+            Some(Node::Array(entries)) => entries,
+            Some(_) => return Ok((per_second, None)),
+        };
+        let given = entries.iter().filter(|entry| !matches!(entry, Node::Null));
+        let floors: Vec<_> = given.map(|entry| self.duration_floor(entry)).collect::<Result<_, _>>()?;
+        let readable: Option<Vec<DurationFloor>> = floors.into_iter().collect();
+        if entries.len() > self.limits.array {
+            self.over_limit("array", self.limits.array)?;
+            return Ok((per_second, readable.map(|_| &[] as &[_])));
+        }
+        Ok((per_second, readable.map(|floors| self.keep(floors))))
+    }
+
+    fn duration_floor(&self, node: &Node) -> Result<Option<DurationFloor>, ParseError> {
+        node.refuse_repeated(&["mindur", "maxdur", "bidfloor"])?;
+        if !matches!(node, Node::Object(_)) {
+            return Ok(None);
+        }
+        let seconds = |key| match node.all(key).last() {
+            None | Some(Node::Null) => Some(None),
+            Some(given) => self.int(given).filter(|s| *s >= 0).map(|s| Some(s.min(u32::MAX.into()) as u32)),
+        };
+        let floor = node.all("bidfloor").last().map_or(Some(Cpm(0)), price);
+        Ok(match (seconds("mindur"), seconds("maxdur"), floor) {
+            (Some(min), Some(max_s), Some(floor)) => {
+                Some(DurationFloor { min_s: min.unwrap_or_default(), max_s, floor })
+            }
+            _ => None,
+        })
+    }
 }
+
+/// A floor a second and the floors by duration.
+type TimeFloors<'a> = (Option<Cpm>, Option<&'a [DurationFloor]>);
 
 fn price(node: &Node) -> Option<Cpm> {
     match node {

@@ -250,6 +250,13 @@ impl<'a> Oracle<'a> {
         Ok(self.keep(entries))
     }
 
+    /// Counts that restrict.
+    pub(super) fn rule_counts(&self, node: &Node) -> Result<Vec<u32>, ParseError> {
+        let (entries, over, unreadable) = self.entries(node, self.limits.array, |n| self.positive(n));
+        self.note_defects(over, unreadable);
+        Ok(entries)
+    }
+
     fn note_defects(&self, over: bool, unreadable: bool) {
         if over {
             self.note(NoBidReason::LimitExceeded);

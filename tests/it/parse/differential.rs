@@ -40,6 +40,23 @@ pub(crate) fn corpus() -> Vec<String> {
     lines.lines().map(body).collect()
 }
 
+/// The native requests of the corpus, as text, broken ones as well.
+fn native_corpus() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/openrtb/native_requests.ndjson");
+    let Ok(lines) = std::fs::read_to_string(&path) else {
+        eprintln!("SKIPPED: no native corpus at {}; nothing real was compared", path.display());
+        return Vec::new();
+    };
+    let text = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("the corpus is JSON");
+        match &line["value"] {
+            serde_json::Value::String(text) => text.clone(),
+            object => object.to_string(),
+        }
+    };
+    lines.lines().map(text).collect()
+}
+
 /// A small seeded generator (splitmix64): the trials repeat from their seed alone.
 pub(crate) struct Seeded(pub(crate) u64);
 
@@ -86,6 +103,8 @@ const ODD: &[&str] = &[
     "\"\\u0000\"", "\"\\/\\n\"", "\"\\x\"", "\"é\"", "\"\\u00e9\"", "[]", "{}", "[null]", "[{}]", "[[]]", "[1,\"2\",true,null,{}]",
     "[\"a\",\"b\"]", "{\"id\":\"x\"}", "{\"w\":1,\"h\":2}", "[", "]", "{", "}", ",", ":", "\"id\"", "\"imp\"", "\"ext\"", "\"eids\"",
     "\"bidfloor\"", "\"keywords\"", "\"kwarray\"", "\"mimes\"", "\"gdpr\"", "\"format\"", "\"w\"", "\"h\"", "\"site\"", "\"app\"",
+    "\"video\"", "\"audio\"", "\"native\"", "\"request\"", "\"assets\"", "\"durfloors\"", "\"mincpmpersec\"", "\"rqddurs\"", "\"dt\"",
+    "\"companionad\"", "\"wratio\"", "\"hratio\"", "\"{\\\"assets\\\":[{\\\"id\\\":1}]}\"", "{\"banner\":[{}]}", "[{\"mindur\":5,\"bidfloor\":1}]",
 ];
 
 pub(crate) fn mutate(body: &[u8], tokens: &[std::ops::Range<usize>], random: &mut Seeded) -> Vec<u8> {
@@ -154,6 +173,35 @@ fn the_reader_and_its_oracle_agree_on_mutated_requests() {
     eprintln!("{} mutated requests compared, {accepted} of them readable", bodies.len() as u64 * MUTATIONS);
 }
 
+#[test]
+fn the_reader_and_its_oracle_agree_on_native_requests_and_their_mutations() {
+    let (mut offered, mut compared) = (0, 0);
+    let corpus = native_corpus();
+    for (line, text) in corpus.iter().enumerate() {
+        let mut texts = vec![text.clone()];
+        let tokens = tokens(text.as_bytes());
+        for mutation in 0..if text.is_empty() { 0 } else { MUTATIONS } {
+            let mut random = Seeded((line as u64) << 32 | mutation);
+            let mutated = mutate(text.as_bytes(), &tokens, &mut random);
+            texts.push(String::from_utf8_lossy(&mutated).into_owned());
+        }
+        for text in texts {
+            let string = serde_json::to_string(&text).expect("text");
+            let [as_string, as_object] = [&string, &text].map(|request| {
+                super::request_with_imp(&format!(",\"native\":{{\"request\":{request}}}")).into_bytes()
+            });
+            assert!(assert_agree(&as_string, &Limits::default()), "{text}");
+            assert_agree(&as_object, &Limits::default());
+            let arena = Bump::new();
+            let auction = parse(&as_string, &Limits::default(), &arena).unwrap();
+            offered += usize::from(auction.imps[0].native.is_some());
+            compared += 1;
+        }
+    }
+    assert!(corpus.is_empty() || offered > 0, "none of {compared} native requests is offered");
+    eprintln!("{compared} native requests compared, {offered} of them offered");
+}
+
 /// JSON of any shape, with keys that the reader knows among others.
 fn any_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
@@ -183,7 +231,12 @@ const KEYS: &[&str] = &[
     "banner", "video", "native", "request", "mimes", "format", "w", "h", "battr", "bidfloor", "bidfloorcur", "secure", "exp", "qty",
     "multiplier", "pmp", "deals", "wadomain", "cat", "keywords", "kwarray", "content", "language", "publisher", "page", "domain", "geo",
     "country", "ua", "sua", "browsers", "platform", "brand", "ifa", "eids", "uids", "atype", "mm", "consent", "gdpr", "gpp", "gpp_sid",
-    "gpc", "dsa", "dsarequired", "us_privacy", "schain", "complete", "nodes", "asi", "sid", "cattax",
+    "gpc", "dsa", "dsarequired", "us_privacy", "schain", "complete", "nodes", "asi", "sid", "cattax", "audio", "wratio", "hratio", "wmin",
+    "expdir", "vcm", "minduration", "maxduration", "rqddurs", "maxextended", "protocols", "startdelay", "plcmt", "linearity", "skip",
+    "skipmin", "skipafter", "minbitrate", "boxingallowed", "playbackmethod", "playbackend", "delivery", "companionad", "companiontype",
+    "feed", "stitched", "nvol", "podid", "podseq", "slotinpod", "poddur", "maxseq", "poddedupe", "mincpmpersec", "durfloors", "mindur",
+    "maxdur", "request_native", "assets", "required", "title", "len", "img", "type", "data", "eventtrackers", "event", "methods",
+    "context", "contextsubtype", "plcmttype", "plcmtcnt", "privacy", "ver", "api", "dt", "ssai",
 ];
 
 /// Writes JSON with some characters escaped although they need not be, and some white space.
@@ -231,6 +284,73 @@ fn encode_string(text: &str, random: &mut Seeded, out: &mut String) {
     out.push('"');
 }
 
+/// The keys of one object, each with a value that often suits one of them.
+fn object_of(keys: &'static [&'static str]) -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let value = prop_oneof![
+        2 => (-2i64..70_000).prop_map(Value::from),
+        1 => proptest::sample::select(vec![
+            json!(0.5), json!("7"), json!(true), json!(1e12), json!("x"), json!(["a/b"]), json!([1, 2]), json!(null),
+            json!([{"mindur": 5, "maxdur": 15, "bidfloor": 2.5}]), json!([{"bidfloor": -1}]), json!({"len": 25}),
+            json!([{"w": 300, "h": 250}, {"wratio": 16, "hratio": 9}]), json!({"banner": [{"w": 1, "h": 2}]}),
+            json!({"type": 3, "wmin": 1}), json!({"mimes": ["v"], "protocols": [2]}), json!([[1]]), json!("1,2"),
+            json!([{"id": 1, "title": {"len": 5}}]), json!([{"event": 1, "methods": [1, 2]}]),
+        ]),
+        1 => any_value(),
+    ];
+    proptest::collection::hash_map(proptest::sample::select(keys), value, 0..12)
+        .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+#[rustfmt::skip]
+const STREAM_KEYS: &[&str] = &[
+    "mimes", "minduration", "maxduration", "rqddurs", "maxextended", "protocols", "w", "h", "startdelay", "plcmt", "linearity", "skip",
+    "skipmin", "skipafter", "battr", "minbitrate", "maxbitrate", "boxingallowed", "playbackmethod", "playbackend", "delivery", "pos",
+    "companionad", "companiontype", "api", "feed", "stitched", "nvol", "podid", "podseq", "slotinpod", "poddur", "maxseq", "poddedupe",
+    "mincpmpersec", "durfloors", "sequence", "placement",
+];
+
+#[rustfmt::skip]
+const NATIVE_KEYS: &[&str] = &[
+    "ver", "assets", "eventtrackers", "context", "contextsubtype", "plcmttype", "plcmtcnt", "privacy", "native",
+];
+
+#[rustfmt::skip]
+const ASSET_KEYS: &[&str] = &["id", "required", "title", "img", "video", "data"];
+
+/// An impression whose media are likely to be read.
+fn any_imp() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let assets = proptest::collection::vec(object_of(ASSET_KEYS), 0..4);
+    let native = (object_of(NATIVE_KEYS), assets, 0..4).prop_map(|(mut request, assets, form)| {
+        request["assets"] = assets.into();
+        match form {
+            0 => json!({ "request": request.to_string(), "battr": [1] }),
+            1 => json!({ "request": request, "ver": "1.1" }),
+            2 => json!({ "request": json!({ "native": request }).to_string() }),
+            _ => json!({ "request_native": request, "api": [7] }),
+        }
+    });
+    let banner =
+        object_of(&["format", "w", "h", "btype", "battr", "mimes", "api", "pos", "expdir", "vcm", "id"]);
+    let deal =
+        object_of(&["id", "bidfloor", "bidfloorcur", "at", "mincpmpersec", "durfloors", "wseat", "guar"]);
+    let own = object_of(&["bidfloor", "dt", "ssai", "exp", "secure", "qty", "instl"]);
+    let mimes = |mut stream: Value| {
+        stream["mimes"] = json!(["video/mp4", "audio/mp4"]);
+        stream
+    };
+    let stream = || prop_oneof![3 => object_of(STREAM_KEYS).prop_map(mimes), 1 => object_of(STREAM_KEYS)];
+    (own, banner, stream(), stream(), native, deal).prop_map(
+        |(mut imp, banner, video, audio, native, deal)| {
+            imp["id"] = json!("1");
+            (imp["banner"], imp["video"], imp["audio"], imp["native"]) = (banner, video, audio, native);
+            imp["pmp"] = json!({ "deals": [deal] });
+            imp
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -253,5 +373,14 @@ proptest! {
         if let Ok(auction) = parse(body.as_bytes(), &Limits::default(), &arena) {
             prop_assert_eq!(auction.id, &id);
         }
+    }
+
+    #[test]
+    fn the_reader_and_its_oracle_agree_on_generated_media(imp in any_imp(), seed in any::<u64>()) {
+        let request = serde_json::json!({ "id": "r", "imp": [imp] });
+        let mut body = String::new();
+        encode(&request, &mut Seeded(seed), &mut body);
+        let [ours, theirs] = outcomes(body.as_bytes(), &Limits::default());
+        prop_assert_eq!(&ours, &theirs, "on {}", &body);
     }
 }

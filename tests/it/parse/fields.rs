@@ -7,14 +7,14 @@ use std::fmt::Debug;
 
 /// Reads a request with these top-level fields and compares what `get` takes from it, as `Debug` shows it.
 #[track_caller]
-fn check<T: Debug>(fields: &str, get: impl Fn(&Auction<'_>) -> T, expected: &str) {
+pub(super) fn check<T: Debug>(fields: &str, get: impl Fn(&Auction<'_>) -> T, expected: &str) {
     let body = request(&format!(",{fields}"));
     let found = read(&body, |auction| format!("{:?}", get(&auction.expect(fields))));
     assert_eq!(found, expected, "{fields}");
 }
 
 #[track_caller]
-fn check_imp<T: Debug>(fields: &str, get: impl Fn(&Imp<'_>) -> T, expected: &str) {
+pub(super) fn check_imp<T: Debug>(fields: &str, get: impl Fn(&Imp<'_>) -> T, expected: &str) {
     let body = request_with_imp(&format!(",{fields}"));
     let found = read(&body, |auction| format!("{:?}", get(&auction.expect(fields).imps[0])));
     assert_eq!(found, expected, "{fields}");
@@ -194,12 +194,12 @@ fn a_floor_is_exact_or_the_impression_is_dropped() {
 }
 
 /// A value as it shows itself, free of what it borrows.
-fn shown(value: impl Debug) -> Plain {
+pub(super) fn shown(value: impl Debug) -> Plain {
     Plain(format!("{value:?}"))
 }
 
 /// Text that shows itself without quotes.
-struct Plain(String);
+pub(super) struct Plain(pub(super) String);
 
 impl Debug for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -334,8 +334,9 @@ fn a_medium_counts_when_it_can_be_filled() {
         (r#""video":{}"#, "(false, false, false)"),
         (r#""video":[]"#, "(false, false, false)"),
         (r#""audio":{"mimes":"audio/mpeg"}"#, "(false, true, false)"),
-        (r#""native":{"request":"{\"assets\":[]}"}"#, "(false, false, true)"),
-        (r#""native":{"request":{"assets":[]}}"#, "(false, false, true)"),
+        (r#""native":{"request":"{\"assets\":[{\"id\":1}]}"}"#, "(false, false, true)"),
+        (r#""native":{"request":{"assets":[{"id":1}]}}"#, "(false, false, true)"),
+        (r#""native":{"request":"{\"assets\":[]}"}"#, "(false, false, false)"),
         (r#""native":{"request":""}"#, "(false, false, false)"),
         (r#""native":{"request":"nothing"}"#, "(false, false, false)"),
         (r#""native":{}"#, "(false, false, false)"),
@@ -507,6 +508,16 @@ fn of_a_repeated_key_the_last_stands_unless_it_is_money_or_identity() {
         ),
         (r#"{"id":"a","imp":[{"id":"1","pmp":{"deals":[{"id":"d","id":"d"}]}}]}"#, "deal.id"),
         (r#"{"id":"a","imp":[{"id":"1","pmp":{"deals":[{"id":"d","at":1,"at":3}]}}]}"#, "deal.at"),
+        (r#"{"id":"a","imp":[{"pmp":{"deals":[{"durfloors":[],"durfloors":null}]}}]}"#, "deal.durfloors"),
+        (
+            r#"{"id":"a","imp":[{"pmp":{"deals":[{"mincpmpersec":1,"mincpmpersec":1}]}}]}"#,
+            "deal.mincpmpersec",
+        ),
+        (r#"{"id":"a","imp":[{"video":{"mincpmpersec":1,"mincpmpersec":2}}]}"#, "mincpmpersec"),
+        (r#"{"id":"a","imp":[{"audio":{"durfloors":[],"durfloors":[]}}]}"#, "durfloors"),
+        (r#"{"id":"a","imp":[{"audio":{"durfloors":[{"mindur":1,"mindur":1}]}}]}"#, "durfloors.mindur"),
+        (r#"{"id":"a","imp":[{"audio":{"durfloors":[{"maxdur":1,"maxdur":1}]}}]}"#, "durfloors.maxdur"),
+        (r#"{"id":"a","imp":[{"video":{"durfloors":[{"bidfloor":1,"bidfloor":1}]}}]}"#, "durfloors.bidfloor"),
     ] {
         read(body, |auction| {
             let error = auction.unwrap_err();

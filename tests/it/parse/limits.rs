@@ -79,6 +79,23 @@ fn a_limit_inside_an_impression_drops_that_impression() {
         format!(",\"video\":{{\"mimes\":{}}}", repeated("\"v\"", 5)),
         ",\"native\":{\"request\":\"{                    \"}".into(),
         format!(",\"pmp\":{{\"deals\":[{{\"id\":\"d\",\"wseat\":{}}}]}}", repeated("\"s\"", 5)),
+        format!(",\"pmp\":{{\"deals\":[{{\"id\":\"d\",\"durfloors\":{}}}]}}", repeated("{}", 5)),
+        format!(",\"video\":{{\"durfloors\":{}}}", repeated("{\"bidfloor\":1}", 5)),
+        format!(",\"video\":{{\"battr\":{}}}", repeated("1", 5)),
+        format!(",\"video\":{{\"rqddurs\":{}}}", repeated("15", 5)),
+        format!(",\"video\":{{\"protocols\":{}}}", repeated("2", 5)),
+        format!(",\"video\":{{\"poddedupe\":{}}}", repeated("2", 5)),
+        ",\"audio\":{\"podid\":\"12345678901\"}".into(),
+        format!(",\"audio\":{{\"companionad\":{}}}", repeated("{}", 5)),
+        format!(",\"audio\":{{\"companionad\":{{\"banner\":{}}}}}", repeated("{}", 5)),
+        format!(",\"audio\":{{\"companionad\":[{{\"battr\":{}}}]}}", repeated("1", 5)),
+        format!(",\"native\":{{\"battr\":{}}}", repeated("1", 5)),
+        format!(",\"native\":{{\"request\":{{\"assets\":{}}}}}", repeated("{\"id\":1}", 5)),
+        format!(",\"native\":{{\"request\":{{\"eventtrackers\":{}}}}}", repeated("{}", 5)),
+        ",\"native\":{\"request\":{\"eventtrackers\":[{\"methods\":\"1,1,1,1,1\"}]}}".into(),
+        ",\"native\":{\"request\":{\"ver\":\"12345678901\"}}".into(),
+        ",\"native\":{\"request\":{\"assets\":[{\"img\":{\"mimes\":\"a,a,a,a,a\"}}]}}".into(),
+        ",\"native\":{\"request\":\"{\\\"ver\\\":12345678901}\"}".into(),
     ] {
         check(&request_with_imp(&over), dropped);
     }
@@ -156,7 +173,10 @@ fn a_warm_reader_allocates_nothing() {
         vec!["{\"id\":\"1\",\"banner\":{\"w\":1,\"h\":1}}"; 64].join(",")
     );
     let banner = include_str!("../../../benches/parse/banner.json");
-    for body in [banner, &escapes, &many] {
+    let media = request_with_imp(
+        r#","video":{"mimes":["video/mp4"],"protocols":[2,3],"companionad":[{"w":300,"h":250}],"durfloors":[{"mindur":5,"bidfloor":1}]},"audio":{"mimes":["audio/mp4"],"rqddurs":[15,30],"podid":"p"},"native":{"request":"{\"ver\":\"1.2\",\"assets\":[{\"id\":1,\"title\":{\"len\":25}},{\"id\":2,\"img\":{\"mimes\":[\"image\/png\"]}}],\"eventtrackers\":[{\"event\":1,\"methods\":[1,2]}]}"}"#,
+    );
+    for body in [banner, &escapes, &many, &media] {
         let mut arena = Bump::new();
         let limits = Limits::default();
         // An arena keeps its largest chunk: the second pass may still ask for one, the third has it.
