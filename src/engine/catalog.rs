@@ -1,6 +1,7 @@
 //! The compiled catalog: line items with their matcher, creatives with their templates, exchange profiles. Immutable;
 //! dense indexes live only inside one catalog, everything that must survive a rebuild is keyed by stable id.
 
+use super::creative::Assigned;
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::account::Account;
 use crate::model::creative::{CompiledMarkup, Creative};
@@ -42,8 +43,8 @@ pub struct CatalogLineItem {
     pub multipliers: CompiledMultipliers,
     /// No offer is above this, in the advertiser's currency.
     pub upper_bid: Cpm,
-    /// (position in [`Catalog::creatives`], weight), in the order of assignment.
-    pub creatives: Vec<(usize, u32)>,
+    /// Its creatives in the order of assignment.
+    pub creatives: Vec<Assigned>,
     /// What the approved creatives fill, sorted, without repetition.
     pub fits: Vec<Fit>,
     /// Position of the advertiser's time zone in the catalog's list of zones.
@@ -125,7 +126,7 @@ impl Catalog {
             let (campaign, advertiser) = parents.of(&item, &account.campaigns)?;
             let parents_of = (&account.campaigns[campaign], &account.advertisers[advertiser]);
             let zone = zones.add(&parents_of.1.time_zone)?;
-            let assigned = parents.creatives_of(&item)?;
+            let assigned = parents.creatives_of(&item, &taxonomy)?;
             let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
             line_items.push(CatalogLineItem {
                 active: item.active && parents_of.0.active && parents_of.1.active,
@@ -286,8 +287,8 @@ impl CatalogLineItem {
     }
 }
 
-fn approved_fits(assigned: &[(usize, u32)], creatives: &[CatalogCreative]) -> Vec<Fit> {
-    let approved = assigned.iter().map(|(i, _)| &creatives[*i].creative).filter(|c| c.approved);
+fn approved_fits(assigned: &[Assigned], creatives: &[CatalogCreative]) -> Vec<Fit> {
+    let approved = assigned.iter().map(|a| &creatives[a.position].creative).filter(|c| c.approved);
     let mut fits: Vec<Fit> = approved.map(Creative::fit).collect();
     fits.sort();
     fits.dedup();
@@ -318,10 +319,11 @@ impl Parents {
         Ok((campaign, advertiser))
     }
 
-    fn creatives_of(&self, item: &LineItem) -> Result<Vec<(usize, u32)>, CatalogError> {
+    fn creatives_of(&self, item: &LineItem, tree: &Taxonomy) -> Result<Vec<Assigned>, CatalogError> {
         let resolve = |assignment: &crate::model::line_item::CreativeAssignment| {
             let position = self.creatives.get(&assignment.creative).copied();
-            position.map(|position| (position, assignment.weight)).ok_or_else(|| CatalogError::Dangling {
+            let assigned = |position| Assigned::compile(position, assignment.weight, &assignment.when, tree);
+            position.map(assigned).ok_or_else(|| CatalogError::Dangling {
                 from: format!("line item {}", item.id),
                 to: format!("creative {}", assignment.creative),
             })

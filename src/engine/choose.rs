@@ -2,7 +2,7 @@
 
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
-use super::creative::{self, Picked};
+use super::creative::{self, Audience, Picked};
 use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
 use super::pod::{self, Candidate};
@@ -154,7 +154,12 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     ) -> Result<Best<'r>, (NoBidReason, Option<Offer>)> {
         let request = self.request;
         let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
-        let creative = creative::pick(line, request, self.place.imp, self.deal, mix(tie));
+        let audience = Audience {
+            segment_entries: &core.segment_entries,
+            geo: &request.auction.device.geo,
+            hour: core.hours.get(line.zone),
+        };
+        let creative = creative::pick(line, request, self.place.imp, self.deal, &audience, mix(tie));
         let creative = creative.map_err(|reason| (reason, None))?;
         let factors = self.factors(core, line, &creative);
         let (rates, currency) = (&request.snapshot.rates, self.place.currency);

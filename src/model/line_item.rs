@@ -95,13 +95,39 @@ pub struct LineItem {
     pub creatives: Vec<CreativeAssignment>,
 }
 
-/// A creative of a line item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A creative of a line item. Where creatives with a condition fit, those rotate by their weights and the ones without
+/// a condition wait: each group is shown its own ad, everybody else the general ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreativeAssignment {
     /// The creative.
     pub creative: CreativeId,
     /// Relative share of rotation, ≥ 1.
     pub weight: u32,
+    /// For whom, where and when it is meant; empty = for everybody.
+    pub when: Condition,
+}
+
+/// For whom, where and when a creative is meant: everything that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// At least one must be held (a tree node is held when it or a descendant is); empty = anybody.
+    pub segments: Vec<SegmentId>,
+    /// One of these countries; empty = anywhere.
+    pub countries: Vec<Country>,
+    /// One of these regions as `us-ca`; empty = anywhere.
+    pub regions: Vec<String>,
+    /// In one of these hours of the week in the advertiser's zone; `None` = always.
+    pub hours: Option<HourMask>,
+}
+
+impl Condition {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+            && self.countries.is_empty()
+            && self.regions.is_empty()
+            && self.hours.is_none()
+    }
 }
 
 /// Where an ad is shown, as a price dimension.

@@ -15,7 +15,7 @@ use crate::model::exchange::{
 };
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
 use crate::model::line_item::{
-    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
+    Advertiser, Budget, Campaign, Condition, CreativeAssignment, Flight, LineItem, Multipliers,
 };
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::{Rate, Rates};
@@ -284,7 +284,10 @@ fn line_item(
         max_bid: bid,
         multipliers: Multipliers::default(),
         targeting,
-        creatives: assigned.into_iter().map(|creative| CreativeAssignment { creative, weight: 1 }).collect(),
+        creatives: assigned
+            .into_iter()
+            .map(|creative| CreativeAssignment { creative, weight: 1, when: Condition::default() })
+            .collect(),
     }
 }
 

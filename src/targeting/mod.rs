@@ -22,7 +22,7 @@ pub mod week;
 
 pub use matcher::{Matcher, Scratch};
 
-use crate::model::auction::Auction;
+use crate::model::auction::{Auction, Geo};
 use crate::model::ids::{ExchangeId, SegmentId};
 use crate::model::targeting::{Fit, Targeting};
 
@@ -57,6 +57,14 @@ pub struct Facts<'r> {
     pub browser: Option<&'r str>,
     /// Civil time in seconds since the Unix epoch.
     pub unix_s: i64,
+}
+
+/// Whether a place lies in a region as targeting lists it, such as `us-ca`.
+pub fn is_in_region(geo: &Geo<'_>, listed: &str) -> bool {
+    let Some((Some(country), region)) = normalise::region(geo) else { return false };
+    listed.split_once('-').is_some_and(|(place, part)| {
+        place.eq_ignore_ascii_case(country.as_str()) && part.eq_ignore_ascii_case(region)
+    })
 }
 
 /// Why a catalog's targeting cannot be compiled.

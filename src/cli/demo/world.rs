@@ -319,7 +319,7 @@ fn add_creatives(
     for (w, h) in sizes {
         let id = CreativeId(creatives.len() as u32 + 1);
         creatives.push(creative(id, key, message, Size { w: *w, h: *h }));
-        assigned.push(CreativeAssignment { creative: id, weight: 1 });
+        assigned.push(CreativeAssignment { creative: id, weight: 1, when: Condition::default() });
     }
     assigned
 }

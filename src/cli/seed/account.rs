@@ -13,7 +13,7 @@ use crate::model::exchange::{
 };
 use crate::model::ids::{AdvertiserId, CampaignId, ExchangeId, LineItemId, SegmentId};
 use crate::model::line_item::{
-    Advertiser, Budget, Campaign, ChannelKind, CreativeAssignment, Flight, LineItem, Multipliers,
+    Advertiser, Budget, Campaign, ChannelKind, Condition, CreativeAssignment, Flight, LineItem, Multipliers,
 };
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::Rates;
@@ -137,7 +137,11 @@ fn line_item(id: u32, campaign: u32, own: &[Creative], targets: &Targets, d: &mu
     let first = d.below(own.len() as u64) as usize;
     let rotation = own.iter().cycle().skip(first).take(own.len().min(CREATIVES_PER_LINE_ITEM));
     let creatives = rotation
-        .map(|creative| CreativeAssignment { creative: creative.id, weight: 1 + d.below(4) as u32 })
+        .map(|creative| CreativeAssignment {
+            creative: creative.id,
+            weight: 1 + d.below(4) as u32,
+            when: Condition::default(),
+        })
         .collect();
     let targeting = targets.draw(d);
     LineItem {

@@ -1,7 +1,11 @@
 //! Which creative fits an impression: what the exchange blocks or requires, checked in the order of the reasons.
 
 mod native;
+mod rotation;
 mod stream;
+
+pub use rotation::Assigned;
+pub(super) use rotation::Audience;
 
 use super::catalog::{Catalog, CatalogCreative, CatalogLineItem};
 use super::context::Request;
@@ -29,34 +33,47 @@ pub(super) struct Picked<'r> {
     pub(super) duration_s: Option<u32>,
 }
 
-/// Picks one of the fitting creatives by weight, decided by `draw`. Where none fits, the reason is that of the one
+/// Picks one of the fitting creatives by weight, decided by `draw`: of those whose condition holds, else of those that
+/// have none. Where none fits, the reason is that of the one
 /// which passed most checks: the check at which the line item as a whole ends.
 pub(super) fn pick<'r>(
     line: &'r CatalogLineItem,
     request: &Request<'r>,
     imp: &'r Imp<'r>,
     deal: Option<&'r Deal<'r>>,
+    audience: &Audience<'_>,
     draw: u64,
 ) -> Result<Picked<'r>, NoBidReason> {
     let catalog: &'r Catalog = request.catalog();
     let place =
         Place { auction: request.auction, line, imp, deal, https: request.settings.tracking_is_https };
-    let mut total = 0u64;
+    // Weights of those that are meant for this request, and of those that are meant for every one.
+    let (mut meant, mut general) = (0u64, 0u64);
     let mut last_reason = NoBidReason::Format;
-    for (position, weight) in &line.creatives {
-        match place.fits(&catalog.creatives()[*position]) {
-            Ok(_) => total += u64::from(*weight),
+    for assigned in &line.creatives {
+        let sum = match &assigned.when {
+            None => &mut general,
+            Some(when) if when.holds(audience) => &mut meant,
+            Some(_) => continue,
+        };
+        match place.fits(&catalog.creatives()[assigned.position]) {
+            Ok(_) => *sum += u64::from(assigned.weight),
             Err(reason) => last_reason = last_reason.max(reason),
         }
     }
+    let (total, conditional) = if meant > 0 { (meant, true) } else { (general, false) };
     if total == 0 {
         return Err(last_reason);
     }
     let mut left = draw % total;
-    for (position, weight) in &line.creatives {
-        let entry = &catalog.creatives()[*position];
-        let Ok(fitting) = place.fits(entry) else { continue };
-        match left.checked_sub(u64::from(*weight)) {
+    for assigned in &line.creatives {
+        let counts = match &assigned.when {
+            None => !conditional,
+            Some(when) => conditional && when.holds(audience),
+        };
+        let entry = &catalog.creatives()[assigned.position];
+        let Some(Ok(fitting)) = counts.then(|| place.fits(entry)) else { continue };
+        match left.checked_sub(u64::from(assigned.weight)) {
             Some(rest) => left = rest,
             None => return Ok(fitting.picked(&entry.creative, request.arena)),
         }

@@ -266,7 +266,8 @@ fn assignments(
                 format!("is assigned already (entry {before}); give it a weight"),
             );
         }
-        Some(CreativeAssignment { creative, weight })
+        let when = report.within("when", |report| targeting::condition(report, known, wire.when));
+        Some(CreativeAssignment { creative, weight, when })
     });
     read.into_iter().flatten().collect()
 }

@@ -9,7 +9,9 @@ use crate::model::account::Account;
 use crate::model::creative::Creative;
 use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::model::ids::{ExchangeId, SegmentId};
-use crate::model::line_item::{Advertiser, Budget, Campaign, Flight, LineItem, Multipliers};
+use crate::model::line_item::{
+    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
+};
 use crate::model::money::Cpm;
 use crate::model::rates::Rates;
 use crate::model::targeting::{Category, Daypart, HourMask, Rule, SegmentRule, Targeting};
@@ -204,10 +206,20 @@ fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent> {
 }
 
 fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsistent> {
-    let creatives = item.creatives.iter().map(|assignment| AssignmentWire {
-        creative: quoted(assignment.creative),
-        weight: Some(assignment.weight.into()),
-    });
+    let assignment = |assignment: &CreativeAssignment| {
+        let CreativeAssignment { creative, weight, when } = assignment;
+        let segments = when.segments.iter().map(|id| names.segment(id)).collect::<Result<_, _>>()?;
+        Ok(AssignmentWire {
+            creative: quoted(*creative),
+            weight: Some((*weight).into()),
+            when: ConditionWire {
+                segments,
+                countries: when.countries.iter().map(ToString::to_string).collect(),
+                regions: when.regions.clone(),
+                hours: when.hours.map(hours_of).unwrap_or_default(),
+            },
+        })
+    };
     Ok(LineItemWire {
         id: quoted(item.id),
         campaign: quoted(item.campaign),
@@ -222,7 +234,7 @@ fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsi
         flight: flight(item.flight)?,
         targeting: targeting(&item.targeting, names)?,
         multipliers: multipliers(&item.multipliers, names)?,
-        creatives: creatives.collect(),
+        creatives: item.creatives.iter().map(assignment).collect::<Result<_, _>>()?,
     })
 }
 

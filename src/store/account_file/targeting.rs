@@ -3,11 +3,12 @@
 use super::known::Known;
 use super::report::{Code, Report};
 use super::wire::{
-    CategoryWire, DaypartsWire, FactorWire, HoursWire, MultipliersWire, RuleWire, TargetingWire,
+    CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, MultipliersWire, RuleWire,
+    TargetingWire,
 };
 use crate::model::country::Country;
 use crate::model::ids::SegmentId;
-use crate::model::line_item::{ChannelKind, Multipliers};
+use crate::model::line_item::{ChannelKind, Condition, Multipliers};
 use crate::model::targeting::{Category, Daypart, HourMask, MediaType, Rule, SegmentRule, Targeting};
 use crate::model::url::is_host;
 
@@ -80,6 +81,34 @@ pub(super) fn multipliers(report: &mut Report, known: &Known, wire: MultipliersW
             }
             Some(mask)
         }),
+    }
+}
+
+/// Reads for whom, where and when a creative is meant.
+pub(super) fn condition(report: &mut Report, known: &Known, wire: ConditionWire) -> Condition {
+    fn list<W, T>(
+        report: &mut Report,
+        key: &'static str,
+        wire: Vec<W>,
+        read: impl FnMut(&mut Report, W) -> Option<T>,
+    ) -> Vec<T> {
+        if wire.is_empty() {
+            Vec::new()
+        } else {
+            report.each(key, wire, read).into_iter().flatten().collect()
+        }
+    }
+    let mut mask = HourMask::NONE;
+    let timed = !wire.hours.is_empty();
+    list(report, "hours", wire.hours, |report, hours| {
+        add_hours(report, hours, &mut mask);
+        Some(())
+    });
+    Condition {
+        segments: list(report, "segments", wire.segments, |report, key| known.segment(report, &key)),
+        countries: list(report, "countries", wire.countries, |report, code| country(report, &code)),
+        regions: list(report, "regions", wire.regions, region),
+        hours: timed.then_some(mask),
     }
 }
 

@@ -168,6 +168,13 @@ wire! {
     AssignmentWire {
         creative: Option<Quoted>,
         weight: Option<i64>,
+        when: ConditionWire,
+    }
+    ConditionWire {
+        segments: Vec<String>,
+        countries: Vec<String>,
+        regions: Vec<String>,
+        hours: Vec<HoursWire>,
     }
     CategoryWire {
         cattax: Option<i64>,

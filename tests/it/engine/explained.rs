@@ -189,6 +189,7 @@ fn a_line_item_fails_where_its_last_creative_does() {
         let assignment = outbid::model::line_item::CreativeAssignment {
             creative: outbid::model::ids::CreativeId(2),
             weight: 1,
+            when: outbid::model::line_item::Condition::default(),
         };
         account.line_items[0].creatives.push(assignment);
     });

@@ -379,13 +379,14 @@ fn a_bid_that_must_declare_its_transparency_is_not_made() {
 fn a_size_with_a_factor_of_0_is_left_to_the_other_creatives() {
     use super::world::SIZES;
     use outbid::model::ids::CreativeId;
-    use outbid::model::line_item::CreativeAssignment;
+    use outbid::model::line_item::{Condition, CreativeAssignment};
     let world = World::small(|account| {
         let mut wide = creative(2, 1);
         wide.content = super::world::banner(SIZES[1], 2);
         account.creatives.push(wide);
-        account.line_items[0].creatives =
-            [1, 2].map(|id| CreativeAssignment { creative: CreativeId(id), weight: 1 }).to_vec();
+        account.line_items[0].creatives = [1, 2]
+            .map(|id| CreativeAssignment { creative: CreativeId(id), weight: 1, when: Condition::default() })
+            .to_vec();
         account.line_items[0].multipliers.sizes = vec![(SIZES[0], 0)];
     });
     for id in 0..32 {

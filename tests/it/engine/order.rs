@@ -65,11 +65,15 @@ fn another_seed_draws_otherwise() {
 fn creatives_rotate_by_their_weights() {
     use super::world::creative;
     use outbid::model::ids::CreativeId;
-    use outbid::model::line_item::CreativeAssignment;
+    use outbid::model::line_item::{Condition, CreativeAssignment};
     let world = World::small(|account| {
         account.creatives.push(creative(2, 1));
         account.line_items[0].creatives = [(1, 3), (2, 1)]
-            .map(|(id, weight)| CreativeAssignment { creative: CreativeId(id), weight })
+            .map(|(id, weight)| CreativeAssignment {
+                creative: CreativeId(id),
+                weight,
+                when: Condition::default(),
+            })
             .to_vec();
     });
     let mut server = Server::new(&world);

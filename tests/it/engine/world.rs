@@ -15,7 +15,7 @@ use outbid::model::exchange::{
 };
 use outbid::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId, SegmentId};
 use outbid::model::line_item::{
-    Advertiser, Budget, Campaign, ChannelKind, CreativeAssignment, Flight, LineItem, Multipliers,
+    Advertiser, Budget, Campaign, ChannelKind, Condition, CreativeAssignment, Flight, LineItem, Multipliers,
 };
 use outbid::model::money::{Cpm, Currency, Nanos};
 use outbid::model::rates::{Rate, Rates};
@@ -248,7 +248,11 @@ pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
         max_bid: Cpm(cpm),
         multipliers: Multipliers::default(),
         targeting: Targeting::default(),
-        creatives: vec![CreativeAssignment { creative: CreativeId(1), weight: 1 }],
+        creatives: vec![CreativeAssignment {
+            creative: CreativeId(1),
+            weight: 1,
+            when: Condition::default(),
+        }],
     }
 }
 
@@ -410,7 +414,11 @@ impl Dice {
         }
         chosen.sort_by_key(|creative| creative.id);
         chosen.dedup_by_key(|creative| creative.id);
-        let weigh = |c: &&Creative| CreativeAssignment { creative: c.id, weight: self.within(1..9) as u32 };
+        let weigh = |c: &&Creative| CreativeAssignment {
+            creative: c.id,
+            weight: self.within(1..9) as u32,
+            when: Condition::default(),
+        };
         LineItem {
             creatives: chosen.iter().map(weigh).collect(),
             budget: self.budget(currency),
