@@ -18,6 +18,7 @@ mod observer;
 mod pod;
 mod snapshot;
 
+pub use creative::Assigned;
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use context::{BidIds, Core, Request, Settings};
 pub use deadline::Deadline;

@@ -293,6 +293,11 @@ impl<'a> Reader<'a> {
         Ok(self.positive()?.map(|pixels| u16::try_from(pixels).unwrap_or(u16::MAX)))
     }
 
+    /// Reads degrees of at most `limit` to either side, in millionths.
+    pub(super) fn degrees(&mut self, limit: f64) -> Read<Option<i32>> {
+        Ok(self.scalar()?.degrees(limit))
+    }
+
     /// Reads a flag.
     #[inline]
     pub(super) fn flag(&mut self) -> Read<Option<bool>> {
@@ -502,6 +507,12 @@ impl Scalar<'_> {
         }
     }
 
+    /// As an angle in millionths of a degree, rounded to the nearest.
+    pub(super) fn degrees(self, limit: f64) -> Option<i32> {
+        let (Scalar::Number(text) | Scalar::Text(text)) = self else { return None };
+        micro_degrees(float_of(text.trim())?, limit)
+    }
+
     /// As a span of time that must be positive: a number, or a string that holds one, at least 1; what is too
     /// large for the type counts as its maximum.
     pub(super) fn positive_u32(self) -> Option<u32> {
@@ -513,6 +524,11 @@ impl Scalar<'_> {
         let whole = text.parse().ok().or_else(|| float_of(text).map(|float| float as i64))?;
         (whole > 0).then(|| u32::try_from(whole).unwrap_or(u32::MAX))
     }
+}
+
+/// Millionths of a degree, rounded to the nearest; `None` beyond the limit to either side.
+pub(super) fn micro_degrees(degrees: f64, limit: f64) -> Option<i32> {
+    (degrees.abs() <= limit).then(|| (degrees * 1e6).round() as i32)
 }
 
 fn flag_of(int: i64) -> Option<bool> {

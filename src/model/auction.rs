@@ -202,6 +202,10 @@ pub struct Inventory<'a> {
     pub page: Option<&'a str>,
     /// `publisher.id`.
     pub publisher_id: Option<&'a str>,
+    /// `publisher.domain`.
+    pub publisher_domain: Option<&'a str>,
+    /// `inventorypartnerdomain`: whose ads.txt counts as well.
+    pub inventory_partner_domain: Option<&'a str>,
     /// `cat`, `sectioncat` and `pagecat`, in this order, and `content.cat`.
     pub cat: &'a [&'a str],
     /// `cattax` of them; the default is 1.
@@ -210,6 +214,10 @@ pub struct Inventory<'a> {
     pub keywords: &'a [&'a str],
     /// `content.language` or `content.langb`.
     pub content_language: Option<&'a str>,
+    /// `venuetype` of a dooh, else `venuetypeid`: the kinds of place, of any taxonomy, numbers as text.
+    pub venue_types: &'a [&'a str],
+    /// `venuetypetax` of them, else `venuetax`; the default is 1.
+    pub venue_taxonomy: i64,
 }
 
 /// `device` (section 3.2.18) and its `geo`.
@@ -268,6 +276,14 @@ pub struct Geo<'a> {
     pub zip: Option<&'a str>,
     /// `utcoffset` in minutes.
     pub utc_offset_min: Option<i32>,
+    /// `lat` in millionths of a degree, north positive, rounded to the nearest.
+    pub lat_micro: Option<i32>,
+    /// `lon` in millionths of a degree, east positive, rounded to the nearest.
+    pub lon_micro: Option<i32>,
+    /// `type`: 1 device's location service, 2 IP address, 3 given by the user.
+    pub kind: Option<i64>,
+    /// `accuracy` in metres.
+    pub accuracy_m: Option<i64>,
 }
 
 /// `user` (section 3.2.20).
@@ -285,6 +301,21 @@ pub struct User<'a> {
     pub keywords: &'a [&'a str],
     /// `geo`: home.
     pub geo: Geo<'a>,
+    /// `data[].segment[]`, one entry a segment that has an id.
+    pub segments: &'a [ProvidedSegment<'a>],
+}
+
+/// A segment that somebody else put the user into (sections 3.2.21 and 3.2.22).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProvidedSegment<'a> {
+    /// `data.id`: the exchange's name of the provider.
+    pub provider_id: Option<&'a str>,
+    /// `data.name`.
+    pub provider_name: Option<&'a str>,
+    /// `data.ext.segtax` (community extension "segtax"); without it ids are the provider's own.
+    pub taxonomy: Option<i64>,
+    /// `segment.id`.
+    pub id: &'a str,
 }
 
 /// One identifier of `eids[].uids[]` (sections 3.2.27 and 3.2.28).
@@ -315,17 +346,41 @@ pub struct Regs<'a> {
     pub gpp_sid: &'a [i64],
     /// `ext.gpc`: Global Privacy Control, the string `"1"`.
     pub gpc: bool,
-    /// `ext.dsa.dsarequired`.
-    pub dsa_required: Option<i64>,
+    /// `ext.dsa`.
+    pub dsa: Dsa,
+}
+
+impl Regs<'_> {
+    /// `ext.dsa.dsarequired`, see [`Dsa::required`].
+    pub fn dsa_required(&self) -> Option<i64> {
+        self.dsa.required
+    }
+}
+
+/// `regs.ext.dsa` (community extension "DSA Transparency").
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dsa {
+    /// `dsarequired`: 0 not required, 1 supported, 2 required, 3 required of an online platform.
+    pub required: Option<i64>,
+    /// `pubrender`: whether the publisher renders the transparency information: 0 cannot, 1 could, 2 will.
+    pub publisher_renders: Option<i64>,
+    /// `datatopub`: whether to send the information: 0 do not, 1 optional, 2 send it.
+    pub data_to_publisher: Option<i64>,
 }
 
 /// `source` (section 3.2.2).
 #[derive(Clone, Debug, Default)]
 pub struct Source<'a> {
+    /// `fd`: the final decision is taken upstream of the exchange.
+    pub upstream_decides: Option<bool>,
     /// `tid`.
     pub tid: Option<&'a str>,
+    /// `pchain`: payment chain as defined by TAG.
+    pub payment_chain: Option<&'a str>,
     /// `schain` (2.6) or `ext.schain` (2.5): whether it is complete; `None` = no chain.
     pub schain_complete: Option<bool>,
+    /// `schain.ver`.
+    pub schain_version: Option<&'a str>,
     /// `schain.nodes`.
     pub schain_nodes: &'a [SupplyNode<'a>],
 }
@@ -337,4 +392,6 @@ pub struct SupplyNode<'a> {
     pub asi: &'a str,
     /// `sid`.
     pub sid: &'a str,
+    /// `hp`: the node takes part in the payment.
+    pub pays: Option<bool>,
 }

@@ -1,6 +1,7 @@
 //! The request reader: equal to its oracle on real, mutated and generated bodies, lenient where traffic is odd,
 //! strict where money is concerned, and free of allocation once warm.
 
+mod context;
 pub(crate) mod differential;
 mod fields;
 mod limits;

@@ -264,7 +264,7 @@ impl<'p> Place<'p> {
     /// exchange requires transparency information of every bid (`dsarequired` 2 and 3, community extension "DSA
     /// Transparency"), none is made, because creatives have none to give.
     fn supported(&self, creative: &Creative, medium: &Medium<'_>) -> bool {
-        if matches!(self.auction.regs.dsa_required, Some(2 | 3)) {
+        if matches!(self.auction.regs.dsa_required(), Some(2 | 3)) {
             return false;
         }
         let api = creative.api.is_none_or(|api| medium.api().contains(&api));

@@ -7,7 +7,8 @@ use crate::model::auction::Inventory;
 /// Reads `site`, `app` or `dooh`; `None` when it is no object.
 pub(super) fn inventory<'a>(r: &mut Reader<'a>) -> Read<Option<Inventory<'a>>> {
     let Some(mut walk) = r.object()? else { return Ok(None) };
-    let mut found = Inventory { cattax: 1, ..Inventory::default() };
+    let mut found = Inventory { cattax: 1, venue_taxonomy: 1, ..Inventory::default() };
+    let mut venue = Venue::default();
     let (mut cat, mut sectioncat, mut pagecat) = (&[] as &[_], &[] as &[_], &[] as &[_]);
     let mut words = Words::default();
     let mut content = Content::default();
@@ -18,7 +19,8 @@ pub(super) fn inventory<'a>(r: &mut Reader<'a>) -> Read<Option<Inventory<'a>>> {
             b"domain" => found.domain = r.text()?,
             b"bundle" => found.bundle = r.text()?,
             b"page" => found.page = r.text()?,
-            b"publisher" => found.publisher_id = publisher_id(r)?,
+            b"publisher" => (found.publisher_id, found.publisher_domain) = publisher(r)?,
+            b"inventorypartnerdomain" => found.inventory_partner_domain = r.text()?,
             b"cat" => cat = r.texts()?,
             b"sectioncat" => sectioncat = r.texts()?,
             b"pagecat" => pagecat = r.texts()?,
@@ -26,14 +28,38 @@ pub(super) fn inventory<'a>(r: &mut Reader<'a>) -> Read<Option<Inventory<'a>>> {
             b"keywords" => words.keywords = r.texts()?,
             b"kwarray" => words.kwarray = r.texts()?,
             b"content" => content = read_content(r)?,
-            _ => r.skip()?,
+            _ => venue.field(r, key)?,
         }
     }
     found.domain = found.domain.or_else(|| found.page.and_then(host));
     found.cat = r.concat(&[cat, sectioncat, pagecat, content.cat]);
     found.keywords = r.concat(&[words.joined(), content.words.joined()]);
     found.content_language = content.language.or(content.langb);
+    found.venue_types = if venue.types.is_empty() { venue.type_ids } else { venue.types };
+    found.venue_taxonomy = venue.type_tax.or(venue.tax).unwrap_or(1);
     Ok(Some(found))
+}
+
+/// The kind of place of a screen, by the names that the specification uses in its text and those in its examples.
+#[derive(Default)]
+struct Venue<'a> {
+    types: &'a [&'a str],
+    type_ids: &'a [&'a str],
+    type_tax: Option<i64>,
+    tax: Option<i64>,
+}
+
+impl<'a> Venue<'a> {
+    fn field(&mut self, r: &mut Reader<'a>, key: &[u8]) -> Read<()> {
+        match key {
+            b"venuetype" => self.types = r.texts()?,
+            b"venuetypeid" => self.type_ids = r.texts()?,
+            b"venuetypetax" => self.type_tax = r.int()?,
+            b"venuetax" => self.tax = r.int()?,
+            _ => r.skip()?,
+        }
+        Ok(())
+    }
 }
 
 /// A `cattax`: 1 when absent or unreadable; a number that is no known taxonomy stays one.
@@ -79,16 +105,20 @@ fn read_content<'a>(r: &mut Reader<'a>) -> Read<Content<'a>> {
     Ok(content)
 }
 
-fn publisher_id<'a>(r: &mut Reader<'a>) -> Read<Option<&'a str>> {
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    let mut id = None;
+/// `id` and `domain`.
+type Publisher<'a> = (Option<&'a str>, Option<&'a str>);
+
+fn publisher<'a>(r: &mut Reader<'a>) -> Read<Publisher<'a>> {
+    let (mut id, mut domain) = (None, None);
+    let Some(mut walk) = r.object()? else { return Ok((id, domain)) };
     while let Some(key) = r.next_key(&mut walk)? {
         match key {
             b"id" => id = r.text()?,
+            b"domain" => domain = r.text()?,
             _ => r.skip()?,
         }
     }
-    Ok(id)
+    Ok((id, domain))
 }
 
 /// The host of a page's URL, as sent; without a scheme, what looks like a host name at its start.

@@ -47,6 +47,10 @@ pub(super) fn geo<'a>(r: &mut Reader<'a>) -> Read<Geo<'a>> {
             b"metro" => geo.metro = r.text()?,
             b"city" => geo.city = r.text()?,
             b"zip" => geo.zip = r.text()?,
+            b"lat" => geo.lat_micro = r.degrees(90.0)?,
+            b"lon" => geo.lon_micro = r.degrees(180.0)?,
+            b"type" => geo.kind = r.int()?,
+            b"accuracy" => geo.accuracy_m = r.int()?,
             b"utcoffset" => geo.utc_offset_min = r.int()?.and_then(|min| i32::try_from(min).ok()),
             _ => r.skip()?,
         }

@@ -20,6 +20,7 @@ mod floor;
 mod imp;
 mod limits;
 mod native;
+mod regs;
 mod stream;
 mod user;
 
@@ -126,8 +127,8 @@ impl<'a> Draft<'a> {
                 b"dooh" => self.dooh = context::inventory(r.section("dooh"))?,
                 b"device" => auction.device = device::device(r.section("device"))?.unwrap_or_default(),
                 b"user" => auction.user = user::user(r.section("user"))?.unwrap_or_default(),
-                b"regs" => auction.regs = user::regs(r.section("regs"))?.unwrap_or_default(),
-                b"source" => auction.source = user::source(r.section("source"))?.unwrap_or_default(),
+                b"regs" => auction.regs = regs::regs(r.section("regs"))?.unwrap_or_default(),
+                b"source" => auction.source = regs::source(r.section("source"))?.unwrap_or_default(),
                 b"openrtb" => {
                     self.openrtb3 = r.peek()? == b'{';
                     r.skip()?;

@@ -1,11 +1,11 @@
-//! `user`, `regs` and `source`: the objects that OpenRTB 2.5 and 2.6 lay out differently. Both places are read. Of
-//! two flags the stricter stands, of two texts or lists the one in the 2.6 place; identifiers are joined.
+//! `user`: identifiers, consent, and the segments that others provide. OpenRTB 2.5 keeps identifiers and consent in
+//! `ext`; identifiers of both places are joined, of two consents that in the 2.6 place stands.
 
 use super::context::Words;
 use super::device::geo;
 use crate::exchange::json::{Reader, push};
 use crate::exchange::scan::Read;
-use crate::model::auction::{Eid, Regs, Source, SupplyNode, User};
+use crate::model::auction::{Eid, ProvidedSegment, User};
 
 pub(super) fn user<'a>(r: &mut Reader<'a>) -> Read<Option<User<'a>>> {
     let Some(mut walk) = r.object()? else { return Ok(None) };
@@ -21,6 +21,7 @@ pub(super) fn user<'a>(r: &mut Reader<'a>) -> Read<Option<User<'a>>> {
             b"keywords" => words.keywords = r.texts()?,
             b"kwarray" => words.kwarray = r.texts()?,
             b"geo" => user.geo = geo(r)?,
+            b"data" => user.segments = provided_segments(r)?,
             b"ext" => (ext_eids, ext_consent) = user_ext(r)?,
             _ => r.skip()?,
         }
@@ -100,128 +101,62 @@ fn uids<'a>(r: &mut Reader<'a>) -> Read<&'a [Uid<'a>]> {
     Ok(all.into_bump_slice())
 }
 
-pub(super) fn regs<'a>(r: &mut Reader<'a>) -> Read<Option<Regs<'a>>> {
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    let mut regs = Regs::default();
-    let mut ext = Regs::default();
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"coppa" => regs.coppa = r.flag()?,
-            b"gdpr" => regs.gdpr = r.flag()?,
-            b"us_privacy" => regs.us_privacy = r.text()?,
-            b"gpp" => regs.gpp = r.text()?,
-            b"gpp_sid" => regs.gpp_sid = r.ints()?,
-            b"ext" => ext = regs_ext(r)?,
-            _ => r.skip()?,
-        }
-    }
-    let gpp_sid = if regs.gpp_sid.is_empty() { ext.gpp_sid } else { regs.gpp_sid };
-    Ok(Some(Regs {
-        coppa: regs.coppa,
-        // "Applies" is the stricter, and any answer is more than none: the order of Option<bool>.
-        gdpr: regs.gdpr.max(ext.gdpr),
-        us_privacy: regs.us_privacy.or(ext.us_privacy),
-        gpp: regs.gpp.or(ext.gpp),
-        gpp_sid,
-        gpc: ext.gpc,
-        dsa_required: ext.dsa_required,
-    }))
-}
-
-fn regs_ext<'a>(r: &mut Reader<'a>) -> Read<Regs<'a>> {
-    let mut ext = Regs::default();
-    let Some(mut walk) = r.object()? else { return Ok(ext) };
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"gdpr" => ext.gdpr = r.flag()?,
-            b"us_privacy" => ext.us_privacy = r.text()?,
-            b"gpp" => ext.gpp = r.text()?,
-            b"gpp_sid" => ext.gpp_sid = r.ints()?,
-            b"gpc" => ext.gpc = r.flag()? == Some(true),
-            b"dsa" => ext.dsa_required = dsa_required(r)?,
-            _ => r.skip()?,
-        }
-    }
-    Ok(ext)
-}
-
-fn dsa_required(r: &mut Reader<'_>) -> Read<Option<i64>> {
-    let mut required = None;
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"dsarequired" => required = r.int()?,
-            _ => r.skip()?,
-        }
-    }
-    Ok(required)
-}
-
-pub(super) fn source<'a>(r: &mut Reader<'a>) -> Read<Option<Source<'a>>> {
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    let (mut tid, mut chain, mut ext_chain) = (None, None, None);
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"tid" => tid = r.text()?,
-            b"schain" => chain = supply_chain(r)?,
-            b"ext" => ext_chain = source_ext(r)?,
-            _ => r.skip()?,
-        }
-    }
-    let (schain_complete, schain_nodes) = match chain.or(ext_chain) {
-        Some((complete, nodes)) => (Some(complete), nodes),
-        None => (None, &[] as &[_]),
-    };
-    Ok(Some(Source { tid, schain_complete, schain_nodes }))
-}
-
-/// Whether the chain is complete, and its nodes. A chain that does not say so is not.
-type Chain<'a> = (bool, &'a [SupplyNode<'a>]);
-
-fn source_ext<'a>(r: &mut Reader<'a>) -> Read<Option<Chain<'a>>> {
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    let mut chain = None;
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"schain" => chain = supply_chain(r)?,
-            _ => r.skip()?,
-        }
-    }
-    Ok(chain)
-}
-
-fn supply_chain<'a>(r: &mut Reader<'a>) -> Read<Option<Chain<'a>>> {
-    let Some(mut walk) = r.object()? else { return Ok(None) };
-    let (mut complete, mut nodes): Chain<'_> = (false, &[]);
-    while let Some(key) = r.next_key(&mut walk)? {
-        match key {
-            b"complete" => complete = r.flag()? == Some(true),
-            b"nodes" => nodes = supply_nodes(r)?,
-            _ => r.skip()?,
-        }
-    }
-    Ok(Some((complete, nodes)))
-}
-
-/// Every entry counts as a node, also an unreadable one: a chain does not get shorter by being broken.
-fn supply_nodes<'a>(r: &mut Reader<'a>) -> Read<&'a [SupplyNode<'a>]> {
-    let mut nodes = r.vec();
+/// `data`: one entry a segment that has an id, under the name of its provider.
+fn provided_segments<'a>(r: &mut Reader<'a>) -> Read<&'a [ProvidedSegment<'a>]> {
+    let (mut all, mut count) = (r.vec(), 0);
     let Some(mut walk) = r.array()? else { return Ok(&[]) };
     while r.next_item(&mut walk)? {
-        let mut node = SupplyNode::default();
-        if let Some(mut entry) = r.object()? {
-            while let Some(key) = r.next_key(&mut entry)? {
-                match key {
-                    b"asi" => node.asi = r.text()?.unwrap_or_default(),
-                    b"sid" => node.sid = r.text()?.unwrap_or_default(),
-                    _ => r.skip()?,
-                }
+        count += 1;
+        let Some(mut entry) = r.object()? else { continue };
+        let (mut provider, mut ids): (ProvidedSegment<'_>, &[&str]) = (ProvidedSegment::default(), &[]);
+        while let Some(key) = r.next_key(&mut entry)? {
+            match key {
+                b"id" => provider.provider_id = r.text()?,
+                b"name" => provider.provider_name = r.text()?,
+                b"segment" => ids = segment_ids(r)?,
+                b"ext" => provider.taxonomy = segment_taxonomy(r)?,
+                _ => r.skip()?,
             }
         }
-        push(&mut nodes, node);
+        all.extend(ids.iter().map(|id| ProvidedSegment { id, ..provider }));
     }
-    if nodes.len() > r.limits.array {
+    if count > r.limits.array {
         r.breach("array", r.limits.array)?;
     }
-    Ok(nodes.into_bump_slice())
+    Ok(all.into_bump_slice())
+}
+
+fn segment_ids<'a>(r: &mut Reader<'a>) -> Read<&'a [&'a str]> {
+    let (mut ids, mut count) = (r.vec(), 0);
+    let Some(mut walk) = r.array()? else { return Ok(&[]) };
+    while r.next_item(&mut walk)? {
+        count += 1;
+        let Some(mut entry) = r.object()? else { continue };
+        let mut id = None;
+        while let Some(key) = r.next_key(&mut entry)? {
+            match key {
+                b"id" => id = r.text()?,
+                _ => r.skip()?,
+            }
+        }
+        if let Some(id) = id {
+            push(&mut ids, id);
+        }
+    }
+    if count > r.limits.array {
+        r.breach("array", r.limits.array)?;
+    }
+    Ok(ids.into_bump_slice())
+}
+
+fn segment_taxonomy(r: &mut Reader<'_>) -> Read<Option<i64>> {
+    let mut taxonomy = None;
+    let Some(mut walk) = r.object()? else { return Ok(None) };
+    while let Some(key) = r.next_key(&mut walk)? {
+        match key {
+            b"segtax" => taxonomy = r.int()?,
+            _ => r.skip()?,
+        }
+    }
+    Ok(taxonomy)
 }

@@ -1,7 +1,9 @@
 //! Site, app and dooh, device, user, regs and source.
 
 use super::{Node, Oracle, ParseError};
-use crate::model::auction::{Device, Eid, Geo, Inventory, Regs, Source, SupplyNode, User};
+use crate::model::auction::{
+    Device, Dsa, Eid, Geo, Inventory, ProvidedSegment, Regs, Source, SupplyNode, User,
+};
 use crate::model::country::Country;
 
 type Text<'a> = Result<Option<&'a str>, ParseError>;
@@ -60,6 +62,8 @@ impl<'a> Oracle<'a> {
         let mut keywords = self.keywords(node)?;
         keywords.extend(content_keywords);
         let page = self.field(node, "page")?;
+        let (venue_type, venue_type_id) = (self.list(node, "venuetype")?, self.list(node, "venuetypeid")?);
+        let venue_tax = |key| self.int_field(node, key);
         Ok(Some(Inventory {
             id: self.field(node, "id")?,
             name: self.field(node, "name")?,
@@ -67,10 +71,14 @@ impl<'a> Oracle<'a> {
             bundle: self.field(node, "bundle")?,
             page,
             publisher_id: node.read("publisher", |publisher| self.field(publisher, "id"))?,
+            publisher_domain: node.read("publisher", |publisher| self.field(publisher, "domain"))?,
+            inventory_partner_domain: self.field(node, "inventorypartnerdomain")?,
             cat: self.keep(cat),
             cattax: self.taxonomy(node),
             keywords: self.keep(keywords),
             content_language,
+            venue_types: self.keep(if venue_type.is_empty() { venue_type_id } else { venue_type }),
+            venue_taxonomy: venue_tax("venuetypetax").or_else(|| venue_tax("venuetax")).unwrap_or(1),
         }))
     }
 
@@ -116,7 +124,18 @@ impl<'a> Oracle<'a> {
             city: self.field(node, "city")?,
             zip: self.field(node, "zip")?,
             utc_offset_min: self.int_field(node, "utcoffset").and_then(|minutes| minutes.try_into().ok()),
+            lat_micro: self.angle(node, "lat", 90),
+            lon_micro: self.angle(node, "lon", 180),
+            kind: self.int_field(node, "type"),
+            accuracy_m: self.int_field(node, "accuracy"),
         })
+    }
+
+    /// Millionths of a degree.
+    fn angle(&self, object: &Node, key: &str, limit: i32) -> Option<i32> {
+        let degrees = self.decimal(object.all(key).last()?)?;
+        let within = (f64::from(-limit)..=f64::from(limit)).contains(&degrees);
+        if within { Some((degrees * 1_000_000.0).round() as i32) } else { None }
     }
 
     pub(super) fn user(&self, node: &Node) -> Result<User<'a>, ParseError> {
@@ -130,7 +149,26 @@ impl<'a> Oracle<'a> {
             consent: self.field(node, "consent")?.or(ext_consent),
             keywords: self.keep(self.keywords(node)?),
             geo: node.read("geo", |n| self.geo(n))?,
+            segments: self.keep(node.read("data", |n| self.provided_segments(n))?),
         })
+    }
+
+    fn provided_segments(&self, node: &Node) -> Result<Vec<ProvidedSegment<'a>>, ParseError> {
+        let mut all = Vec::new();
+        for provider in self.objects(node)? {
+            let provider_id = self.field(provider, "id")?;
+            let provider_name = self.field(provider, "name")?;
+            let taxonomy = provider.read("ext", |ext| Ok(self.int_field(ext, "segtax")))?;
+            let ids = provider.read("segment", |segments| {
+                let ids: Result<Vec<_>, _> =
+                    self.objects(segments)?.iter().map(|segment| self.field(segment, "id")).collect();
+                ids
+            })?;
+            for id in ids.into_iter().flatten() {
+                all.push(ProvidedSegment { provider_id, provider_name, taxonomy, id });
+            }
+        }
+        Ok(all)
     }
 
     fn eids(&self, node: &Node) -> Result<Vec<Eid<'a>>, ParseError> {
@@ -162,7 +200,11 @@ impl<'a> Oracle<'a> {
                 gpp: self.field(ext, "gpp")?,
                 gpp_sid: ext.read("gpp_sid", |n| self.ints(n))?,
                 gpc: self.is_set(ext, "gpc"),
-                dsa_required: ext.read("dsa", |dsa| Ok(self.int_field(dsa, "dsarequired")))?,
+                dsa: ext.read("dsa", |dsa| {
+                    let field = |key| self.int_field(dsa, key);
+                    let (required, publisher_renders) = (field("dsarequired"), field("pubrender"));
+                    Ok(Dsa { required, publisher_renders, data_to_publisher: field("datatopub") })
+                })?,
             })
         })?;
         let gdpr = match (self.flag_field(node, "gdpr"), old.gdpr) {
@@ -182,27 +224,35 @@ impl<'a> Oracle<'a> {
 
     pub(super) fn source(&self, node: &Node) -> Result<Source<'a>, ParseError> {
         let old = node.read("ext", |ext| ext.read("schain", |n| self.supply_chain(n)))?;
-        let chain = node.read("schain", |n| self.supply_chain(n))?.or(old);
+        let chain = node.read("schain", |n| self.supply_chain(n))?.or(old).unwrap_or_default();
         Ok(Source {
+            upstream_decides: self.flag_field(node, "fd"),
             tid: self.field(node, "tid")?,
-            schain_complete: chain.as_ref().map(|(complete, _)| *complete),
-            schain_nodes: self.keep(chain.map(|(_, nodes)| nodes).unwrap_or_default()),
+            payment_chain: self.field(node, "pchain")?,
+            ..chain
         })
     }
 
-    fn supply_chain(&self, node: &Node) -> Result<Option<(bool, Vec<SupplyNode<'a>>)>, ParseError> {
+    /// A chain, as the part of a source that it is.
+    fn supply_chain(&self, node: &Node) -> Result<Option<Source<'a>>, ParseError> {
         let Node::Object(_) = node else { return Ok(None) };
-        let nodes = node.read("nodes", |n| {
+        let nodes: Vec<SupplyNode<'a>> = node.read("nodes", |n| {
             let entries = self.objects(n)?.iter();
             let node = |entry| {
                 Ok(SupplyNode {
                     asi: self.field(entry, "asi")?.unwrap_or(""),
                     sid: self.field(entry, "sid")?.unwrap_or(""),
+                    pays: self.flag_field(entry, "hp"),
                 })
             };
             entries.map(node).collect()
         })?;
-        Ok(Some((self.is_set(node, "complete"), nodes)))
+        Ok(Some(Source {
+            schain_complete: Some(self.is_set(node, "complete")),
+            schain_version: self.field(node, "ver")?,
+            schain_nodes: self.keep(nodes),
+            ..Source::default()
+        }))
     }
 }
 

@@ -209,13 +209,17 @@ impl<'a> Oracle<'a> {
 
     /// At least 1, at most the largest `u32`, which also stands for all above.
     pub(super) fn positive(&self, node: &Node) -> Option<u32> {
-        let text = match node {
-            Node::Number(text) => text,
-            Node::Text(Some(text)) => text.trim(),
-            _ => return None,
-        };
-        let value = decimal(text)?;
+        let value = self.decimal(node)?;
         if value < 1.0 { None } else { Some(value.min(f64::from(u32::MAX)) as u32) }
+    }
+
+    /// A number, or a string that holds one.
+    pub(super) fn decimal(&self, node: &Node) -> Option<f64> {
+        match node {
+            Node::Number(text) => decimal(text),
+            Node::Text(Some(text)) => decimal(text.trim()),
+            _ => None,
+        }
     }
 
     /// Strings that inform.

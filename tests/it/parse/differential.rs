@@ -236,7 +236,9 @@ const KEYS: &[&str] = &[
     "skipmin", "skipafter", "minbitrate", "boxingallowed", "playbackmethod", "playbackend", "delivery", "companionad", "companiontype",
     "feed", "stitched", "nvol", "podid", "podseq", "slotinpod", "poddur", "maxseq", "poddedupe", "mincpmpersec", "durfloors", "mindur",
     "maxdur", "request_native", "assets", "required", "title", "len", "img", "type", "data", "eventtrackers", "event", "methods",
-    "context", "contextsubtype", "plcmttype", "plcmtcnt", "privacy", "ver", "api", "dt", "ssai",
+    "context", "contextsubtype", "plcmttype", "plcmtcnt", "privacy", "ver", "api", "dt", "ssai", "inventorypartnerdomain", "venuetype",
+    "venuetypeid", "venuetypetax", "venuetax", "pubrender", "datatopub", "hp", "fd", "pchain", "lat", "lon", "accuracy", "segment", "segtax",
+    "name",
 ];
 
 /// Writes JSON with some characters escaped although they need not be, and some white space.

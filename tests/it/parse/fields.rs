@@ -99,7 +99,7 @@ fn an_integer_is_read_from_whatever_traffic_sends() {
         check(&format!("\"device\":{{\"devicetype\":{value}}}"), |a| a.device.device_type, expected);
         check(
             &format!("\"regs\":{{\"ext\":{{\"dsa\":{{\"dsarequired\":{value}}}}}}}"),
-            |a| a.regs.dsa_required,
+            |a| a.regs.dsa_required(),
             expected,
         );
     }

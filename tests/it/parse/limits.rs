@@ -50,6 +50,14 @@ fn a_limit_outside_the_impressions_refuses_the_request() {
             format!(",\"regs\":{{\"gpp_sid\":{}}}", repeated("7", 4)),
             ",\"regs\":{\"gpp_sid\":\"1,2,3,4,5\"}".into(),
         ),
+        (
+            format!(",\"user\":{{\"data\":{}}}", repeated("{}", 4)),
+            format!(",\"user\":{{\"data\":{}}}", repeated("{}", 5)),
+        ),
+        (
+            format!(",\"user\":{{\"data\":[{{\"segment\":{}}}]}}", repeated("{}", 4)),
+            format!(",\"user\":{{\"data\":[{{\"segment\":{}}}]}}", repeated("{}", 5)),
+        ),
         (",\"user\":{\"id\":1234567890}".into(), ",\"user\":{\"id\":12345678901}".into()),
     ] {
         check(&request(&within), fine);
