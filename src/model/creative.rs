@@ -197,6 +197,41 @@ pub enum StreamEvent {
     Error,
 }
 
+impl StreamEvent {
+    /// Every event.
+    pub const ALL: [StreamEvent; 9] = [
+        StreamEvent::Impression,
+        StreamEvent::Start,
+        StreamEvent::FirstQuartile,
+        StreamEvent::Midpoint,
+        StreamEvent::ThirdQuartile,
+        StreamEvent::Complete,
+        StreamEvent::Skip,
+        StreamEvent::Click,
+        StreamEvent::Error,
+    ];
+
+    /// Its name in account files, notice URLs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            StreamEvent::Impression => "impression",
+            StreamEvent::Start => "start",
+            StreamEvent::FirstQuartile => "first_quartile",
+            StreamEvent::Midpoint => "midpoint",
+            StreamEvent::ThirdQuartile => "third_quartile",
+            StreamEvent::Complete => "complete",
+            StreamEvent::Skip => "skip",
+            StreamEvent::Click => "click",
+            StreamEvent::Error => "error",
+        }
+    }
+
+    /// The event of a name.
+    pub fn named(name: &str) -> Option<StreamEvent> {
+        StreamEvent::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
 /// Assets of a native ad. The answer takes those that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NativeAd {

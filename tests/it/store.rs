@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 pub(crate) mod account_file;
+mod creatives;
 mod data_dir;
 mod profile;

@@ -1,11 +1,16 @@
-//! Creatives: JSON → model.
+//! Creatives: JSON → model. What they have in common, and banners; the other media have files of their own.
 
-use super::known::{Known, Uniques, reference};
+pub(super) mod dump;
+mod native;
+mod stream;
+
+use super::known::{Known, Unique, Uniques, reference};
 use super::report::{Code, Report};
 use super::targeting::domain;
-use super::wire::CreativeWire;
+use super::wire::{CreativeWire, StreamWire};
 use crate::model::creative::{BannerAd, Content, Creative};
 use crate::model::ids::{AdvertiserId, CreativeId};
+use crate::model::targeting::MediaType;
 use crate::model::url::HttpUrl;
 
 /// Reads all creatives and remembers their ids and owners.
@@ -26,16 +31,17 @@ pub(super) fn read_all(report: &mut Report, known: &mut Known, wires: Vec<Creati
     })
 }
 
-fn creative(report: &mut Report, id: CreativeId, advertiser: AdvertiserId, wire: CreativeWire) -> Creative {
-    if let Some(other) = wire.format.as_deref().filter(|format| *format != "banner") {
-        report.error_at("format", Code::NotSupported, format!("{other:?} is not built yet; only banner is"));
-    }
-    let name = report.name("name", wire.name).unwrap_or_default();
-    let size = report.required("size", wire.size);
-    let size = size.and_then(|text| report.within("size", |report| report.size_here(&text)));
-    let markup = report.required("markup", wire.markup).unwrap_or_default();
-    let given_click_url = report.required("click_url", wire.click_url).unwrap_or_default();
-    let (click_url, landing_domains) = landing(report, given_click_url, wire.landing_domains);
+fn creative(
+    report: &mut Report,
+    id: CreativeId,
+    advertiser: AdvertiserId,
+    mut wire: CreativeWire,
+) -> Creative {
+    let medium = report.named("format", Some(wire.format.as_deref().unwrap_or("banner")));
+    let name = report.name("name", wire.name.take()).unwrap_or_default();
+    let given_click_url = report.required("click_url", wire.click_url.take()).unwrap_or_default();
+    let (click_url, landing_domains) =
+        landing(report, given_click_url, std::mem::take(&mut wire.landing_domains));
     if wire.adomain.is_empty() {
         report.error_at(
             "adomain",
@@ -43,34 +49,121 @@ fn creative(report: &mut Report, id: CreativeId, advertiser: AdvertiserId, wire:
             "is missing or empty; exchanges want the advertiser's domain",
         );
     }
-    Creative {
+    let given_secure = wire.secure;
+    let adomain = std::mem::take(&mut wire.adomain);
+    let categories = categories(report, std::mem::take(&mut wire.iab_categories));
+    let attributes = std::mem::take(&mut wire.attributes);
+    let creative = Creative {
         id,
         advertiser,
         name,
-        secure: secure(report, wire.secure, &markup),
-        content: Content::Banner(BannerAd {
-            size: size.unwrap_or_default(),
-            banner_type: report
-                .whole("banner_type", wire.banner_type, 1..=4)
-                .unwrap_or_else(|| banner_type(&markup)),
-            markup,
-            expands: Vec::new(),
-        }),
+        secure: false,
         click_url,
         landing_domains,
-        adomain: report.each("adomain", wire.adomain, domain).into_iter().flatten().collect(),
-        categories: categories(report, wire.iab_categories),
+        adomain: report.each("adomain", adomain, domain).into_iter().flatten().collect(),
+        categories,
         cattax: report.whole("cattax", wire.cattax, 1..=i64::from(u16::MAX)).unwrap_or(1),
-        attributes: (report
-            .each("attributes", wire.attributes, |r, n| r.whole_here(n, 1..=65_535))
-            .into_iter())
-        .flatten()
-        .collect(),
+        attributes: (report.each("attributes", attributes, |r, n| r.whole_here(n, 1..=65_535)).into_iter())
+            .flatten()
+            .collect(),
         api: report.whole("api", wire.api, 1..=65_535),
-        language: language(report, wire.language),
-        bundle: wire.bundle.filter(|bundle| !bundle.is_empty()),
+        language: language(report, wire.language.take()),
+        bundle: wire.bundle.take().filter(|bundle| !bundle.is_empty()),
         approved: approved(report, wire.approval.as_deref()),
+        // Of a mistyped medium no field is judged: they would all be foreign to the wrong one.
+        content: medium
+            .map_or_else(|| Content::Banner(BannerAd::default()), |medium| content(report, medium, wire)),
+    };
+    Creative { secure: secure(report, given_secure, &creative.content), ..creative }
+}
+
+fn content(report: &mut Report, medium: MediaType, wire: CreativeWire) -> Content {
+    refuse_foreign(report, medium, &wire);
+    match medium {
+        MediaType::Banner => Content::Banner(banner(report, wire)),
+        MediaType::Video | MediaType::Audio => {
+            let fields = StreamWire {
+                duration_s: wire.duration_s,
+                files: wire.files,
+                vast_tag: wire.vast_tag,
+                mimes: wire.mimes,
+                linearity: wire.linearity,
+                skip_after_s: wire.skip_after_s,
+                companions: wire.companions,
+                trackers: wire.trackers,
+            };
+            let ad = stream::read(report, medium, fields);
+            if medium == MediaType::Audio { Content::Audio(ad) } else { Content::Video(ad) }
+        }
+        MediaType::Native => Content::Native(native::read(report, wire)),
     }
+}
+
+/// Fields of one medium in a creative of another.
+fn refuse_foreign(report: &mut Report, medium: MediaType, wire: &CreativeWire) {
+    use MediaType::{Audio, Banner, Native, Video};
+    const STREAM: &[MediaType] = &[Video, Audio];
+    let fields: [(&'static str, bool, &[MediaType]); 19] = [
+        ("size", wire.size.is_some(), &[Banner]),
+        ("markup", wire.markup.is_some(), &[Banner]),
+        ("banner_type", wire.banner_type.is_some(), &[Banner]),
+        ("expands", !wire.expands.is_empty(), &[Banner]),
+        ("duration_s", wire.duration_s.is_some(), STREAM),
+        ("files", !wire.files.is_empty(), STREAM),
+        ("vast_tag", wire.vast_tag.is_some(), STREAM),
+        ("mimes", !wire.mimes.is_empty(), STREAM),
+        ("linearity", wire.linearity.is_some(), STREAM),
+        ("skip_after_s", wire.skip_after_s.is_some(), STREAM),
+        ("companions", !wire.companions.is_empty(), STREAM),
+        ("trackers", !wire.trackers.is_empty(), STREAM),
+        ("titles", !wire.titles.is_empty(), &[Native]),
+        ("images", !wire.images.is_empty(), &[Native]),
+        ("data", !wire.data.is_empty(), &[Native]),
+        ("video", wire.video.is_some(), &[Native]),
+        ("fallback_url", wire.fallback_url.is_some(), &[Native]),
+        ("privacy_url", wire.privacy_url.is_some(), &[Native]),
+        ("pixels", !wire.pixels.is_empty(), &[Native]),
+    ];
+    for (key, given, media) in fields {
+        if given && !media.contains(&medium) {
+            let of = media.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+            let message = format!("is a field of {of}, this is {medium}; remove it or change format");
+            report.error_at(key, Code::Conflict, message);
+        }
+    }
+}
+
+fn banner(report: &mut Report, wire: CreativeWire) -> BannerAd {
+    let size = report.required("size", wire.size);
+    let size = size.and_then(|text| report.within("size", |report| report.size_here(&text)));
+    let markup = report.required("markup", wire.markup).unwrap_or_default();
+    let mut seen = Unique::new();
+    let expands = report.each("expands", wire.expands.into_iter().enumerate(), |report, (index, value)| {
+        // AdCOM "Expandable Directions".
+        let direction = report.whole_here(value, 1..=6)?;
+        unique(report, &mut seen, direction, index)
+    });
+    BannerAd {
+        size: size.unwrap_or_default(),
+        banner_type: report
+            .whole("banner_type", wire.banner_type, 1..=4)
+            .unwrap_or_else(|| banner_type(&markup)),
+        markup,
+        expands: expands.into_iter().flatten().collect(),
+    }
+}
+
+/// Gives `value` back; an error at the current place when the list has had it.
+fn unique<T: Clone + Eq + std::hash::Hash>(
+    report: &mut Report,
+    seen: &mut Unique<T>,
+    value: T,
+    index: usize,
+) -> Option<T> {
+    if let Some(before) = seen.note(value.clone(), index) {
+        report.error(Code::Duplicate, format!("is the same as entry {before}; remove one"));
+    }
+    Some(value)
 }
 
 /// The click URL and where clicks may land; where no domain is listed, only at the URL's own host.
@@ -101,16 +194,25 @@ fn landing(report: &mut Report, url: String, domains: Vec<String>) -> (String, V
     (url, domains)
 }
 
-fn secure(report: &mut Report, given: Option<bool>, markup: &str) -> bool {
-    let is_plain = contains_ignoring_case(markup, "http://");
-    if given == Some(true) && is_plain {
-        report.error_at(
-            "secure",
-            Code::Conflict,
-            "the markup has an http:// URL; change it to https or say false",
-        );
+/// Whether an impression that wants https can have it: no URL that an answer would carry is http.
+fn secure(report: &mut Report, given: Option<bool>, content: &Content) -> bool {
+    let plain = match content {
+        Content::Banner(banner) => contains_ignoring_case(&banner.markup, "http://").then_some("the markup"),
+        Content::Video(ad) | Content::Audio(ad) => stream::first_plain_url(ad),
+        Content::Native(ad) => native::first_plain_url(ad),
+    };
+    if given == Some(true)
+        && let Some(place) = plain
+    {
+        let message = format!("{place} has an http:// URL; change it to https or say false");
+        report.error_at("secure", Code::Conflict, message);
     }
-    given.unwrap_or(!is_plain)
+    given.unwrap_or(plain.is_none())
+}
+
+/// Whether a URL that was read is http.
+fn is_plain(url: &str) -> bool {
+    HttpUrl::parse(url).is_ok_and(|url| !url.is_https())
 }
 
 /// 3 JavaScript, 4 iframe, else 2 XHTML banner (OpenRTB 2.6, AdCOM "Creative Subtypes - Banner").

@@ -1,12 +1,11 @@
 //! Model → JSON: the inverse of the readers. Everything that has a value is written, defaults too, so that a later
 //! change of a default changes no account.
 
-use super::price_codec;
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
+use super::{creative, price_codec};
 use crate::model::account::Account;
-use crate::model::creative::Creative;
 use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::model::ids::{ExchangeId, SegmentId};
 use crate::model::line_item::{
@@ -65,12 +64,13 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
         segments,
         advertisers: account.advertisers.iter().map(advertiser).collect(),
         campaigns,
-        creatives: account.creatives.iter().map(creative).collect(),
+        creatives: account.creatives.iter().map(creative::dump::creative).collect(),
         line_items,
     })
 }
 
-fn quoted(value: impl Display) -> Option<Quoted> {
+/// A value in quotes.
+pub(super) fn quoted(value: impl Display) -> Option<Quoted> {
     Some(Quoted(value.to_string()))
 }
 
@@ -324,27 +324,4 @@ fn try_factors<T>(
     write: impl Fn(&T) -> Result<String, Inconsistent>,
 ) -> Result<Vec<FactorWire<String>>, Inconsistent> {
     from.iter().map(|(value, ppm)| Ok(FactorWire { value: write(value)?, factor: factor(*ppm) })).collect()
-}
-
-fn creative(creative: &Creative) -> CreativeWire {
-    CreativeWire {
-        id: quoted(creative.id),
-        advertiser: quoted(creative.advertiser),
-        name: Some(creative.name.clone()),
-        format: Some("banner".to_owned()),
-        size: creative.banner().map(|banner| banner.size.to_string()),
-        markup: creative.banner().map(|banner| banner.markup.clone()),
-        click_url: Some(creative.click_url.clone()),
-        landing_domains: creative.landing_domains.clone(),
-        adomain: creative.adomain.clone(),
-        iab_categories: creative.categories.clone(),
-        cattax: Some(creative.cattax.into()),
-        attributes: creative.attributes.clone(),
-        banner_type: creative.banner().map(|banner| banner.banner_type),
-        api: creative.api,
-        language: creative.language.clone(),
-        bundle: creative.bundle.clone(),
-        secure: Some(creative.secure),
-        approval: Some(if creative.approved { "approved" } else { "pending" }.to_owned()),
-    }
 }

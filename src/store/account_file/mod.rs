@@ -11,7 +11,9 @@
 //!   an advertiser, its campaigns and its line items is in the advertiser's currency, a profile's in the profile's;
 //! - every targeting dimension has `include` and `exclude`, the audience `all_of`, `any_of`, `none_of`;
 //! - moments are RFC 3339; dayparts are whole hours `{"day": "mon", "start": 8, "end": 18}`, in the advertiser's zone
-//!   where they name none.
+//!   where they name none;
+//! - a creative's `format` is banner, video, audio or native and says which of the other fields it has. Sizes are
+//!   `"300x250"` or `w` and `h`. Durations are whole seconds, bit rates kilobits a second.
 //!
 //! Deliberately absent: merging, partial updates and versions, which come with the control database. Of a status only
 //! "may serve" is kept, so what was `draft` or `archived` is written as `paused`.

@@ -6,8 +6,21 @@ use super::wire::Quoted;
 use crate::model::auction::Size;
 use crate::model::line_item::ChannelKind;
 use crate::model::money::{Cpm, Currency, Nanos};
+use crate::model::suggest::closest;
 use crate::model::targeting::MediaType;
+use crate::model::url::HttpUrl;
 use std::ops::RangeInclusive;
+
+/// Longest side of anything, in pixels.
+const MAX_SIDE: u16 = 32_767;
+
+/// The two ways to give a size.
+#[derive(Default)]
+pub(super) struct SizeWire {
+    pub(super) size: Option<String>,
+    pub(super) w: Option<i64>,
+    pub(super) h: Option<i64>,
+}
 
 /// Names and values of a field with few of them, for reading and for writing.
 pub(super) trait Named: Copy + PartialEq + 'static {
@@ -48,10 +61,17 @@ impl Report {
     pub(super) fn named_here<T: Named>(&mut self, text: &str) -> Option<T> {
         let found = T::ALL.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if found.is_none() {
-            let names: Vec<_> = T::ALL.iter().map(|(name, _)| *name).collect();
-            self.error(Code::Malformed, format!("{text:?} is not known; use one of {}", names.join(", ")));
+            self.unknown_name(text, T::ALL.iter().map(|(name, _)| *name));
         }
         found
+    }
+
+    /// An error at the current place: `text` is none of `names`.
+    pub(super) fn unknown_name(&mut self, text: &str, names: impl Iterator<Item = &'static str> + Clone) {
+        let all = names.clone().collect::<Vec<_>>().join(", ");
+        let hint = closest(text, names).map(|near| format!(" (did you mean {near:?}?)"));
+        let message = format!("{text:?} is not known; use one of {all}{}", hint.unwrap_or_default());
+        self.error(Code::Malformed, message);
     }
 
     /// A value by its name, if the field is there.
@@ -156,17 +176,62 @@ impl Report {
         currency
     }
 
+    /// A size in pixels at the current place, given as `size` or as `w` and `h`.
+    pub(super) fn size_of(&mut self, given: SizeWire) -> Option<Size> {
+        const SIDE: RangeInclusive<i64> = 1..=MAX_SIDE as i64;
+        match (given.size, given.w, given.h) {
+            (Some(text), None, None) => self.within("size", |report| report.size_here(&text)),
+            (Some(_), ..) => {
+                self.error_at("size", Code::Conflict, "stands beside w or h; give one or the other");
+                None
+            }
+            (None, None, None) => self.required("size", None),
+            (None, w, h) => {
+                let (w, h) = (self.required("w", w), self.required("h", h));
+                let (w, h) = (self.whole("w", w, SIDE), self.whole("h", h, SIDE));
+                Some(Size { w: w?, h: h? })
+            }
+        }
+    }
+
+    /// The URL of something that is fetched or opened, if the field is there. Gives it back as it was written.
+    pub(super) fn url(&mut self, key: &'static str, text: Option<String>) -> Option<String> {
+        let text = text?;
+        self.within(key, |report| report.url_here(&text));
+        Some(text)
+    }
+
+    /// A URL at the current place.
+    pub(super) fn url_here(&mut self, text: &str) {
+        if let Err(why) = HttpUrl::parse(text) {
+            self.error(Code::Malformed, format!("{text:?}: {why}"));
+        }
+    }
+
+    /// A content type at the current place, in lower case.
+    pub(super) fn mime_here(&mut self, text: &str) -> Option<String> {
+        let mime = text.to_ascii_lowercase();
+        let is_token = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        };
+        let is_mime = mime.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+        if !is_mime {
+            let what = "is no content type such as \"video/mp4\"; give type/subtype without parameters";
+            self.error(Code::Malformed, format!("{text:?} {what}"));
+        }
+        is_mime.then_some(mime)
+    }
+
     /// A size in pixels such as `300x250`, at the current place.
     pub(super) fn size_here(&mut self, text: &str) -> Option<Size> {
-        const MAX: u16 = 32_767;
         let side = |text: &str| {
             let is_plain = text.bytes().all(|b| b.is_ascii_digit());
-            text.parse::<u16>().ok().filter(|n| is_plain && (1..=MAX).contains(n))
+            text.parse::<u16>().ok().filter(|n| is_plain && (1..=MAX_SIDE).contains(n))
         };
         let size = text.split_once('x').and_then(|(w, h)| Some(Size { w: side(w)?, h: side(h)? }));
         if size.is_none() {
             let what = format!(
-                "{text:?} is no size; give width and height such as \"300x250\", each from 1 to {MAX}"
+                "{text:?} is no size; give width and height such as \"300x250\", each from 1 to {MAX_SIDE}"
             );
             self.error(Code::Malformed, what);
         }

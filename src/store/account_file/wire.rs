@@ -32,6 +32,41 @@ impl<'de> Deserialize<'de> for Quoted {
     }
 }
 
+/// A value of a list that grows: by its name, or by its number where the file's format has no name for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum NameOrNumber {
+    Name(String),
+    Number(i64),
+}
+
+impl<'de> Deserialize<'de> for NameOrNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<NameOrNumber, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = NameOrNumber;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a name in quotes or a whole number")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<NameOrNumber, E> {
+                Ok(NameOrNumber::Name(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<NameOrNumber, E> {
+                Ok(NameOrNumber::Number(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<NameOrNumber, E> {
+                // What does not fit is out of every bound.
+                Ok(NameOrNumber::Number(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 macro_rules! wire {
     ($($(#[$about:meta])* $name:ident {$($field:ident: $ty:ty,)+})+) => {$(
         $(#[$about])*
@@ -243,11 +278,69 @@ wire! {
         cattax: Option<i64>,
         attributes: Vec<i64>,
         banner_type: Option<i64>,
+        expands: Vec<i64>,
+        duration_s: Option<i64>,
+        files: Vec<FileWire>,
+        vast_tag: Option<String>,
+        mimes: Vec<String>,
+        linearity: Option<i64>,
+        skip_after_s: Option<i64>,
+        companions: Vec<CompanionWire>,
+        trackers: Vec<TrackerWire>,
+        titles: Vec<String>,
+        images: Vec<ImageWire>,
+        data: Vec<DataWire>,
+        video: Option<StreamWire>,
+        fallback_url: Option<String>,
+        privacy_url: Option<String>,
+        pixels: Vec<String>,
         api: Option<i64>,
         language: Option<String>,
         bundle: Option<String>,
         secure: Option<bool>,
         approval: Option<String>,
+    }
+    StreamWire {
+        duration_s: Option<i64>,
+        files: Vec<FileWire>,
+        vast_tag: Option<String>,
+        mimes: Vec<String>,
+        linearity: Option<i64>,
+        skip_after_s: Option<i64>,
+        companions: Vec<CompanionWire>,
+        trackers: Vec<TrackerWire>,
+    }
+    FileWire {
+        url: Option<String>,
+        mime: Option<String>,
+        size: Option<String>,
+        w: Option<i64>,
+        h: Option<i64>,
+        bitrate: Option<i64>,
+        streaming: Option<bool>,
+    }
+    CompanionWire {
+        size: Option<String>,
+        w: Option<i64>,
+        h: Option<i64>,
+        url: Option<String>,
+        mime: Option<String>,
+    }
+    ImageWire {
+        kind: Option<NameOrNumber>,
+        size: Option<String>,
+        w: Option<i64>,
+        h: Option<i64>,
+        url: Option<String>,
+        mime: Option<String>,
+    }
+    TrackerWire {
+        event: Option<String>,
+        url: Option<String>,
+    }
+    DataWire {
+        r#type: Option<NameOrNumber>,
+        text: Option<String>,
     }
     ExchangeWire {
         id: Option<Quoted>,

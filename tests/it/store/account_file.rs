@@ -82,7 +82,7 @@ fn warns(changes: &[(&str, Value)], pointer: &str, text: &str) {
     assert!(warnings[0].message.contains(text), "{text:?} not in {warnings:#?}");
 }
 
-fn rewritten(account: &Account) -> Account {
+pub(crate) fn rewritten(account: &Account) -> Account {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("account.json");
     account_file::write(account, &path).unwrap();
@@ -336,7 +336,7 @@ fn creatives_are_checked_for_size_and_kind() {
     for size in ["300", "300x", "0x250", "300x32768", "300 x 250", "+300x250", "300x250x1"] {
         one("/creatives/0/size", json!(size), Code::Malformed, "is no size");
     }
-    one("/creatives/0/format", json!("video"), Code::NotSupported, "not built yet");
+    one("/creatives/0/format", json!("vidoe"), Code::Malformed, "did you mean \"video\"?");
     one("/creatives/0/banner_type", json!(5), Code::OutOfRange, "from 1 to 4");
     one("/creatives/0/approval", json!("yes"), Code::Malformed, "approved, pending, rejected");
     one("/creatives/0/language", json!("english"), Code::Malformed, "ISO 639-1");
