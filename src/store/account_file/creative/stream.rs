@@ -68,6 +68,7 @@ fn source(
     mimes: Vec<String>,
 ) -> StreamSource {
     let mut seen = Unique::new();
+    let says_mimes = !mimes.is_empty();
     let mimes = report.each("mimes", mimes.into_iter().enumerate(), |report, (index, text)| {
         let mime = report.mime_here(&text)?;
         unique(report, &mut seen, mime, index)
@@ -76,7 +77,7 @@ fn source(
     let tag = report.url("vast_tag", tag);
     match (files.is_empty(), tag) {
         (true, Some(tag)) => {
-            if mimes.is_empty() {
+            if !says_mimes {
                 let message = "is missing; say what content types the wrapped ad plays";
                 report.error_at("mimes", Code::Missing, message);
             }
@@ -91,7 +92,7 @@ fn source(
         }
         (false, None) => {}
     }
-    if !mimes.is_empty() {
+    if says_mimes {
         report.error_at("mimes", Code::Conflict, "belongs to vast_tag; those of files stand with them");
     }
     let mut seen = Unique::new();
