@@ -85,6 +85,7 @@ fn profile() -> ExchangeProfile {
         max_url_bytes: 1_024,
         send_nbr: false,
         send_lurl: false,
+        seller_system: None,
         open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,

@@ -2,6 +2,7 @@
 //! dense indexes live only inside one catalog, everything that must survive a rebuild is keyed by stable id.
 
 use super::creative::Assigned;
+use super::safety::CompiledSafety;
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::account::Account;
 use crate::model::creative::{CompiledMarkup, Creative};
@@ -67,6 +68,7 @@ pub struct Catalog {
     taxonomy: Taxonomy,
     matcher: Matcher,
     zones: Zones,
+    safety: CompiledSafety,
 }
 
 /// Why an account cannot be compiled.
@@ -161,6 +163,7 @@ impl Catalog {
             taxonomy,
             matcher,
             zones,
+            safety: CompiledSafety::compile(&account.safety),
         })
     }
 
@@ -232,6 +235,11 @@ impl Catalog {
     /// The advertisers' time zones; [`CatalogLineItem::zone`] is one of them.
     pub fn zones(&self) -> &Zones {
         &self.zones
+    }
+
+    /// What is refused for every line item.
+    pub(super) fn safety(&self) -> &CompiledSafety {
+        &self.safety
     }
 
     /// Where each line item's money comes from, with the largest hold of one impression, for the ledger.

@@ -42,7 +42,7 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
     observer: &mut O,
 ) -> Result<Decision<'r, S::Hold>, NoBidReason> {
     core.last_survivors.clear();
-    let currency = preflight(request)?;
+    let currency = preflight(request, core)?;
     look_up(request, core, observer);
     refresh_hours(request, core);
     match_request(request, core);
@@ -68,10 +68,13 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
 }
 
 /// What rules out the whole request; else the currency to bid in.
-fn preflight(request: &Request<'_>) -> Result<Currency, NoBidReason> {
+fn preflight(request: &Request<'_>, core: &mut Core) -> Result<Currency, NoBidReason> {
     let (auction, profile) = (request.auction, request.profile);
     if let Some(fault) = auction.fault {
         return Err(fault);
+    }
+    if let Some(refusal) = request.catalog().safety().refuses(auction, profile, &mut core.families) {
+        return Err(refusal);
     }
     let currency = bid_currency(request).ok_or(NoBidReason::Currency)?;
     let seat = profile.seat.as_str();

@@ -14,6 +14,7 @@ const MAX_CACHED: usize = 16_384;
 pub(super) struct Families {
     pub(super) os: Option<Cow<'static, str>>,
     pub(super) browser: Option<Cow<'static, str>>,
+    pub(super) is_crawler: bool,
 }
 
 /// What a core knows of user agents, by their hash.
@@ -32,12 +33,37 @@ impl FamilyCache {
             return (os, browser);
         }
         let Some(agent) = device.ua.filter(|ua| !ua.is_empty()) else { return (os, browser) };
+        let families = self.families(agent);
+        (os.or(families.os.as_deref()), browser.or(families.browser.as_deref()))
+    }
+
+    fn families(&mut self, agent: &str) -> &Families {
         if self.by_agent.len() >= MAX_CACHED {
             self.by_agent.clear();
         }
         let key = self.hasher.hash_one(agent);
-        let families = self.by_agent.entry(key).or_insert_with(|| parse(agent));
-        (os.or(families.os.as_deref()), browser.or(families.browser.as_deref()))
+        self.by_agent.entry(key).or_insert_with(|| parse(agent))
+    }
+
+    /// Whether a user agent says that it is a crawler's.
+    pub(super) fn is_crawler(&mut self, agent: &str) -> bool {
+        self.families(agent).is_crawler
+    }
+
+    /// Whether the fields of a device cannot be true together: two operating systems of which one is a phone's, or a
+    /// desktop computer that runs a phone's.
+    pub(super) fn contradicts_itself(&mut self, device: &Device<'_>) -> bool {
+        const PERSONAL_COMPUTER: i64 = 2;
+        let is_phone = |os: &str| matches!(os, "ios" | "android");
+        let is_known = |os: &str| is_phone(os) || matches!(os, "windows" | "macos" | "chromeos");
+        let Some(said) = device.os.or(device.sua_platform).map(os_family) else { return false };
+        // A phone may ask for the desktop's page, with an agent to suit.
+        let desktop_page =
+            |os: &str| is_phone(said) && matches!(os, "macos" | "windows" | "linux" | "chromeos");
+        let by_agent = device.ua.and_then(|agent| self.families(agent).os.as_deref());
+        let differs =
+            by_agent.is_some_and(|os| os != said && is_known(os) && is_known(said) && !desktop_page(os));
+        differs || (is_phone(said) && device.device_type == Some(PERSONAL_COMPUTER))
     }
 }
 
@@ -52,6 +78,7 @@ fn parse(agent: &str) -> Families {
     Families {
         os: known(found.os).map(|os| Cow::Owned(os_family(&os).to_ascii_lowercase())),
         browser: known(found.name).map(|name| Cow::Owned(browser_family(&name).to_ascii_lowercase())),
+        is_crawler: found.category == "crawler",
     }
 }
 
@@ -99,6 +126,26 @@ mod tests {
 
     fn check(device: Device<'_>, os: Option<&str>, browser: Option<&str>) {
         assert_eq!(FamilyCache::default().resolve(&device), (os, browser), "{device:?}");
+    }
+
+    #[test]
+    fn crawlers_say_so_and_impossible_devices_contradict_themselves() {
+        let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                      Version/17.4 Mobile/15E148 Safari/604.1";
+        let crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+        let mut cache = FamilyCache::default();
+        assert!(cache.is_crawler(crawler) && !cache.is_crawler(iphone));
+        let mut check = |os, device_type, expected| {
+            let device = Device { ua: Some(iphone), os, device_type, ..Device::default() };
+            assert_eq!(cache.contradicts_itself(&device), expected, "{os:?} {device_type:?}");
+        };
+        check(None, Some(2), false);
+        check(Some("iOS"), Some(4), false);
+        check(Some("iPadOS"), Some(5), false);
+        check(Some("Android"), Some(4), true);
+        check(Some("Windows"), None, true);
+        check(Some("iOS"), Some(2), true);
+        check(Some("KaiOS"), None, false);
     }
 
     #[test]

@@ -16,11 +16,12 @@ mod device;
 mod explain;
 mod observer;
 mod pod;
+mod safety;
 mod snapshot;
 
-pub use creative::Assigned;
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use context::{BidIds, Core, Request, Settings};
+pub use creative::Assigned;
 pub use deadline::Deadline;
 pub use decide::{Decision, decide};
 pub use explain::{Explanation, ImpExplanation, LineItemVerdict, Priced, explain};

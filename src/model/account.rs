@@ -5,6 +5,7 @@ use super::creative::Creative;
 use super::exchange::ExchangeProfile;
 use super::line_item::{Advertiser, Campaign, LineItem};
 use super::rates::Rates;
+use super::safety::Safety;
 use super::taxonomy::Segment;
 
 /// One account's configuration. References between its parts are checked by `store` before it exists.
@@ -24,4 +25,6 @@ pub struct Account {
     pub creatives: Vec<Creative>,
     /// Segments and classification trees.
     pub segments: Vec<Segment>,
+    /// What is refused for every line item.
+    pub safety: Safety,
 }

@@ -57,6 +57,9 @@ pub struct ExchangeProfile {
     pub send_nbr: bool,
     /// Send `lurl`.
     pub send_lurl: bool,
+    /// The exchange's name in `ads.txt` and supply chains (`asi`), lower case; `None` = not known, and who may sell
+    /// what is not judged.
+    pub seller_system: Option<String>,
     /// Bids in the open auction of one impression, at least 1, each from another campaign. Every one of them holds
     /// money, and many exchanges look at the best alone.
     pub open_bids: usize,

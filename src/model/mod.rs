@@ -18,6 +18,7 @@ pub mod media;
 pub mod money;
 pub mod no_bid;
 pub mod rates;
+pub mod safety;
 pub mod secret;
 pub mod storage;
 pub mod suggest;

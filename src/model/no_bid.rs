@@ -17,6 +17,20 @@ pub enum NoBidReason {
     NoUsableMedium,
     /// A price of the impression is not a finite decimal ≥ 0.
     InvalidPrice,
+    /// The user agent is a crawler's.
+    Crawler,
+    /// The device contradicts itself.
+    NonHuman,
+    /// The address is of a data centre or a proxy.
+    DataCentre,
+    /// The publisher, the domain or the app is blocked for the whole account.
+    BlockedInventory,
+    /// The place's `ads.txt` does not name this seller.
+    AdsTxt,
+    /// The supply chain is not complete.
+    SupplyChain,
+    /// A seller in the supply chain is blocked.
+    BlockedSeller,
     /// None of the allowed currencies has a rate.
     Currency,
     /// The seat is not in `wseat`, or is in `bseat`.
@@ -95,13 +109,20 @@ pub enum NoBidReason {
 
 impl NoBidReason {
     /// Every reason, in rank order.
-    pub const ALL: [NoBidReason; 40] = {
+    pub const ALL: [NoBidReason; 47] = {
         use NoBidReason::*;
         [
             InvalidRequest,
             LimitExceeded,
             NoUsableMedium,
             InvalidPrice,
+            Crawler,
+            NonHuman,
+            DataCentre,
+            BlockedInventory,
+            AdsTxt,
+            SupplyChain,
+            BlockedSeller,
             Currency,
             Seat,
             Multiplier,
@@ -149,6 +170,13 @@ impl NoBidReason {
             LimitExceeded => "limit_exceeded",
             NoUsableMedium => "no_usable_medium",
             InvalidPrice => "invalid_price",
+            Crawler => "crawler",
+            NonHuman => "non_human",
+            DataCentre => "data_centre",
+            BlockedInventory => "blocked_inventory",
+            AdsTxt => "ads_txt",
+            SupplyChain => "supply_chain",
+            BlockedSeller => "blocked_seller",
             Currency => "currency",
             Seat => "seat",
             Multiplier => "multiplier",
@@ -192,7 +220,14 @@ impl NoBidReason {
     pub fn nbr(self) -> Option<u16> {
         match self {
             NoBidReason::InvalidRequest | NoBidReason::NoUsableMedium => Some(2),
+            NoBidReason::Crawler => Some(3),
+            NoBidReason::NonHuman => Some(4),
+            NoBidReason::DataCentre => Some(5),
+            NoBidReason::BlockedInventory => Some(7),
+            NoBidReason::AdsTxt => Some(12),
             NoBidReason::Deadline => Some(15),
+            NoBidReason::SupplyChain => Some(16),
+            NoBidReason::BlockedSeller => Some(17),
             _ => None,
         }
     }

@@ -150,6 +150,7 @@ mod tests {
             max_url_bytes: 2_048,
             send_nbr: false,
             send_lurl: true,
+            seller_system: None,
             open_bids: 1,
             eid_sources: Vec::new(),
             match_user_id: false,

@@ -19,6 +19,7 @@ use crate::model::line_item::{
 };
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::{Rate, Rates};
+use crate::model::safety::Safety;
 use crate::model::targeting::{Rule, Targeting};
 use std::sync::Arc;
 
@@ -98,6 +99,7 @@ impl World {
             line_items,
             creatives,
             segments: Vec::new(),
+            safety: Safety::default(),
         };
         let catalog =
             Catalog::compile(account, 1, &compile_markup).expect("the world names only what it has");
@@ -183,6 +185,7 @@ fn exchange(dice: &mut Dice, id: u16) -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        seller_system: None,
         open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,

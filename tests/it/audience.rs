@@ -105,6 +105,7 @@ fn profile(eid_sources: &[&str], match_user_id: bool) -> ExchangeProfile {
         max_url_bytes: 1,
         send_nbr: false,
         send_lurl: false,
+        seller_system: None,
         open_bids: 1,
         eid_sources: eid_sources.iter().map(|source| (*source).to_owned()).collect(),
         match_user_id,

@@ -13,5 +13,6 @@ mod order;
 mod privacy;
 mod request;
 mod run;
+mod safety;
 mod selection;
 mod world;

@@ -10,6 +10,7 @@ use crate::model::ids::*;
 use crate::model::line_item::*;
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::{Rate, Rates};
+use crate::model::safety::Safety;
 use crate::model::targeting::{SegmentRule, Targeting};
 use crate::model::taxonomy::Segment;
 
@@ -194,6 +195,7 @@ pub fn account() -> Account {
     );
     line_items.push(LineItem { campaign: CampaignId(2), ..catch_all });
     Account {
+        safety: Safety::default(),
         rates,
         exchanges: vec![exchange(1, "demo", 1), exchange(2, "demo2", 2)],
         advertisers: vec![Advertiser {
@@ -376,6 +378,7 @@ fn exchange(id: u16, name: &str, at: i64) -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        seller_system: None,
         open_bids: 1,
         eid_sources: vec!["harbour-mutual.example".to_owned()],
         match_user_id: false,

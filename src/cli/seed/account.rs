@@ -17,6 +17,7 @@ use crate::model::line_item::{
 };
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::Rates;
+use crate::model::safety::Safety;
 use crate::model::targeting::HourMask;
 
 /// Line items of a campaign.
@@ -51,6 +52,7 @@ pub fn account(params: &WorldParams) -> Account {
         all_creatives.extend(own);
     }
     Account {
+        safety: Safety::default(),
         rates: Rates::new(Currency::USD),
         exchanges: vec![exchange()],
         advertisers: (1..=campaign_count.div_ceil(CAMPAIGNS_PER_ADVERTISER)).map(advertiser).collect(),
@@ -88,6 +90,7 @@ fn exchange() -> ExchangeProfile {
         max_url_bytes: 2_048,
         send_nbr: false,
         send_lurl: true,
+        seller_system: None,
         open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,

@@ -59,6 +59,7 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
     let line_items =
         account.line_items.iter().map(|item| line_item(item, &names)).collect::<Result<_, _>>()?;
     Ok(AccountWire {
+        safety: super::safety::write(&account.safety),
         rates: rates(&account.rates),
         exchanges: account.exchanges.iter().map(exchange).collect(),
         segments,
@@ -133,6 +134,7 @@ fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
         max_url_bytes: Some(profile.max_url_bytes.into()),
         send_nbr: Some(profile.send_nbr),
         send_lurl: Some(profile.send_lurl),
+        seller_system: profile.seller_system.clone(),
         open_bids: Some(profile.open_bids as i64),
         eid_sources: profile.eid_sources.clone(),
         match_user_id: Some(profile.match_user_id),

@@ -160,6 +160,9 @@ fn profile(
         max_url_bytes: report.whole("max_url_bytes", wire.max_url_bytes, 512..=65_536).unwrap_or(2_048),
         send_nbr: wire.send_nbr.unwrap_or(false),
         send_lurl: wire.send_lurl.unwrap_or(true),
+        seller_system: wire.seller_system.and_then(|system| {
+            report.within("seller_system", |report| super::targeting::domain(report, system))
+        }),
         open_bids: report.whole("open_bids", wire.open_bids, 1..=10).unwrap_or(1) as usize,
         eid_sources: eid_sources(report, wire.eid_sources),
         match_user_id: wire.match_user_id.unwrap_or(false),

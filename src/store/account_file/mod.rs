@@ -25,6 +25,7 @@ mod exchange;
 mod known;
 mod price_codec;
 mod report;
+mod safety;
 mod targeting;
 mod values;
 mod wire;
@@ -182,7 +183,8 @@ fn account(report: &mut Report, wire: AccountWire, limits: Limits) -> Account {
     let campaigns = buying::campaigns(report, &mut known, wire.campaigns);
     let creatives = creative::read_all(report, &mut known, wire.creatives);
     let line_items = buying::line_items(report, &known, wire.line_items);
-    Account { rates, exchanges, advertisers, campaigns, line_items, creatives, segments }
+    let safety = report.within("safety", |report| safety::read(report, wire.safety));
+    Account { rates, exchanges, advertisers, campaigns, line_items, creatives, segments, safety }
 }
 
 /// serde's message without its position, and with a suggestion where a name is not known.

@@ -141,6 +141,22 @@ wire! {
         campaigns: Vec<CampaignWire>,
         creatives: Vec<CreativeWire>,
         line_items: Vec<LineItemWire>,
+        safety: SafetyWire,
+    }
+    SafetyWire {
+        domains: Vec<String>,
+        bundles: Vec<String>,
+        publishers: Vec<String>,
+        sellers: Vec<String>,
+        complete_supply_chain: Option<bool>,
+        crawlers: Option<bool>,
+        impossible_devices: Option<bool>,
+        addresses: Vec<String>,
+        ads_txt: Vec<AdsTxtWire>,
+    }
+    AdsTxtWire {
+        domain: Option<String>,
+        lines: Vec<String>,
     }
     RatesWire {
         base: Option<String>,
@@ -367,6 +383,7 @@ wire! {
         max_url_bytes: Option<i64>,
         send_nbr: Option<bool>,
         send_lurl: Option<bool>,
+        seller_system: Option<String>,
         open_bids: Option<i64>,
         eid_sources: Vec<String>,
         match_user_id: Option<bool>,

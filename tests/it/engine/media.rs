@@ -233,7 +233,8 @@ fn row_1_6_all_required_assets_are_filled_within_their_limits_or_none() {
     check(json!([image(1, json!({"type": 3, "w": 600, "h": 314}))]), Err(NoBidReason::Assets));
     check(json!([image(1, json!({"type": 1, "w": 80, "h": 80}))]), Ok(&[(1, "80x80")]));
     check(json!([image(1, json!({"type": 1, "mimes": ["image/jpeg"]}))]), Err(NoBidReason::Assets));
-    let data = |id: i64, kind: i64, required: i64| json!({"id": id, "required": required, "data": {"type": kind}});
+    let data =
+        |id: i64, kind: i64, required: i64| json!({"id": id, "required": required, "data": {"type": kind}});
     check(json!([data(4, 1, 1), data(5, 2, 1)]), Ok(&[(4, "1 Shop"), (5, "2 Words that describe it")]));
     check(json!([title(7, 90), data(4, 12, 1)]), Err(NoBidReason::Assets));
     check(json!([data(4, 12, 0), title(7, 90)]), Ok(&[(7, "A title of thirty-one characters")]));

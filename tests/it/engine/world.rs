@@ -19,6 +19,7 @@ use outbid::model::line_item::{
 };
 use outbid::model::money::{Cpm, Currency, Nanos};
 use outbid::model::rates::{Rate, Rates};
+use outbid::model::safety::Safety;
 use outbid::model::targeting::{Daypart, HourMask, Rule, SegmentRule, Targeting};
 use outbid::model::taxonomy::Segment;
 use rand::rngs::StdRng;
@@ -143,6 +144,7 @@ impl World {
             line_items: vec![line_item(1, 1, 2_000_000)],
             creatives: vec![creative(1, 1)],
             segments: segments(),
+            safety: Safety::default(),
         };
         change(&mut account);
         World::of(account, BTreeMap::new())
@@ -204,6 +206,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
         send_nbr: false,
         send_lurl: true,
         burl_in_browser: false,
+        seller_system: None,
         open_bids: 1,
         eid_sources: Vec::new(),
         match_user_id: false,
@@ -326,6 +329,7 @@ impl Dice {
             line_items,
             creatives,
             segments: segments(),
+            safety: Safety::default(),
         }
     }
 

@@ -64,6 +64,7 @@ fn world() -> World {
             max_url_bytes: 1_024,
             send_nbr: false,
             send_lurl: true,
+            seller_system: None,
             open_bids: 1,
             eid_sources: Vec::new(),
             match_user_id: false,

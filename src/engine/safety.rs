@@ -1,0 +1,232 @@
+//! The account's refusals, compiled: places, sellers, supply chains and traffic that are never bid on (OpenRTB 2.6
+//! sections 3.2.13 to 3.2.26; the reasons are those of OpenRTB 3.0, "No-Bid Reason Codes").
+//!
+//! Invariant: what cannot be told from a request is not refused, except where a complete supply chain is asked for.
+
+use super::device::FamilyCache;
+use crate::model::auction::{Auction, Channel, SupplyNode};
+use crate::model::exchange::{ExchangeProfile, IpNet};
+use crate::model::no_bid::NoBidReason;
+use crate::model::safety::{Safety, Seller};
+use foldhash::fast::FixedState;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+type Set<T> = HashSet<T, FixedState>;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CompiledSafety {
+    domains: Set<String>,
+    bundles: Set<String>,
+    publishers: Set<String>,
+    systems: Set<String>,
+    sellers: Set<(String, String)>,
+    complete_supply_chain: bool,
+    crawlers: bool,
+    impossible_devices: bool,
+    addresses: Addresses,
+    authorized: HashMap<String, Set<(String, String)>, FixedState>,
+}
+
+impl CompiledSafety {
+    pub(super) fn compile(safety: &Safety) -> CompiledSafety {
+        let set = |texts: &[String]| texts.iter().cloned().collect::<Set<_>>();
+        let pair = |seller: &Seller| Some((seller.system.clone(), seller.account.clone()?));
+        let whole = safety.sellers.iter().filter(|seller| seller.account.is_none());
+        CompiledSafety {
+            domains: set(&safety.domains),
+            bundles: set(&safety.bundles),
+            publishers: set(&safety.publishers),
+            systems: whole.map(|seller| seller.system.clone()).collect(),
+            sellers: safety.sellers.iter().filter_map(pair).collect(),
+            complete_supply_chain: safety.complete_supply_chain,
+            crawlers: safety.crawlers,
+            impossible_devices: safety.impossible_devices,
+            addresses: Addresses::compile(&safety.addresses),
+            authorized: (safety.authorized_sellers.iter())
+                .map(|file| (file.domain.clone(), file.sellers.iter().filter_map(pair).collect()))
+                .collect(),
+        }
+    }
+
+    /// The first reason, in the order of the list of reasons, why a request is refused as a whole.
+    pub(super) fn refuses(
+        &self,
+        auction: &Auction<'_>,
+        profile: &ExchangeProfile,
+        agents: &mut FamilyCache,
+    ) -> Option<NoBidReason> {
+        if self.crawlers && auction.device.ua.is_some_and(|agent| agents.is_crawler(agent)) {
+            return Some(NoBidReason::Crawler);
+        }
+        if self.impossible_devices && agents.contradicts_itself(&auction.device) {
+            return Some(NoBidReason::NonHuman);
+        }
+        if !self.addresses.is_empty() && self.is_data_centre(auction) {
+            return Some(NoBidReason::DataCentre);
+        }
+        if self.is_blocked(auction) {
+            return Some(NoBidReason::BlockedInventory);
+        }
+        if !self.authorized.is_empty() && !self.is_authorized(auction, profile) {
+            return Some(NoBidReason::AdsTxt);
+        }
+        let nodes = auction.source.schain_nodes;
+        let complete = auction.source.schain_complete == Some(true) && !nodes.is_empty();
+        if self.complete_supply_chain && !complete {
+            return Some(NoBidReason::SupplyChain);
+        }
+        nodes.iter().any(|node| self.is_blocked_seller(node)).then_some(NoBidReason::BlockedSeller)
+    }
+
+    fn is_data_centre(&self, auction: &Auction<'_>) -> bool {
+        // Where the server fetches the ad, the address is the server's by right.
+        if auction.imps.iter().any(|imp| imp.ssai == Some(3)) {
+            return false;
+        }
+        let given = [auction.device.ip, auction.device.ipv6].into_iter().flatten();
+        given.filter_map(|text| text.trim().parse().ok()).any(|address| self.addresses.contains(address))
+    }
+
+    fn is_blocked(&self, auction: &Auction<'_>) -> bool {
+        let Some(inventory) = auction.channel.inventory() else { return false };
+        let has = |set: &Set<String>, text: Option<&str>| {
+            !set.is_empty() && text.is_some_and(|text| lower(text.trim(), |text| set.contains(text)))
+        };
+        let domain = |text: Option<&str>| {
+            !self.domains.is_empty()
+                && text.is_some_and(|text| {
+                    lower(text.trim().trim_end_matches('.'), |text| {
+                        parents(text).any(|part| self.domains.contains(part))
+                    })
+                })
+        };
+        has(&self.bundles, inventory.bundle)
+            || has(&self.publishers, inventory.publisher_id)
+            || domain(inventory.domain)
+            || domain(inventory.publisher_domain)
+    }
+
+    /// Whether the exchange may sell the place: its `ads.txt` names the exchange's system with this publisher. Without an
+    /// `ads.txt` of the place, a publisher or the exchange's own name nothing is judged.
+    fn is_authorized(&self, auction: &Auction<'_>, profile: &ExchangeProfile) -> bool {
+        let Some(inventory) = auction.channel.inventory() else { return true };
+        let owner = match auction.channel {
+            Channel::App(_) => inventory.publisher_domain,
+            _ => inventory.inventory_partner_domain.or(inventory.domain),
+        };
+        let (Some(owner), Some(system), Some(account)) =
+            (owner, profile.seller_system.as_deref(), inventory.publisher_id)
+        else {
+            return true;
+        };
+        let file = lower(owner.trim(), |owner| parents(owner).find_map(|part| self.authorized.get(part)));
+        file.is_none_or(|sellers| {
+            lower(account.trim(), |account| sellers.contains(&(system.to_owned(), account.to_owned())))
+        })
+    }
+
+    fn is_blocked_seller(&self, node: &SupplyNode<'_>) -> bool {
+        if self.systems.is_empty() && self.sellers.is_empty() {
+            return false;
+        }
+        lower(node.asi.trim(), |asi| {
+            self.systems.contains(asi)
+                || lower(node.sid.trim(), |sid| self.sellers.contains(&(asi.to_owned(), sid.to_owned())))
+        })
+    }
+}
+
+/// Shows a text in lower case; only one with capitals is copied.
+fn lower<R>(text: &str, show: impl FnOnce(&str) -> R) -> R {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        show(&text.to_ascii_lowercase())
+    } else {
+        show(text)
+    }
+}
+
+/// The domain and those above it.
+fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(domain), |part| part.split_once('.').map(|(_, rest)| rest))
+}
+
+/// Address blocks as ranges that do not overlap.
+#[derive(Clone, Debug, Default)]
+struct Addresses {
+    /// (first, last), ascending; IPv4 as mapped into IPv6.
+    ranges: Vec<(u128, u128)>,
+}
+
+impl Addresses {
+    fn compile(blocks: &[IpNet]) -> Addresses {
+        let mut ranges: Vec<(u128, u128)> = blocks.iter().map(range).collect();
+        ranges.sort_unstable();
+        let mut joined: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match joined.last_mut() {
+                Some((_, end)) if first <= *end => *end = last.max(*end),
+                _ => joined.push((first, last)),
+            }
+        }
+        Addresses { ranges: joined }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        let number = number_of(address);
+        let after = self.ranges.partition_point(|(first, _)| *first <= number);
+        after.checked_sub(1).is_some_and(|at| number <= self.ranges[at].1)
+    }
+}
+
+fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn range(block: &IpNet) -> (u128, u128) {
+    let width = if block.addr.is_ipv4() { 32 } else { 128 };
+    let free = width - u32::from(block.prefix).min(width);
+    let mask = u128::MAX.checked_shl(free).unwrap_or(0);
+    let first = number_of(block.addr) & mask;
+    (first, first | !mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_address_is_in_the_ranges_exactly_if_it_is_in_a_block(
+            blocks in prop::collection::vec((any::<bool>(), any::<u8>(), 0u8..=128), 0..20),
+            probe in any::<(bool, u8, u8)>(),
+        ) {
+            // Few distinct leading bytes, so that blocks overlap and are hit.
+            let address = |four: bool, lead: u8, tail: u8| -> IpAddr {
+                if four { IpAddr::from([lead % 4, 0, 0, tail]) } else { IpAddr::from(std::net::Ipv6Addr::from_bits(u128::from(lead % 4) << 120 | u128::from(tail))) }
+            };
+            let blocks: Vec<IpNet> = blocks.iter().map(|(four, lead, prefix)| {
+                let addr = address(*four, *lead, 0);
+                IpNet { addr, prefix: if *four { prefix % 33 } else { *prefix } }
+            }).collect();
+            let compiled = Addresses::compile(&blocks);
+            let probe = address(probe.0, probe.1, probe.2);
+            // All of IPv6 has IPv4 mapped into it.
+            let expected = blocks.iter().any(|block| block.contains(probe))
+                || (probe.is_ipv4() && blocks.iter().any(|block| block.addr.is_ipv6() && {
+                    let (first, last) = range(block);
+                    (first..=last).contains(&number_of(probe))
+                }));
+            prop_assert_eq!(compiled.contains(probe), expected);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What an account refuses: JSON → model and back.
+
+use super::report::{Code, Report};
+use super::targeting::domain;
+use super::wire::{AdsTxtWire, SafetyWire};
+use crate::model::exchange::IpNet;
+use crate::model::safety::{AuthorizedSellers, Safety, Seller};
+
+/// Reads the refusals.
+pub(super) fn read(report: &mut Report, wire: SafetyWire) -> Safety {
+    Safety {
+        domains: list(report, "domains", wire.domains, domain),
+        bundles: list(report, "bundles", wire.bundles, text),
+        publishers: list(report, "publishers", wire.publishers, text),
+        sellers: list(report, "sellers", wire.sellers, seller),
+        complete_supply_chain: wire.complete_supply_chain.unwrap_or(false),
+        crawlers: wire.crawlers.unwrap_or(false),
+        impossible_devices: wire.impossible_devices.unwrap_or(false),
+        addresses: list(report, "addresses", wire.addresses, |report, text| {
+            let block = IpNet::parse(text.trim());
+            if block.is_none() {
+                let message =
+                    format!("{text:?} is no address; give one such as \"192.0.2.0/24\" or \"2001:db8::/32\"");
+                report.error(Code::Malformed, message);
+            }
+            block
+        }),
+        authorized_sellers: list(report, "ads_txt", wire.ads_txt, ads_txt),
+    }
+}
+
+/// The same for a file.
+pub(super) fn write(safety: &Safety) -> SafetyWire {
+    let said = |yes: bool| yes.then_some(true);
+    let seller = |seller: &Seller| match &seller.account {
+        None => seller.system.clone(),
+        Some(account) => format!("{}/{account}", seller.system),
+    };
+    let line =
+        |seller: &Seller| format!("{}, {}", seller.system, seller.account.as_deref().unwrap_or_default());
+    SafetyWire {
+        domains: safety.domains.clone(),
+        bundles: safety.bundles.clone(),
+        publishers: safety.publishers.clone(),
+        sellers: safety.sellers.iter().map(seller).collect(),
+        complete_supply_chain: said(safety.complete_supply_chain),
+        crawlers: said(safety.crawlers),
+        impossible_devices: said(safety.impossible_devices),
+        addresses: safety.addresses.iter().map(|block| format!("{}/{}", block.addr, block.prefix)).collect(),
+        ads_txt: (safety.authorized_sellers.iter())
+            .map(|file| AdsTxtWire {
+                domain: Some(file.domain.clone()),
+                lines: file.sellers.iter().map(line).collect(),
+            })
+            .collect(),
+    }
+}
+
+fn list<W, T>(
+    report: &mut Report,
+    key: &'static str,
+    wire: Vec<W>,
+    read: impl FnMut(&mut Report, W) -> Option<T>,
+) -> Vec<T> {
+    if wire.is_empty() { Vec::new() } else { report.each(key, wire, read).into_iter().flatten().collect() }
+}
+
+fn text(report: &mut Report, text: String) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase();
+    if text.is_empty() {
+        report.error(Code::Malformed, "is empty and cannot match; remove it".to_owned());
+    }
+    Some(text)
+}
+
+/// `example.com` or `example.com/account`.
+fn seller(report: &mut Report, given: String) -> Option<Seller> {
+    let (system, account) = match given.split_once('/') {
+        Some((system, account)) => (system.to_owned(), Some(account.to_owned())),
+        None => (given, None),
+    };
+    let account = match account {
+        Some(account) => Some(text(report, account)?),
+        None => None,
+    };
+    Some(Seller { system: domain(report, system)?, account })
+}
+
+/// One `ads.txt` (IAB Tech Lab, Ads.txt 1.1 section 3.4.2): fields by commas, comments behind `#`; variables and empty
+/// lines authorise nobody.
+fn ads_txt(report: &mut Report, wire: AdsTxtWire) -> Option<AuthorizedSellers> {
+    let owner = report.required("domain", wire.domain);
+    let owner = owner.and_then(|text| report.within("domain", |report| domain(report, text)));
+    let sellers = list(report, "lines", wire.lines, |report, line| {
+        let record = line.split('#').next().unwrap_or_default().trim();
+        let mut fields = record.split(',').map(str::trim);
+        let (system, account) = (fields.next().unwrap_or_default(), fields.next());
+        if record.is_empty() || (account.is_none() && record.contains('=')) {
+            return None;
+        }
+        let Some(account) = account.filter(|account| !account.is_empty()) else {
+            report.error(
+                Code::Malformed,
+                format!("{line:?} has no account; write \"system, account, DIRECT\""),
+            );
+            return None;
+        };
+        Some(Seller {
+            system: domain(report, system.to_owned())?,
+            account: Some(account.to_ascii_lowercase()),
+        })
+    });
+    Some(AuthorizedSellers { domain: owner?, sellers })
+}
