@@ -151,7 +151,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     );
     let shared = Arc::new(Shared::new(SharedParts {
         token_keys: token_keys(data)?,
-        snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
+        snapshots: SnapshotCell::new(Snapshot::usable(catalog, rates, now)),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
         clock,
         wall: Some(system_clock),

@@ -1,6 +1,7 @@
 //! What serving cores read: parts that are rebuilt in the background, each on its own cadence, and published whole.
 
 use super::catalog::Catalog;
+use crate::model::clock::Now;
 use crate::model::rates::Rates;
 use arc_swap::{ArcSwap, Cache};
 use std::sync::Arc;
@@ -12,6 +13,17 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// Exchange rates.
     pub rates: Arc<Rates>,
+}
+
+impl Snapshot {
+    /// A snapshot that converts nothing by rates that are stale.
+    pub fn usable(catalog: Arc<Catalog>, rates: Arc<Rates>, now: Now) -> Snapshot {
+        if !rates.is_stale(now.unix_ms) {
+            return Snapshot { catalog, rates };
+        }
+        tracing::error!("the exchange rates are too old; nothing is converted until rates.as_of is renewed");
+        Snapshot { catalog, rates: Arc::new(rates.without_others()) }
+    }
 }
 
 /// Where snapshots are published.

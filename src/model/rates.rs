@@ -25,6 +25,16 @@ impl Rate {
 pub struct Rates {
     base: Currency,
     rates: BTreeMap<Currency, Rate>,
+    age: Option<Age>,
+}
+
+/// When a table was right, and for how long it may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// When its rates were observed, in milliseconds since the Unix epoch.
+    pub as_of_ms: i64,
+    /// Seconds after which they are stale.
+    pub max_s: u32,
 }
 
 /// Which way a conversion that does not come out even is rounded.
@@ -39,7 +49,7 @@ pub enum Round {
 impl Rates {
     /// A table that knows only its base.
     pub fn new(base: Currency) -> Rates {
-        Rates { base, rates: BTreeMap::from([(base, Rate::ONE)]) }
+        Rates { base, rates: BTreeMap::from([(base, Rate::ONE)]), age: None }
     }
 
     /// Adds or replaces a currency; a rate that is not positive, or one of the base itself, is refused.
@@ -49,6 +59,26 @@ impl Rates {
             self.rates.insert(currency, rate);
         }
         accepted
+    }
+
+    /// Says how old the rates are; without it they never become stale.
+    pub fn set_age(&mut self, age: Option<Age>) {
+        self.age = age;
+    }
+
+    /// How old the rates are, where that was said.
+    pub fn age(&self) -> Option<Age> {
+        self.age
+    }
+
+    /// Whether the rates are too old to convert anything by.
+    pub fn is_stale(&self, unix_ms: i64) -> bool {
+        self.age.is_some_and(|age| unix_ms - age.as_of_ms > i64::from(age.max_s) * 1_000)
+    }
+
+    /// What is left of a stale table: its base, which is worth itself.
+    pub fn without_others(&self) -> Rates {
+        Rates::new(self.base)
     }
 
     /// The currency that every rate is against.
@@ -110,6 +140,18 @@ mod tests {
         assert_eq!(rates.convert(Cpm(1_000_001), Currency::USD, eur, Round::Down), Some(Cpm(925_926)));
         assert_eq!(rates.convert(Cpm(5), eur, Currency::parse("JPY").unwrap(), Round::Up), None);
         assert!(!rates.set(Currency::USD, Rate(2)));
+    }
+
+    #[test]
+    fn stale_rates_convert_nothing() {
+        let eur = Currency::parse("EUR").unwrap();
+        let mut rates = Rates::new(Currency::USD);
+        rates.set(eur, Rate(1_080_000_000));
+        assert!(!rates.is_stale(i64::MAX));
+        rates.set_age(Some(Age { as_of_ms: 5_000, max_s: 60 }));
+        assert!(!rates.is_stale(65_000) && rates.is_stale(65_001));
+        let left = rates.without_others();
+        assert!(left.get(eur).is_none() && left.get(Currency::USD).is_some() && !left.is_stale(i64::MAX));
     }
 
     #[test]

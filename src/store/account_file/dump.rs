@@ -60,7 +60,7 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
         account.line_items.iter().map(|item| line_item(item, &names)).collect::<Result<_, _>>()?;
     Ok(AccountWire {
         safety: super::safety::write(&account.safety),
-        rates: rates(&account.rates),
+        rates: rates(&account.rates)?,
         exchanges: account.exchanges.iter().map(exchange).collect(),
         segments,
         advertisers: account.advertisers.iter().map(advertiser).collect(),
@@ -88,11 +88,16 @@ fn name_of<T: Named>(value: T) -> String {
     value.name().to_owned()
 }
 
-fn rates(rates: &Rates) -> RatesWire {
+fn rates(rates: &Rates) -> Result<RatesWire, Inconsistent> {
     let others = rates.iter().filter(|(currency, _)| *currency != rates.base()).map(|(currency, rate)| {
         RateWire { currency: Some(currency.to_string()), rate: quoted(crate::model::money::Nanos(rate.0)) }
     });
-    RatesWire { base: Some(rates.base().to_string()), others: others.collect() }
+    Ok(RatesWire {
+        base: Some(rates.base().to_string()),
+        as_of: rates.age().map(|age| moment(age.as_of_ms)).transpose()?,
+        max_age_h: rates.age().map(|age| i64::from(age.max_s) / 3_600),
+        others: others.collect(),
+    })
 }
 
 fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
@@ -184,15 +189,13 @@ fn budget(budget: Budget) -> BudgetWire {
     BudgetWire { lifetime: budget.lifetime.and_then(quoted), daily: budget.daily.and_then(quoted) }
 }
 
+fn moment(ms: i64) -> Result<String, Inconsistent> {
+    let moment = jiff::Timestamp::from_millisecond(ms).map_err(|_| Inconsistent::Moment(ms))?;
+    Ok(moment.to_string())
+}
+
 fn flight(flight: Flight) -> Result<FlightWire, Inconsistent> {
-    let moment = |ms: Option<i64>| {
-        ms.map(|ms| {
-            jiff::Timestamp::from_millisecond(ms)
-                .map(|moment| moment.to_string())
-                .map_err(|_| Inconsistent::Moment(ms))
-        })
-        .transpose()
-    };
+    let moment = |ms: Option<i64>| ms.map(moment).transpose();
     Ok(FlightWire { start_at: moment(flight.start_ms)?, end_at: moment(flight.end_ms)? })
 }
 

@@ -14,7 +14,7 @@ use crate::model::exchange::{
 };
 use crate::model::ids::ExchangeId;
 use crate::model::money::{Cpm, Currency};
-use crate::model::rates::{Rate, Rates};
+use crate::model::rates::{Age, Rate, Rates};
 use crate::model::token::Bucket;
 
 /// Shortest secret of an exchange; the ones that people invent are shorter.
@@ -47,9 +47,15 @@ impl Named for GdprDefault {
 }
 
 /// Reads the table of rates.
+/// Rates are used for so many hours after `as_of` where the file does not say: a long weekend.
+const DEFAULT_RATE_AGE_H: i64 = 96;
+
 pub(super) fn rates(report: &mut Report, wire: RatesWire) -> Rates {
     let base = report.currency("base", wire.base.as_deref()).unwrap_or(Currency::USD);
     let mut rates = Rates::new(base);
+    let max_age_h = report.whole("max_age_h", wire.max_age_h, 1..=24 * 366).unwrap_or(DEFAULT_RATE_AGE_H);
+    let as_of_ms = report.moment("as_of", wire.as_of.as_deref());
+    rates.set_age(as_of_ms.map(|as_of_ms| Age { as_of_ms, max_s: (max_age_h * 3_600) as u32 }));
     report.each("others", wire.others, |report, wire| {
         let currency = report.required("currency", wire.currency);
         let currency = report.currency("currency", currency.as_deref());

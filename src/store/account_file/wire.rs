@@ -160,6 +160,8 @@ wire! {
     }
     RatesWire {
         base: Option<String>,
+        as_of: Option<String>,
+        max_age_h: Option<i64>,
         others: Vec<RateWire>,
     }
     RateWire {
