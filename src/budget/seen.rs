@@ -62,6 +62,11 @@ impl SeenBids {
 
     /// Records `fact`; returns whether it is new.
     pub fn record(&mut self, bid: BidId, issued_s: u32, fact: Seen) -> bool {
+        self.record_bit(bid, issued_s, fact as u8)
+    }
+
+    /// Records a fact whose bits are the caller's own, in a list of its own; returns whether it is new.
+    pub fn record_bit(&mut self, bid: BidId, issued_s: u32, fact: u8) -> bool {
         let pages = self.cores.entry((bid.epoch, bid.core)).or_default();
         let page = pages.pages.entry(bid.sequence / PAGE).or_insert_with(|| Page {
             bits: vec![0; PAGE as usize].into(),
@@ -71,8 +76,8 @@ impl SeenBids {
         page.newest_s = page.newest_s.max(issued_s);
         page.last = page.last.max(bid.sequence);
         let bits = &mut page.bits[(bid.sequence % PAGE) as usize];
-        let new = *bits & fact as u8 == 0;
-        *bits |= fact as u8;
+        let new = *bits & fact == 0;
+        *bits |= fact;
         new
     }
 

@@ -15,6 +15,7 @@ mod scan;
 pub mod text;
 pub mod token;
 pub mod url;
+mod vast;
 
 pub use inflate::{InflateError, Inflater, deflate, inflate};
 pub use macros::Place;

@@ -6,7 +6,7 @@
 
 use super::macros::{self, MarkupContext, Place};
 use super::price;
-use super::text::{JsonText, push_string};
+use super::text::{BidIdText, JsonText, push_string};
 use super::token::{self, TokenClass, TokenKeys, TokenText};
 use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::bid::{Bid, Fill};
@@ -139,7 +139,7 @@ fn notices(profile: &ExchangeProfile) -> impl Iterator<Item = (NoticeKind, &'sta
 /// All URLs of a kind have one length, so that the limit is checked once an answer.
 fn check_urls(response: &Response<'_>) -> Result<(), RespondError> {
     let limit = response.profile.max_url_bytes;
-    let in_markup = [NoticeKind::Impression, NoticeKind::Click];
+    let in_markup = [NoticeKind::Impression, NoticeKind::Click, NoticeKind::Event];
     let kinds = notices(response.profile).map(|(kind, _)| kind).chain(in_markup);
     let form = UrlForm::of(response.profile);
     let bytes = kinds.map(|kind| response.urls.notice_bytes(kind, form)).max().unwrap_or_default();
@@ -193,6 +193,7 @@ fn push_markup(
         form: UrlForm::of(response.profile),
         public_token: token.as_str(),
         cachebuster: cachebuster(bid.id),
+        bid: bid.id,
         creative: bid.creative.id,
         line_item: bid.claims.line_item,
         campaign: bid.campaign,
@@ -262,18 +263,10 @@ fn push_number(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// The bid id as [`BidId`] displays it, as a JSON string, without the detour over a formatter.
+/// The bid id as a JSON string.
 fn push_bid_id(id: BidId, out: &mut Vec<u8>) {
-    let hex = |value: u64, out: &mut Vec<u8>| {
-        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
-        out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(value >> (4 * at) & 15) as usize]));
-    };
     out.push(b'"');
-    hex(id.epoch.into(), out);
-    out.push(b'-');
-    hex(id.core.into(), out);
-    out.push(b'-');
-    hex(id.sequence, out);
+    out.extend_from_slice(BidIdText::of(id).as_str().as_bytes());
     out.push(b'"');
 }
 

@@ -4,6 +4,8 @@
 //! parses back to the same text, for any UTF-8. U+2028 and U+2029 are escaped too, so that an answer is JavaScript as
 //! well. Text is copied in runs: eight bytes are tested at once for the few that need an escape.
 
+use crate::model::ids::BidId;
+
 /// Takes text piece by piece.
 pub trait Sink {
     /// Appends any text.
@@ -97,6 +99,39 @@ pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
         from = at + width;
     }
     out.extend_from_slice(&bytes[from..]);
+}
+
+/// A bid id as [`BidId`] displays it, without the detour over a formatter.
+pub(super) struct BidIdText {
+    bytes: [u8; BidIdText::MAX],
+    length: usize,
+}
+
+impl BidIdText {
+    /// Digits of the three numbers, and two hyphens.
+    const MAX: usize = 8 + 4 + 16 + 2;
+
+    pub(super) fn of(id: BidId) -> BidIdText {
+        let mut text = BidIdText { bytes: [b'-'; Self::MAX], length: 0 };
+        text.hex(id.epoch.into());
+        text.length += 1;
+        text.hex(id.core.into());
+        text.length += 1;
+        text.hex(id.sequence);
+        text
+    }
+
+    fn hex(&mut self, value: u64) {
+        let digits = (64 - value.leading_zeros()).div_ceil(4).max(1);
+        for at in (0..digits).rev() {
+            self.bytes[self.length] = b"0123456789abcdef"[(value >> (4 * at) & 15) as usize];
+            self.length += 1;
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).expect("digits and hyphens are ASCII")
+    }
 }
 
 /// A quote, a backslash or a control character.

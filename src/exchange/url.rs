@@ -5,10 +5,15 @@
 //! that writers copy it without escaping, and all URLs of one kind have one length. Deliberately absent: tokens
 //! (`token`), price codecs (`price`) and the landing page of a click, which is looked up by the creative.
 //!
+//! Of the 14 macros the URLs carry those that a notice is acted on. The token says what the ids would; a discount is
+//! already in the price, and an impression's own time moves nothing, so that `AUCTION_DISCOUNT_PCT`,
+//! `AUCTION_DISCOUNT_CPM` and `AUCTION_IMP_TS` would only make the URLs longer.
+//!
 //! The way back is tolerant, because nobody else is careful: a macro comes back as a number, empty, as `AUDIT` or
 //! not substituted at all; separators arrive as `&amp;`, slashes doubled. Each is told apart, never guessed away.
 
 use super::token::{TOKEN_CHARS, TokenClass};
+use crate::model::creative::StreamEvent;
 use crate::model::exchange::{BillingEvent, ExchangeProfile, PriceCodec};
 use crate::model::money::{Cpm, Currency};
 
@@ -25,18 +30,26 @@ pub enum NoticeKind {
     Impression,
     /// The click URL in the markup: `/c/{token}`.
     Click,
+    /// What players and publishers report of an ad: `/e/{token}?e={event}`.
+    Event,
 }
 
 impl NoticeKind {
     /// Every kind.
-    pub const ALL: [NoticeKind; 5] =
-        [NoticeKind::Win, NoticeKind::Billing, NoticeKind::Loss, NoticeKind::Impression, NoticeKind::Click];
+    pub const ALL: [NoticeKind; 6] = [
+        NoticeKind::Win,
+        NoticeKind::Billing,
+        NoticeKind::Loss,
+        NoticeKind::Impression,
+        NoticeKind::Click,
+        NoticeKind::Event,
+    ];
 
     /// The class of token that a URL of this kind carries and accepts.
     pub fn class(self) -> TokenClass {
         match self {
             NoticeKind::Win | NoticeKind::Billing | NoticeKind::Loss => TokenClass::Server,
-            NoticeKind::Impression | NoticeKind::Click => TokenClass::Public,
+            NoticeKind::Impression | NoticeKind::Click | NoticeKind::Event => TokenClass::Public,
         }
     }
 
@@ -63,6 +76,7 @@ impl NoticeKind {
             NoticeKind::Impression if form.priced_impression => ["/i/", ".gif?p=", ""],
             NoticeKind::Impression => ["/i/", ".gif", ""],
             NoticeKind::Click => ["/c/", "", ""],
+            NoticeKind::Event => ["/e/", "?e=", ""],
         }
     }
 
@@ -71,10 +85,13 @@ impl NoticeKind {
             NoticeKind::Win | NoticeKind::Billing | NoticeKind::Loss => true,
             // A browser fires it: a price that anyone could rewrite has no place in it (money.md 2.4).
             NoticeKind::Impression => form.priced_impression,
-            NoticeKind::Click => false,
+            NoticeKind::Click | NoticeKind::Event => false,
         }
     }
 }
+
+/// VAST's macro for the reason of an error, which the player replaces.
+const ERROR_CODE: &str = "[ERRORCODE]";
 
 /// What of a notice URL depends on the exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,8 +180,32 @@ impl PublicUrl {
         [&self.base, path, token, before, price, after]
     }
 
-    /// Length in bytes of every URL of a kind and form, macros not substituted.
+    /// The URL of an event in pieces, as [`PublicUrl::pieces`] gives them. An impression is a notice of its own kind;
+    /// a click is one here where nothing is opened by it.
+    pub fn event_pieces<'a>(&'a self, event: StreamEvent, token: &'a str, form: UrlForm) -> [&'a str; 6] {
+        let before = match event {
+            StreamEvent::Impression => return self.pieces(NoticeKind::Impression, token, form),
+            StreamEvent::Start => "?e=start",
+            StreamEvent::FirstQuartile => "?e=first_quartile",
+            StreamEvent::Midpoint => "?e=midpoint",
+            StreamEvent::ThirdQuartile => "?e=third_quartile",
+            StreamEvent::Complete => "?e=complete",
+            StreamEvent::Skip => "?e=skip",
+            StreamEvent::Click => "?e=click",
+            StreamEvent::Error => "?e=error&c=",
+        };
+        let [path, _, after] = NoticeKind::Event.shape(form);
+        let code = if event == StreamEvent::Error { ERROR_CODE } else { "" };
+        [&self.base, path, token, before, code, after]
+    }
+
+    /// Length in bytes of every URL of a kind and form, macros not substituted; of an event's that of the longest.
     pub fn notice_bytes(&self, kind: NoticeKind, form: UrlForm) -> usize {
+        if kind == NoticeKind::Event {
+            let of =
+                |event| self.event_pieces(event, "", form).iter().map(|piece| piece.len()).sum::<usize>();
+            return StreamEvent::ALL.into_iter().map(of).max().unwrap_or_default() + TOKEN_CHARS;
+        }
         self.pieces(kind, "", form).iter().map(|piece| piece.len()).sum::<usize>() + TOKEN_CHARS
     }
 }
@@ -277,6 +318,8 @@ pub struct NoticeQuery<'a> {
     pub mbr_ppm: Notified<i64>,
     /// `${AUCTION_MIN_TO_WIN}`, raw; empty when missing.
     pub min_to_win: &'a str,
+    /// The event of [`NoticeKind::Event`].
+    pub event: Notified<StreamEvent>,
     /// Separators had become `&amp;`: counted apart.
     pub mangled: bool,
 }
@@ -284,18 +327,18 @@ pub struct NoticeQuery<'a> {
 impl<'a> NoticeQuery<'a> {
     /// Reads the query of a notice, without its `?`. Unknown parameters are ignored; nothing fails.
     pub fn parse(query: &'a str) -> NoticeQuery<'a> {
-        let mut raw: [Option<&'a str>; 6] = [None; 6];
+        let mut raw: [Option<&'a str>; 7] = [None; 7];
         let mut mangled = false;
         for mut pair in query.split('&') {
             while let Some(rest) = pair.strip_prefix("amp;") {
                 (pair, mangled) = (rest, true);
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if let Some(index) = ["p", "c", "m", "r", "b", "w"].iter().position(|known| *known == name) {
+            if let Some(index) = ["p", "c", "m", "r", "b", "w", "e"].iter().position(|known| *known == name) {
                 raw[index].get_or_insert(value);
             }
         }
-        let [price, currency, multiplier, loss, mbr, min_to_win] = raw.map(Option::unwrap_or_default);
+        let [price, currency, multiplier, loss, mbr, min_to_win, event] = raw.map(Option::unwrap_or_default);
         // A price is in millionths too, so that its reader serves ratios as well.
         let millionths = |text: &str| Cpm::parse_decimal(text, false).map(|value| value.0);
         NoticeQuery {
@@ -305,12 +348,18 @@ impl<'a> NoticeQuery<'a> {
             loss: Notified::read(loss, |text| text.parse().ok()),
             mbr_ppm: Notified::read(mbr, millionths),
             min_to_win,
+            event: Notified::read(event, StreamEvent::named),
             mangled,
         }
     }
 
-    /// Whether the price is `AUDIT`: a test rendering, whatever the notice.
+    /// Whether any macro became `AUDIT`: a test rendering, whatever the notice.
     pub fn is_audit(&self) -> bool {
-        Notified::read(self.price, |_| Some(())) == Notified::Audit
+        let raw = [self.price, self.min_to_win].map(|text| Notified::read(text, |_| Some(())));
+        raw.contains(&Notified::Audit)
+            || self.currency == Notified::Audit
+            || self.multiplier_ppm == Notified::Audit
+            || self.loss == Notified::Audit
+            || self.mbr_ppm == Notified::Audit
     }
 }

@@ -30,6 +30,7 @@ pub fn maintain(shared: &Arc<Shared>) {
         if ticks.is_multiple_of(TICKS_PER_FORGETTING) {
             let oldest_s = (now.unix_s() - i64::from(TOKEN_LIFE_S)).clamp(0, i64::from(u32::MAX)) as u32;
             shared.seen.lock().drop_before(oldest_s);
+            shared.played.lock().drop_before(oldest_s);
         }
         check_open_holds(shared);
         check_rates(shared, now);

@@ -1,4 +1,4 @@
-//! Notices: win, billing, loss, impression, click. Each token is verified before anything happens; the shared bid id
+//! Notices: win, billing, loss, impression, click, and what players report. Each token is verified before anything happens; the shared bid id
 //! is the guard against counting or charging twice (money.md 2.4).
 //!
 //! What must never happen here: a notice of a test or an audit rendering that moves anything, a click that leads
@@ -10,7 +10,7 @@ use super::state::{Phase, Shared};
 use crate::budget::{Posting, Resolution, Seen};
 use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, TokenClass, TokenError, verify_token};
 use crate::model::clock::Now;
-use crate::model::creative::Creative;
+use crate::model::creative::{Creative, StreamEvent};
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
 use crate::model::ids::LineItemId;
 use crate::model::money::Nanos;
@@ -139,8 +139,11 @@ impl NoticeHandler {
             self.count(path.kind, "mangled");
         }
         self.count(path.kind, class.as_str());
+        if path.kind == NoticeKind::Event {
+            self.count_event(&query, class);
+        }
         let mut answer = match path.kind {
-            NoticeKind::Impression => pixel(),
+            NoticeKind::Impression | NoticeKind::Event => pixel(),
             NoticeKind::Click => match snapshot.catalog.creative_by_id(claims.creative) {
                 Some(entry) => redirect(&entry.creative),
                 None => empty(StatusCode::NOT_FOUND),
@@ -159,7 +162,7 @@ impl NoticeHandler {
         self.count(kind, Class::Forged.as_str());
         tracing::debug!(?kind, %error, "a notice did not verify");
         match kind {
-            NoticeKind::Impression => pixel(),
+            NoticeKind::Impression | NoticeKind::Event => pixel(),
             NoticeKind::Click => empty(StatusCode::NOT_FOUND),
             _ => empty(StatusCode::FORBIDDEN),
         }
@@ -187,6 +190,9 @@ impl NoticeHandler {
         if claims.test || is_audit {
             return Class::Test;
         }
+        if kind == NoticeKind::Event {
+            return self.play(claims, query);
+        }
         let counted = self.witness(kind, claims);
         match (kind, assessed) {
             (_, Some(assessed)) => self.bill(profile, claims, &assessed, now).await,
@@ -197,6 +203,32 @@ impl NoticeHandler {
         }
     }
 
+    /// What a player reports: counted once per bid and event, and nothing is paid for it. A click that opened the page
+    /// of somebody else is a click like any other.
+    fn play(&self, claims: &TokenClaims, query: &NoticeQuery<'_>) -> Class {
+        let fact = match query.event.value() {
+            Some(StreamEvent::Start) => 1,
+            Some(StreamEvent::FirstQuartile) => 2,
+            Some(StreamEvent::Midpoint) => 4,
+            Some(StreamEvent::ThirdQuartile) => 8,
+            Some(StreamEvent::Complete) => 16,
+            Some(StreamEvent::Skip) => 32,
+            Some(StreamEvent::Error) => 64,
+            Some(StreamEvent::Click) => {
+                return if self.witness(NoticeKind::Click, claims) {
+                    Class::Accepted
+                } else {
+                    Class::Duplicate
+                };
+            }
+            // An impression may book money and has a URL of its own.
+            Some(StreamEvent::Impression) | None => return Class::Rejected,
+        };
+        let mut played = self.shared.played.lock();
+        let new = !played.is_stale(claims.bid) && played.record_bit(claims.bid, claims.issued_s, fact);
+        if new { Class::Accepted } else { Class::Duplicate }
+    }
+
     /// Counts an event once per bid.
     fn witness(&self, kind: NoticeKind, claims: &TokenClaims) -> bool {
         let fact = match kind {
@@ -204,7 +236,7 @@ impl NoticeHandler {
             NoticeKind::Impression => Seen::Impressed,
             NoticeKind::Click => Seen::Clicked,
             NoticeKind::Loss => Seen::Lost,
-            NoticeKind::Billing => return true,
+            NoticeKind::Billing | NoticeKind::Event => return true,
         };
         let new = {
             let mut seen = self.shared.seen.lock();
@@ -216,7 +248,7 @@ impl NoticeHandler {
                 NoticeKind::Impression => delivery.impressions += 1,
                 NoticeKind::Click => delivery.clicks += 1,
                 NoticeKind::Loss => delivery.losses += 1,
-                NoticeKind::Billing => {}
+                NoticeKind::Billing | NoticeKind::Event => {}
             });
         }
         new
@@ -302,8 +334,15 @@ impl NoticeHandler {
             NoticeKind::Loss => "loss",
             NoticeKind::Impression => "impression",
             NoticeKind::Click => "click",
+            NoticeKind::Event => "event",
         };
         self.shared.metrics.counter(catalogue::NOTICES, &[kind, outcome]).increment(1);
+    }
+
+    fn count_event(&self, query: &NoticeQuery<'_>, class: Class) {
+        let known = query.event.value().filter(|event| *event != StreamEvent::Impression);
+        let event = known.map_or("unknown", StreamEvent::name);
+        self.shared.metrics.counter(catalogue::PLAYER_EVENTS, &[event, class.as_str()]).increment(1);
     }
 }
 
@@ -325,7 +364,7 @@ fn bills(kind: NoticeKind, profile: &ExchangeProfile) -> bool {
         NoticeKind::Win => profile.billing_event == BillingEvent::Nurl,
         NoticeKind::Billing => profile.billing_event == BillingEvent::Burl,
         NoticeKind::Impression => profile.billing_event == BillingEvent::Impression,
-        NoticeKind::Loss | NoticeKind::Click => false,
+        NoticeKind::Loss | NoticeKind::Click | NoticeKind::Event => false,
     }
 }
 

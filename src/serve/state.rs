@@ -77,6 +77,8 @@ pub struct Shared {
     pub(crate) over_open_holds: ArcSwap<BTreeSet<ExchangeId>>,
     /// Which events of each bid were counted.
     pub(crate) seen: Mutex<SeenBids>,
+    /// Which player events of each bid were counted; the bits are the notice handler's.
+    pub(crate) played: Mutex<SeenBids>,
     /// Delivery by line item since the start.
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
     phase: AtomicU8,
@@ -113,6 +115,7 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             over_open_holds: ArcSwap::default(),
             seen: Mutex::default(),
+            played: Mutex::default(),
             delivery: DashMap::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }

@@ -75,8 +75,11 @@ catalogue! {
         "Requests that broke HTTP or its limits: header_timeout, body_timeout, too_large, protocol.";
 
     NOTICES = Counter "outbid_notices_total" ["kind", "outcome"]
-        "Notices by kind (win, billing, loss, impression, click, view) and outcome (accepted, duplicate, late, \
+        "Notices by kind (win, billing, loss, impression, click, event) and outcome (accepted, duplicate, late, \
          house, stale, test, rejected, forged, unseen, mangled).";
+    PLAYER_EVENTS = Counter "outbid_player_events_total" ["event", "outcome"]
+        "What players report of video and audio, by event (start, first_quartile, midpoint, third_quartile, complete, \
+         skip, click, error, unknown) and outcome as of notices.";
     BILLING_FLAGS = Counter "outbid_billing_flags_total" ["exchange", "flag"]
         "Billing notices that somebody should look at: overprice and multiplier (above the bid's: the house pays the rest), \
          band_high and band_low (so far from the bid that units must differ), currency, price_missing, price_bad_input, \

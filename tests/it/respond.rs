@@ -3,3 +3,4 @@
 mod answers;
 mod macros;
 mod notices;
+mod vast;

@@ -78,9 +78,11 @@ fn hex_digits(value: u32, buffer: &mut [u8; 8]) -> &[u8] {
     &buffer[from..]
 }
 
-/// A numeric character reference. Controls become U+FFFD: HTML maps references to them to other characters.
+/// A numeric character reference. Controls become U+FFFD: HTML maps references to them to other characters, and XML
+/// has none of them, nor U+FFFE and U+FFFF.
 fn push_entity(c: char, out: &mut impl Sink) {
-    let c = if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let odd = c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let c = if odd { char::REPLACEMENT_CHARACTER } else { c };
     out.push_inert("&#x");
     push_ascii(hex_digits(u32::from(c), &mut [0; 8]), out);
     out.push_inert(";");

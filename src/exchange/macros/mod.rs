@@ -11,15 +11,16 @@
 
 mod encode;
 mod html;
+mod openrtb;
 mod script;
 
 pub use encode::encode;
 
-use super::text::{Sink, push_escaped};
+use super::text::{BidIdText, Sink, push_escaped};
 use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::auction::{Channel, Size};
-use crate::model::creative::{Encoding, Macro, Template, TemplatePart};
-use crate::model::ids::{CampaignId, CreativeId, LineItemId};
+use crate::model::creative::{Encoding, Macro, StreamEvent, Template, TemplatePart};
+use crate::model::ids::{BidId, CampaignId, CreativeId, LineItemId};
 use html::{Kind, Scanner};
 
 /// The macros by name.
@@ -51,6 +52,16 @@ pub enum MacroError {
         /// As written.
         name: String,
         /// Where its braces begin.
+        offset: usize,
+        /// The most similar name.
+        suggestion: &'static str,
+    },
+    /// No such macro of OpenRTB.
+    #[error("unknown macro ${{{name}}} at byte {offset}, did you mean ${{{suggestion}}}?")]
+    UnknownExchange {
+        /// As written.
+        name: String,
+        /// Where it begins.
         offset: usize,
         /// The most similar name.
         suggestion: &'static str,
@@ -93,9 +104,55 @@ pub fn compile(markup: &str) -> Result<Template, MacroError> {
     if !compiler.fetches_pixel {
         compiler.run(PIXEL)?;
     }
-    let mut template = compiler.template;
+    Ok(finish(compiler.template.parts))
+}
+
+/// Compiles a URL of the author that stands in XML: its literals are escaped for text and quoted attributes, its
+/// values are components of the URL.
+pub(super) fn compile_url(url: &str) -> Result<Vec<TemplatePart>, MacroError> {
+    let mut parts = Vec::new();
+    let (mut at, mut literal_from) = (0, 0);
+    while at < url.len() {
+        if let Some((_, value, length)) = find_macro(url, at)? {
+            parts.push(TemplatePart::Literal(escape_around_macros(&url[literal_from..at])?));
+            parts.push(TemplatePart::Macro(value, Encoding::UrlComponent));
+            at += length;
+            literal_from = at;
+        } else {
+            at += url[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    parts.push(TemplatePart::Literal(escape_around_macros(&url[literal_from..])?));
+    Ok(parts)
+}
+
+/// Text as XML; the exchange's macros stay as they are, because the exchange looks for them before anybody reads XML.
+fn escape_around_macros(text: &str) -> Result<String, MacroError> {
+    let mut xml = Vec::new();
+    let mut from = 0;
+    for (at, _) in text.match_indices("${") {
+        if let Some(length) = openrtb::find(text, at)? {
+            encode(Encoding::HtmlAttribute, &text[from..at], &mut xml);
+            xml.extend_from_slice(&text.as_bytes()[at..at + length]);
+            from = at + length;
+        }
+    }
+    encode(Encoding::HtmlAttribute, &text[from..], &mut xml);
+    Ok(String::from_utf8(xml).expect("encoders write ASCII"))
+}
+
+/// The template of these parts, neighbouring literals made one.
+pub(super) fn finish(parts: Vec<TemplatePart>) -> Template {
+    let mut template = Template::default();
+    for part in parts {
+        match (template.parts.last_mut(), part) {
+            (_, TemplatePart::Literal(text)) if text.is_empty() => {}
+            (Some(TemplatePart::Literal(before)), TemplatePart::Literal(text)) => before.push_str(&text),
+            (_, part) => template.parts.push(part),
+        }
+    }
     template.json_literals = template.parts.iter().filter_map(json_literal).collect();
-    Ok(template)
+    template
 }
 
 fn json_literal(part: &TemplatePart) -> Option<String> {
@@ -122,6 +179,7 @@ impl Compiler {
         let mut at = 0;
         while at < markup.len() {
             let Some((name, value, length)) = find_macro(markup, at)? else {
+                openrtb::find(markup, at)?;
                 let fault = |what| MacroError::Markup { what, offset: at };
                 self.scanner.feed(markup.as_bytes()[at]).map_err(fault)?;
                 at += 1;
@@ -182,7 +240,7 @@ fn find_macro(markup: &str, at: usize) -> Result<Option<(&'static str, Macro, us
         None => Err(MacroError::Unknown {
             name: written.to_owned(),
             offset: at,
-            suggestion: most_similar(&name.to_ascii_uppercase()),
+            suggestion: nearest(NAMES.iter().map(|(known, _)| *known), &name.to_ascii_uppercase()),
         }),
     }
 }
@@ -191,13 +249,10 @@ fn name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'-' | b'.')
 }
 
-fn most_similar(name: &str) -> &'static str {
+/// The most similar of some names.
+fn nearest(known: impl Iterator<Item = &'static str>, name: &str) -> &'static str {
     let similarity = |known: &str| strsim::jaro_winkler(known, name);
-    NAMES
-        .map(|(known, _)| known)
-        .into_iter()
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-        .expect("there are macros")
+    known.max_by(|a, b| similarity(a).total_cmp(&similarity(b))).expect("there are macros")
 }
 
 /// What the request says of where the ad is shown. Hostile text.
@@ -232,6 +287,8 @@ pub struct MarkupContext<'a> {
     pub public_token: &'a str,
     /// Differs from bid to bid.
     pub cachebuster: u64,
+    /// The bid.
+    pub bid: BidId,
     /// The creative.
     pub creative: CreativeId,
     /// The line item.
@@ -260,8 +317,9 @@ pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl S
         };
         let number = |number: u64, out: &mut _| encode(encoding, itoa::Buffer::new().format(number), out);
         match value {
-            Macro::ClickUrl => push_own_url(NoticeKind::Click, encoding, context, out),
-            Macro::ImpressionUrl => push_own_url(NoticeKind::Impression, encoding, context, out),
+            Macro::ClickUrl => push_own_url(context.url(NoticeKind::Click), encoding, out),
+            Macro::ImpressionUrl => push_own_url(context.url(NoticeKind::Impression), encoding, out),
+            Macro::EventUrl(event) => push_own_url(context.event_url(event), encoding, out),
             Macro::Cachebuster => number(context.cachebuster, out),
             Macro::CreativeId => number(context.creative.0.into(), out),
             Macro::LineItemId => number(context.line_item.0.into(), out),
@@ -270,14 +328,25 @@ pub fn render(template: &Template, context: &MarkupContext<'_>, out: &mut impl S
             Macro::Height => number(context.size.h.into(), out),
             Macro::Inventory => encode(encoding, context.place.inventory, out),
             Macro::PageUrl => encode(encoding, context.place.page, out),
-            Macro::EventUrl(_) | Macro::BidId => {}
+            Macro::BidId => encode(encoding, BidIdText::of(context.bid).as_str(), out),
         }
     }
 }
 
-fn push_own_url(kind: NoticeKind, encoding: Encoding, context: &MarkupContext<'_>, out: &mut impl Sink) {
-    let [base, path, token, before, price, after] =
-        context.urls.pieces(kind, context.public_token, context.form);
+impl<'a> MarkupContext<'a> {
+    /// A notice URL of this bid in pieces.
+    pub(super) fn url(&self, kind: NoticeKind) -> [&'a str; 6] {
+        self.urls.pieces(kind, self.public_token, self.form)
+    }
+
+    /// The URL of an event of this bid in pieces.
+    pub(super) fn event_url(&self, event: StreamEvent) -> [&'a str; 6] {
+        self.urls.event_pieces(event, self.public_token, self.form)
+    }
+}
+
+fn push_own_url(pieces: [&str; 6], encoding: Encoding, out: &mut impl Sink) {
+    let [base, path, token, before, price, after] = pieces;
     encode(encoding, base, out);
     encode(encoding, path, out);
     if encode::keeps_tokens(encoding) {
@@ -286,7 +355,7 @@ fn push_own_url(kind: NoticeKind, encoding: Encoding, context: &MarkupContext<'_
         encode(encoding, token, out);
     }
     encode(encoding, before, out);
-    // The exchange must recognise its macro in every place; what it puts there is base64 or a decimal.
+    // Who replaces the macro must recognise it in every place; what it puts there is base64 or a number.
     out.push_inert(price);
     encode(encoding, after, out);
 }

@@ -172,6 +172,7 @@ impl World {
                 urls: &self.urls,
                 public_token: tokens.public.as_str(),
                 cachebuster: 0,
+                bid: bid.id,
                 creative: bid.creative.id,
                 line_item: bid.claims.line_item,
                 campaign: bid.campaign,

@@ -6,7 +6,7 @@ use outbid::exchange::macros::{self, MacroError, MarkupContext, Place, compile, 
 use outbid::exchange::url::{PublicUrl, UrlForm};
 use outbid::model::auction::{Channel, Inventory, Size};
 use outbid::model::creative::{Encoding, Macro, Template, TemplatePart};
-use outbid::model::ids::{CampaignId, CreativeId, LineItemId};
+use outbid::model::ids::{BidId, CampaignId, CreativeId, LineItemId};
 use proptest::prelude::*;
 
 const ENCODINGS: [Encoding; 4] =
@@ -187,6 +187,49 @@ fn every_macro_has_its_value() {
 }
 
 #[test]
+fn the_exchange_s_own_macros_stay_and_a_mistyped_one_is_refused() {
+    let names = [
+        "AUCTION_ID",
+        "AUCTION_BID_ID",
+        "AUCTION_IMP_ID",
+        "AUCTION_SEAT_ID",
+        "AUCTION_AD_ID",
+        "AUCTION_PRICE",
+        "AUCTION_CURRENCY",
+        "AUCTION_MBR",
+        "AUCTION_LOSS",
+        "AUCTION_MIN_TO_WIN",
+        "AUCTION_MULTIPLIER",
+        "AUCTION_IMP_TS",
+        "AUCTION_DISCOUNT_PCT",
+        "AUCTION_DISCOUNT_CPM",
+    ];
+    for name in names {
+        let markup = format!("<img src=\"https://t.example/?a=${{{name}}}&b=${{{name}:B64}}\">");
+        assert!(show(&compile(&markup).unwrap(), "x").contains(&markup), "{name}");
+    }
+    let check = |markup: &str, expected: Option<(&str, usize, &str)>| {
+        let found = match compile(markup) {
+            Err(MacroError::UnknownExchange { name, offset, suggestion }) => Some((name, offset, suggestion)),
+            Ok(_) => None,
+            other => panic!("{markup}: {other:?}"),
+        };
+        let found = found.as_ref().map(|(name, offset, suggestion)| (name.as_str(), *offset, *suggestion));
+        assert_eq!(found, expected, "{markup}");
+    };
+    check("a ${AUCTION_PRIZE}", Some(("AUCTION_PRIZE", 2, "AUCTION_PRICE")));
+    check("${auction_price}", Some(("auction_price", 0, "AUCTION_PRICE")));
+    check("${AUCTION_PRIC:B64}", Some(("AUCTION_PRIC", 0, "AUCTION_PRICE")));
+    check("<script>a('${AUCTION_IMPID}')</script>", Some(("AUCTION_IMPID", 11, "AUCTION_IMP_ID")));
+    // Not shaped like a macro: a script's own business.
+    for markup in
+        ["${price}", "${GDPR}", "${GDPR_CONSENT_28}", "${AUCTION_PRICE", "$AUCTION_X", "${AUCTION_A + b}"]
+    {
+        check(markup, None);
+    }
+}
+
+#[test]
 fn the_place_is_read_from_the_request() {
     let inventory = Inventory {
         domain: Some("d.example"),
@@ -213,6 +256,7 @@ fn show(template: &Template, hostile: &str) -> String {
         urls: &PublicUrl::parse("https://t.example").unwrap(),
         public_token: &token(),
         cachebuster: 77,
+        bid: BidId { epoch: 0x10, core: 2, sequence: 0xabc },
         creative: CreativeId(9),
         line_item: LineItemId(8),
         campaign: CampaignId(7),
@@ -310,7 +354,7 @@ proptest! {
             prop_assert!(!text.contains(forbidden), "{encoding:?}: {text}");
             let html = matches!(encoding, Encoding::HtmlText | Encoding::HtmlAttribute);
             let expected: String = if html {
-                value.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+                value.chars().map(|c| if c.is_control() || "\u{fffe}\u{ffff}".contains(c) { '\u{fffd}' } else { c }).collect()
             } else {
                 value.clone()
             };

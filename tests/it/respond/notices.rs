@@ -7,6 +7,7 @@ use outbid::exchange::token::{TOKEN_CHARS, TokenClass};
 use outbid::exchange::url::{
     NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, PublicUrlError, UrlForm,
 };
+use outbid::model::creative::StreamEvent;
 use outbid::model::exchange::{PriceCodec, PriceUnit};
 use outbid::model::money::{Cpm, Currency};
 use proptest::prelude::*;
@@ -39,15 +40,31 @@ fn notice_urls_are_the_documented_ones() {
     );
     check(NoticeKind::Impression, "https://t.example/x/i/TOKEN.gif");
     check(NoticeKind::Click, "https://t.example/x/c/TOKEN");
+    let urls = PublicUrl::parse("https://t.example/x/").unwrap();
+    let check = |event, expected: &str| {
+        let url = urls.event_pieces(event, "TOKEN", UrlForm::PLAIN).concat();
+        assert_eq!(url, format!("https://t.example/x/{expected}"));
+    };
+    check(StreamEvent::Impression, "i/TOKEN.gif");
+    check(StreamEvent::Error, "e/TOKEN?e=error&c=[ERRORCODE]");
+    for event in StreamEvent::ALL {
+        if ![StreamEvent::Impression, StreamEvent::Error].contains(&event) {
+            check(event, &format!("e/TOKEN?e={}", event.name()));
+        }
+    }
 }
 
 #[test]
 fn a_notice_url_has_the_length_that_is_announced() {
     let urls = PublicUrl::parse("https://t.example").unwrap();
-    for kind in NoticeKind::ALL {
-        let url = urls.pieces(kind, &"T".repeat(TOKEN_CHARS), UrlForm::PLAIN).concat();
+    let token = "T".repeat(TOKEN_CHARS);
+    for kind in NoticeKind::ALL.into_iter().filter(|kind| *kind != NoticeKind::Event) {
+        let url = urls.pieces(kind, &token, UrlForm::PLAIN).concat();
         assert_eq!(url.len(), urls.notice_bytes(kind, UrlForm::PLAIN), "{kind:?}");
     }
+    let events =
+        StreamEvent::ALL.map(|event| urls.event_pieces(event, &token, UrlForm::PLAIN).concat().len());
+    assert_eq!(events.into_iter().max(), Some(urls.notice_bytes(NoticeKind::Event, UrlForm::PLAIN)));
 }
 
 #[test]
@@ -83,6 +100,7 @@ fn a_path_is_read_back_however_it_was_mangled() {
         ("/i/T.gif", NoticeKind::Impression),
         ("/i/T", NoticeKind::Impression),
         ("/c/T", NoticeKind::Click),
+        ("/e/T", NoticeKind::Event),
         ("/prefix/of/proxy/n/T", NoticeKind::Win),
     ] {
         check(path, Some((kind, "T", false)));
@@ -175,6 +193,59 @@ fn a_query_is_read_back_however_it_was_mangled() {
         (Notified::Invalid, Notified::Invalid, Notified::Invalid)
     );
     assert_eq!(NoticeQuery::parse("p=1&p=2").price, "1");
+    for event in StreamEvent::ALL {
+        let query = format!("e={}&c=402", event.name());
+        assert_eq!(NoticeQuery::parse(&query).event, Notified::Value(event));
+    }
+    let event = |query| NoticeQuery::parse(query).event;
+    assert_eq!(
+        [event(""), event("e=play"), event("e=Start")],
+        [Notified::Empty, Notified::Invalid, Notified::Invalid]
+    );
+}
+
+/// Section 4.4: a test rendering says so in every macro, and it is one whichever of them a notice reads.
+#[test]
+fn a_test_rendering_shows_in_any_macro() {
+    for name in ["p", "c", "m", "r", "b", "w"] {
+        assert!(NoticeQuery::parse(&format!("{name}=AUDIT")).is_audit(), "{name}");
+        for other in ["1", "", "${AUCTION_PRICE}", "%2524%257BAUCTION_PRICE%257D", "AUDITED"] {
+            assert!(!NoticeQuery::parse(&format!("{name}={other}")).is_audit(), "{name}={other}");
+        }
+    }
+    assert!(!NoticeQuery::parse("e=AUDIT&x=AUDIT").is_audit());
+}
+
+/// Each macro's value unknown, a test, not replaced, and encoded once or twice.
+#[test]
+fn every_macro_of_our_urls_is_told_apart() {
+    let check = |raw: &str, expected: Notified<()>| {
+        let query = format!("c={raw}&m={raw}&r={raw}&b={raw}&p={raw}&w={raw}");
+        let query = NoticeQuery::parse(&query);
+        fn state<T>(read: Notified<T>) -> Notified<()> {
+            match read {
+                Notified::Value(_) => Notified::Value(()),
+                Notified::Empty => Notified::Empty,
+                Notified::Audit => Notified::Audit,
+                Notified::Unsubstituted => Notified::Unsubstituted,
+                Notified::Invalid => Notified::Invalid,
+            }
+        }
+        let read =
+            [state(query.currency), state(query.multiplier_ppm), state(query.loss), state(query.mbr_ppm)];
+        assert_eq!(read, [expected; 4], "{raw}");
+        for raw in [query.price, query.min_to_win] {
+            assert_eq!(state(read_plain(raw, PriceUnit::Cpm)), expected, "{raw}");
+        }
+    };
+    check("", Notified::Empty);
+    check("+", Notified::Empty);
+    check("AUDIT", Notified::Audit);
+    check("%41UDIT", Notified::Audit);
+    check("${AUCTION_ANY}", Notified::Unsubstituted);
+    check("%24%7BAUCTION_ANY%7D", Notified::Unsubstituted);
+    check("%2524%257BAUCTION_ANY%257D", Notified::Unsubstituted);
+    check("x!", Notified::Invalid);
 }
 
 /// What an exchange does: plain text for plain text (OpenRTB 2.6 section 4.4).
