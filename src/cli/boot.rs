@@ -13,6 +13,7 @@ use crate::model::clock::{Clock, Now};
 use crate::model::money::{Cpm, Nanos};
 use crate::serve::{Shared, SharedParts};
 use crate::store::account_file;
+use crate::store::category_maps;
 use crate::store::data_dir::DataDir;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::log::{self, LogLevel};
@@ -80,7 +81,9 @@ pub(super) fn read_account(path: &Path, config: &Config) -> Result<Account, Fail
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    Ok(loaded.account)
+    let maps = category_maps::read_all(&path.with_file_name("taxonomies"));
+    let category_maps = maps.map_err(|error| Failure::Damaged(error.into()))?;
+    Ok(Account { category_maps, ..loaded.account })
 }
 
 /// Compiles an account into a catalog.

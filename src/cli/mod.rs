@@ -13,6 +13,7 @@ pub mod seed;
 mod seed_command;
 mod serve;
 mod sim;
+mod taxonomy;
 mod wal;
 
 use clap::{Parser, Subcommand};
@@ -59,6 +60,11 @@ enum Command {
     },
     /// Says of every line item why it bids on a request, or why not.
     Explain(explain::ExplainArguments),
+    /// Imports mappings between category taxonomies.
+    Taxonomy {
+        #[command(subcommand)]
+        what: taxonomy::What,
+    },
     /// Makes the world that speed is measured in.
     Seed(seed_command::SeedArguments),
     /// Shows what the ledger adds up to, verifies it, exports it.
@@ -108,6 +114,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(arguments) => demo::run(&common, &arguments),
         Command::Check { what } => check::run(&common, &what),
         Command::Explain(arguments) => explain::run(&common, &arguments),
+        Command::Taxonomy { what } => taxonomy::run(&common, &what),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),

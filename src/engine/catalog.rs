@@ -5,6 +5,7 @@ use super::creative::Assigned;
 use super::safety::CompiledSafety;
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::account::Account;
+use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::exchange::{ExchangeProfile, HoldLives};
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
@@ -25,6 +26,8 @@ pub struct CatalogCreative {
     pub creative: Creative,
     /// Compiled markup.
     pub markup: CompiledMarkup,
+    /// Its categories in the other taxonomies in which they can be said.
+    pub translated: Vec<(u16, Vec<String>)>,
 }
 
 /// A line item with what the bid path needs of its parents.
@@ -115,7 +118,8 @@ impl Catalog {
             let compiled = compile_markup(&creative);
             let markup =
                 compiled.map_err(|problem| CatalogError::Markup { creative: creative.id, problem })?;
-            creatives.push(CatalogCreative { creative, markup });
+            let translated = translations(&creative, &account.category_maps);
+            creatives.push(CatalogCreative { creative, markup, translated });
         }
         let parents = Parents {
             campaigns: index(account.campaigns.iter().map(|c| c.id)),
@@ -293,6 +297,21 @@ impl CatalogLineItem {
         let fits = if self.active { &self.fits[..] } else { &[] };
         MatchInput { targeting: &self.item.targeting, fits }
     }
+}
+
+/// Of two mappings to one taxonomy the first that has all categories stands.
+fn translations(creative: &Creative, maps: &[CategoryMap]) -> Vec<(u16, Vec<String>)> {
+    let ours = creative.cattax;
+    let mut translated: Vec<(u16, Vec<String>)> = Vec::new();
+    for map in maps {
+        let other = if map.from == ours { map.to } else { map.from };
+        if let Some(categories) = map.translate(ours, other, &creative.categories)
+            && translated.iter().all(|(known, _)| *known != other)
+        {
+            translated.push((other, categories));
+        }
+    }
+    translated
 }
 
 fn approved_fits(assigned: &[Assigned], creatives: &[CatalogCreative]) -> Vec<Fit> {

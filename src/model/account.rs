@@ -1,6 +1,7 @@
 //! The declarative account: everything that people configured, as one validated value. `store` reads it from a file
 //! (later from the control database); `engine` compiles it into a catalog.
 
+use super::category::CategoryMap;
 use super::creative::Creative;
 use super::exchange::ExchangeProfile;
 use super::line_item::{Advertiser, Campaign, LineItem};
@@ -27,4 +28,6 @@ pub struct Account {
     pub segments: Vec<Segment>,
     /// What is refused for every line item.
     pub safety: Safety,
+    /// Mappings between category taxonomies; those of the data directory, which the account file does not hold.
+    pub category_maps: Vec<CategoryMap>,
 }

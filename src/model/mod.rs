@@ -7,6 +7,7 @@
 pub mod account;
 pub mod auction;
 pub mod bid;
+pub mod category;
 pub mod civil;
 pub mod clock;
 pub mod country;

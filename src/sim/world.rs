@@ -100,6 +100,7 @@ impl World {
             creatives,
             segments: Vec::new(),
             safety: Safety::default(),
+            category_maps: Vec::new(),
         };
         let catalog =
             Catalog::compile(account, 1, &compile_markup).expect("the world names only what it has");

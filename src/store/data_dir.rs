@@ -113,6 +113,11 @@ impl DataDir {
         self.root.join("account.json")
     }
 
+    /// The directory of imported mappings between category taxonomies, see [`super::category_maps`].
+    pub fn taxonomies(&self) -> PathBuf {
+        self.root.join("taxonomies")
+    }
+
     /// The directory of the audience store.
     pub fn audience(&self) -> PathBuf {
         self.root.join("audience")

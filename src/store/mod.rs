@@ -5,5 +5,6 @@
 //! events, which only get their places in the directory from here; and, in this first form, a control database.
 
 pub mod account_file;
+pub mod category_maps;
 pub mod data_dir;
 mod durable;

@@ -196,6 +196,7 @@ pub fn account() -> Account {
     line_items.push(LineItem { campaign: CampaignId(2), ..catch_all });
     Account {
         safety: Safety::default(),
+        category_maps: Vec::new(),
         rates,
         exchanges: vec![exchange(1, "demo", 1), exchange(2, "demo2", 2)],
         advertisers: vec![Advertiser {

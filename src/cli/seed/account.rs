@@ -53,6 +53,7 @@ pub fn account(params: &WorldParams) -> Account {
     }
     Account {
         safety: Safety::default(),
+        category_maps: Vec::new(),
         rates: Rates::new(Currency::USD),
         exchanges: vec![exchange()],
         advertisers: (1..=campaign_count.div_ceil(CAMPAIGNS_PER_ADVERTISER)).map(advertiser).collect(),

@@ -113,7 +113,7 @@ impl<'r> Fitting<'r> {
     }
 }
 
-type Check<'p> = fn(&Place<'p>, &Creative, &Medium<'p>) -> bool;
+type Check<'p> = fn(&Place<'p>, &CatalogCreative, &Medium<'p>) -> bool;
 
 struct Place<'p> {
     auction: &'p Auction<'p>,
@@ -125,7 +125,6 @@ struct Place<'p> {
 
 impl<'p> Place<'p> {
     fn fits(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, NoBidReason> {
-        let creative = &entry.creative;
         // In the order of the list of reasons, so that the first failing check is the first reason.
         let checks: [(Check<'p>, NoBidReason); 8] = [
             (Self::language_allowed, NoBidReason::Language),
@@ -135,7 +134,7 @@ impl<'p> Place<'p> {
             (Self::attributes_allowed, NoBidReason::BlockedAttribute),
             (Self::secure_enough, NoBidReason::NotSecure),
             (Self::supported, NoBidReason::Unsupported),
-            (|_, creative, _| creative.approved, NoBidReason::CreativeApproval),
+            (|_, entry, _| entry.creative.approved, NoBidReason::CreativeApproval),
         ];
         let fitting = self.filling(entry);
         let medium = match &fitting {
@@ -144,7 +143,7 @@ impl<'p> Place<'p> {
             Err((_, Some(medium))) => *medium,
         };
         let failed =
-            checks.iter().find(|(passes, _)| !passes(self, creative, &medium)).map(|(_, reason)| *reason);
+            checks.iter().find(|(passes, _)| !passes(self, entry, &medium)).map(|(_, reason)| *reason);
         match (fitting, failed) {
             (Ok(fitting), None) => Ok(fitting),
             (Ok(_), Some(reason)) => Err(reason),
@@ -199,12 +198,12 @@ impl<'p> Place<'p> {
     }
 
     /// `secure = 1`: everything https, the tracking URL included; absent is unknown and http may do.
-    fn secure_enough(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+    fn secure_enough(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
         self.imp.secure != Some(true) || (creative.secure && self.https)
     }
 
     /// `wlang`: a creative without a language fits every list (OpenRTB 2.6 section 3.2.1, market convention).
-    fn language_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+    fn language_allowed(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
         let Some(language) = &creative.language else { return true };
         self.auction.wlang.is_empty()
             || self.auction.wlang.iter().any(|allowed| {
@@ -214,26 +213,27 @@ impl<'p> Place<'p> {
             })
     }
 
-    /// `bcat`, `acat`: a parent blocks or allows its children. Lists in another taxonomy than the creative's cannot
-    /// be compared until mappings are loaded, so they count as blocking.
-    fn categories_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+    /// `bcat`, `acat`: a parent blocks or allows its children. Lists in another taxonomy are compared with what the
+    /// creative's categories mean there; where that is not known, they count as blocking.
+    fn categories_allowed(&self, entry: &CatalogCreative, _: &Medium<'_>) -> bool {
         let (bcat, acat) = (self.auction.bcat, self.auction.acat);
         if bcat.is_empty() && acat.is_empty() {
             return true;
         }
-        if self.auction.cattax != creative.cattax {
-            return false;
-        }
-        let under = |category: &str, node: &str| is_under(creative.cattax, category, node);
-        let blocked = creative.categories.iter().any(|c| bcat.iter().any(|node| under(c, node)));
+        let cattax = self.auction.cattax;
+        let translated = || entry.translated.iter().find(|(known, _)| *known == cattax).map(|(_, list)| list);
+        let ours =
+            if cattax == entry.creative.cattax { Some(&entry.creative.categories) } else { translated() };
+        let Some(ours) = ours else { return false };
+        let under = |category: &str, node: &str| is_under(cattax, category, node);
+        let blocked = ours.iter().any(|c| bcat.iter().any(|node| under(c, node)));
         let allowed = acat.is_empty()
-            || (!creative.categories.is_empty()
-                && creative.categories.iter().all(|c| acat.iter().any(|node| under(c, node))));
+            || (!ours.is_empty() && ours.iter().all(|c| acat.iter().any(|node| under(c, node))));
         !blocked && allowed
     }
 
     /// `badv` blocks a domain and its subdomains; a deal's `wadomain` allows them.
-    fn advertiser_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+    fn advertiser_allowed(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
         let on = |list: &[&str], domain: &str| list.iter().any(|entry| is_domain_or_subdomain(domain, entry));
         let blocked = creative.adomain.iter().any(|domain| on(self.auction.badv, domain));
         let allowed = self.deal.is_none_or(|deal| {
@@ -242,13 +242,17 @@ impl<'p> Place<'p> {
         !blocked && allowed
     }
 
-    fn app_allowed(&self, creative: &Creative, _: &Medium<'_>) -> bool {
+    fn app_allowed(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
         let Some(bundle) = &creative.bundle else { return true };
         !self.auction.bapp.iter().any(|blocked| blocked.trim().eq_ignore_ascii_case(bundle))
     }
 
     /// `battr` of the medium; `btype` and `expdir` of a banner.
-    fn attributes_allowed(&self, creative: &Creative, medium: &Medium<'_>) -> bool {
+    fn attributes_allowed(
+        &self,
+        CatalogCreative { creative, .. }: &CatalogCreative,
+        medium: &Medium<'_>,
+    ) -> bool {
         let blocked = medium.blocked_attributes();
         let of_banner = match (medium, creative.banner()) {
             (Medium::Banner(offered), Some(ad)) => {
@@ -263,7 +267,7 @@ impl<'p> Place<'p> {
     /// An API that is not listed is unsupported (section 3.2.6); so is HTML once any content type is listed. Where the
     /// exchange requires transparency information of every bid (`dsarequired` 2 and 3, community extension "DSA
     /// Transparency"), none is made, because creatives have none to give.
-    fn supported(&self, creative: &Creative, medium: &Medium<'_>) -> bool {
+    fn supported(&self, CatalogCreative { creative, .. }: &CatalogCreative, medium: &Medium<'_>) -> bool {
         if matches!(self.auction.regs.dsa_required(), Some(2 | 3)) {
             return false;
         }

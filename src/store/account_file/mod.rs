@@ -184,7 +184,17 @@ fn account(report: &mut Report, wire: AccountWire, limits: Limits) -> Account {
     let creatives = creative::read_all(report, &mut known, wire.creatives);
     let line_items = buying::line_items(report, &known, wire.line_items);
     let safety = report.within("safety", |report| safety::read(report, wire.safety));
-    Account { rates, exchanges, advertisers, campaigns, line_items, creatives, segments, safety }
+    Account {
+        rates,
+        exchanges,
+        advertisers,
+        campaigns,
+        line_items,
+        creatives,
+        segments,
+        safety,
+        category_maps: Vec::new(),
+    }
 }
 
 /// serde's message without its position, and with a suggestion where a name is not known.

@@ -3,6 +3,7 @@
 use super::request::plain;
 use super::run::Server;
 use super::world::World;
+use outbid::model::category::CategoryMap;
 use outbid::model::exchange::IpNet;
 use outbid::model::no_bid::NoBidReason;
 use outbid::model::safety::{AuthorizedSellers, Safety, Seller};
@@ -104,4 +105,34 @@ fn row_1_11_supply_chains_and_who_may_sell() {
     check(&listed, site("news.example", "pub-2"), Err(NoBidReason::AdsTxt));
     check(&listed, site("blog.example", "pub-2"), Ok(()));
     check(&listed, json!({"site": {"domain": "news.example"}}), Ok(()));
+}
+
+#[test]
+fn row_1_1_blocked_categories_of_another_taxonomy_are_compared_where_a_mapping_knows_them() {
+    let check = |categories: &[&str], mapped: bool, list: Value, expected: Result<(), NoBidReason>| {
+        let world = World::small(|account| {
+            account.creatives[0].categories = texts(categories);
+            let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+            let pairs = vec![pair("IAB13-6", "1200"), pair("IAB1-2", "1419")];
+            if mapped {
+                account.category_maps = vec![CategoryMap { from: 1, to: 8, pairs }];
+            }
+        });
+        let body = plain(|plain| {
+            for (key, value) in list.as_object().unwrap() {
+                plain[key] = value.clone();
+            }
+        });
+        let found = Server::new(&world).bids(&world, &body).map(|_| ());
+        assert_eq!(found, expected, "{categories:?} {mapped} {list}");
+    };
+    let blocked = Err(NoBidReason::BlockedCategory);
+    let bcat = |id: &str| json!({"cattax": 8, "bcat": [id]});
+    check(&["IAB13-6"], false, bcat("1419"), blocked);
+    check(&["IAB13-6"], true, bcat("1419"), Ok(()));
+    check(&["IAB13-6"], true, bcat("1200"), blocked);
+    check(&["IAB9"], true, bcat("1419"), blocked);
+    check(&["IAB13-6"], true, json!({"cattax": 8, "acat": ["1200"]}), Ok(()));
+    check(&["IAB13-6"], true, json!({"cattax": 8, "acat": ["1419"]}), blocked);
+    check(&["IAB13-6"], true, json!({"cattax": 7, "bcat": ["1"]}), blocked);
 }

@@ -145,6 +145,7 @@ impl World {
             creatives: vec![creative(1, 1)],
             segments: segments(),
             safety: Safety::default(),
+            category_maps: Vec::new(),
         };
         change(&mut account);
         World::of(account, BTreeMap::new())
@@ -330,6 +331,7 @@ impl Dice {
             creatives,
             segments: segments(),
             safety: Safety::default(),
+            category_maps: Vec::new(),
         }
     }
 
