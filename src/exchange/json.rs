@@ -72,7 +72,12 @@ impl<'a> Reader<'a> {
 
     /// A reader over a text that this request holds, as a part of the impression that is being read.
     pub(super) fn inside(&self, text: &'a str) -> Reader<'a> {
-        Reader { in_imp: true, ..Reader::new(text, &self.limits, self.arena) }
+        Reader::inside_imp(text, &self.limits, self.arena)
+    }
+
+    /// A reader over a text that some request holds, as a part of an impression.
+    pub(super) fn inside_imp(text: &'a str, limits: &Limits, arena: &'a Bump) -> Reader<'a> {
+        Reader { in_imp: true, ..Reader::new(text, limits, arena) }
     }
 
     /// Names the top-level field that is read next, for errors.
@@ -529,6 +534,11 @@ impl Scalar<'_> {
 /// Millionths of a degree, rounded to the nearest; `None` beyond the limit to either side.
 pub(super) fn micro_degrees(degrees: f64, limit: f64) -> Option<i32> {
     (degrees.abs() <= limit).then(|| (degrees * 1e6).round() as i32)
+}
+
+/// A text as a flag, see [`Scalar::flag`].
+pub(super) fn flag_of_text(text: &str) -> Option<bool> {
+    Scalar::Text(text).flag()
 }
 
 fn flag_of(int: i64) -> Option<bool> {

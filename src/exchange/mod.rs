@@ -9,6 +9,7 @@ pub mod macros;
 mod markup;
 mod parse;
 pub mod price;
+mod proto;
 mod reference;
 pub mod respond;
 mod scan;
@@ -21,6 +22,7 @@ pub use inflate::{InflateError, Inflater, deflate, inflate};
 pub use macros::Place;
 pub use markup::compile as compile_markup;
 pub use parse::{Limits, ParseError, parse};
+pub use proto::{encode_answer, parse_protobuf};
 pub use reference::parse_reference;
 pub use token::{
     TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token, verify as verify_token,

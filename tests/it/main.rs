@@ -12,6 +12,7 @@ mod ledger_tools;
 mod parse;
 mod price;
 mod process;
+mod protobuf;
 mod respond;
 mod seed;
 mod server;

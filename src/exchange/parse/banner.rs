@@ -90,6 +90,6 @@ fn size(w: Option<i64>, h: Option<i64>) -> Option<Size> {
 }
 
 /// A side in pixels, from 1 up; what is larger than any screen is none.
-pub(super) fn side(given: Option<i64>) -> Option<u16> {
+pub(in crate::exchange) fn side(given: Option<i64>) -> Option<u16> {
     given.and_then(|side| u16::try_from(side).ok()).filter(|side| *side > 0)
 }

@@ -64,7 +64,12 @@ impl<'a> Venue<'a> {
 
 /// A `cattax`: 1 when absent or unreadable; a number that is no known taxonomy stays one.
 pub(super) fn taxonomy(r: &mut Reader<'_>) -> Read<u16> {
-    Ok(r.int()?.map_or(1, |tax| u16::try_from(tax).unwrap_or(u16::MAX)))
+    r.int().map(taxonomy_of)
+}
+
+/// What a `cattax` comes to, see [`taxonomy`].
+pub(in crate::exchange) fn taxonomy_of(cattax: Option<i64>) -> u16 {
+    cattax.map_or(1, |tax| u16::try_from(tax).unwrap_or(u16::MAX))
 }
 
 /// The two ways to give keywords.
@@ -122,7 +127,7 @@ fn publisher<'a>(r: &mut Reader<'a>) -> Read<Publisher<'a>> {
 }
 
 /// The host of a page's URL, as sent; without a scheme, what looks like a host name at its start.
-fn host(page: &str) -> Option<&str> {
+pub(in crate::exchange) fn host(page: &str) -> Option<&str> {
     let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     let with_scheme = page.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
     let after_scheme = with_scheme.map(|(_, rest)| rest).or_else(|| page.strip_prefix("//"));

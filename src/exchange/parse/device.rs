@@ -28,7 +28,7 @@ pub(super) fn device<'a>(r: &mut Reader<'a>) -> Read<Option<Device<'a>>> {
             b"carrier" => device.carrier = r.text()?,
             b"mccmnc" => device.mccmnc = r.text()?,
             b"connectiontype" => device.connection_type = r.int()?,
-            b"ifa" => device.ifa = r.text()?.filter(|ifa| ifa.bytes().any(|b| !matches!(b, b'0' | b'-'))),
+            b"ifa" => device.ifa = r.text()?.filter(|ifa| is_usable_ifa(ifa)),
             _ => r.skip()?,
         }
     }
@@ -101,9 +101,14 @@ fn brand<'a>(r: &mut Reader<'a>) -> Read<Brand<'a>> {
     Ok(brand)
 }
 
+/// Whether an identifier is one: all zero is how systems say that there is none.
+pub(in crate::exchange) fn is_usable_ifa(ifa: &str) -> bool {
+    ifa.bytes().any(|b| !matches!(b, b'0' | b'-'))
+}
+
 /// Whether a brand is one that browsers add to keep parsers honest: `Not A;Brand` in ever new punctuation
 /// (User-Agent Client Hints, section 6.2).
-fn is_placeholder(brand: &str) -> bool {
+pub(in crate::exchange) fn is_placeholder(brand: &str) -> bool {
     let letters = brand.bytes().filter(u8::is_ascii_alphabetic).map(|b| b.to_ascii_lowercase());
     letters.eq(*b"notabrand")
 }

@@ -11,6 +11,9 @@ pub enum ParseError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// Not a message of `proto/openrtb.proto`: cut short, or not protobuf at all.
+    #[error("malformed protobuf")]
+    MalformedProtobuf,
     /// Objects and arrays are nested deeper than allowed.
     #[error("nested deeper than {limit} at byte {offset}")]
     TooDeep {

@@ -27,6 +27,11 @@ mod user;
 pub use error::ParseError;
 pub use limits::Limits;
 
+pub(super) use banner::side;
+pub(super) use context::{host, taxonomy_of};
+pub(super) use device::{is_placeholder, is_usable_ifa};
+pub(super) use native::read_native_text;
+
 use super::json::{Reader, Walk};
 use super::scan::Read;
 use crate::model::auction::{Auction, Channel, Imp, Inventory};
@@ -206,6 +211,6 @@ fn currencies<'a>(r: &Reader<'a>, codes: &[&str]) -> &'a [Currency] {
 }
 
 /// Whether two impressions have one id. There are few: a comparison of all pairs needs no memory.
-fn has_duplicate_ids(imps: &[Imp<'_>]) -> bool {
+pub(super) fn has_duplicate_ids(imps: &[Imp<'_>]) -> bool {
     imps.iter().enumerate().any(|(at, imp)| !imp.id.is_empty() && imps[..at].iter().any(|o| o.id == imp.id))
 }

@@ -5,10 +5,13 @@
 //! such string in turn, so that nothing recurses. A native request that cannot be read, or that asks for nothing, is
 //! not offered; it never costs the impression its other media.
 
+use super::Limits;
 use super::banner::side;
 use crate::exchange::json::{Reader, push};
 use crate::exchange::scan::Read;
 use crate::model::media::{EventTracker, Native, NativeAsset, NativeAssetKind};
+use crate::model::no_bid::NoBidReason;
+use bumpalo::Bump;
 
 pub(super) fn native<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {
     let Some(mut walk) = r.object()? else { return Ok(None) };
@@ -34,14 +37,31 @@ fn embedded<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {
         return request(r);
     }
     let Some(text) = r.text_within(r.limits.native_request)? else { return Ok(None) };
-    let mut inner = r.inside(text);
-    let found = request(&mut inner).and_then(|found| inner.end().map(|()| found));
-    // What was noted of a text that turns out to be broken was noted of nothing.
-    let Ok(found) = found else { return Ok(None) };
-    if let Some(reason) = inner.fault {
+    let (found, fault) = read_text(r.inside(text));
+    if let Some(reason) = fault {
         r.note(reason);
     }
     Ok(found)
+}
+
+/// A request, and what is to be noted of the impression that it belongs to.
+type Found<'a> = (Option<Native<'a>>, Option<NoBidReason>);
+
+/// Reads a native request that stands in a text of its own.
+pub(in crate::exchange) fn read_native_text<'a>(
+    text: &'a str,
+    limits: &Limits,
+    arena: &'a Bump,
+) -> Found<'a> {
+    read_text(Reader::inside_imp(text, limits, arena))
+}
+
+fn read_text(mut r: Reader<'_>) -> Found<'_> {
+    match request(&mut r).and_then(|found| r.end().map(|()| found)) {
+        Ok(found) => (found, r.fault),
+        // What was noted of a text that turns out to be broken was noted of nothing.
+        Err(_) => (None, None),
+    }
 }
 
 /// The request with or without the wrapper of 1.0; where both are there, what is wrapped stands.

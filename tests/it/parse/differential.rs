@@ -203,7 +203,7 @@ fn the_reader_and_its_oracle_agree_on_native_requests_and_their_mutations() {
 }
 
 /// JSON of any shape, with keys that the reader knows among others.
-fn any_value() -> impl Strategy<Value = serde_json::Value> {
+pub(crate) fn any_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let scalar = prop_oneof![
         Just(Value::Null),
@@ -240,6 +240,11 @@ const KEYS: &[&str] = &[
     "venuetypeid", "venuetypetax", "venuetax", "pubrender", "datatopub", "hp", "fd", "pchain", "lat", "lon", "accuracy", "segment", "segtax",
     "name",
 ];
+
+/// The name of a field, most of them read.
+pub(crate) fn keys() -> impl Strategy<Value = String> {
+    proptest::sample::select(KEYS).prop_map(str::to_owned)
+}
 
 /// Writes JSON with some characters escaped although they need not be, and some white space.
 fn encode(value: &serde_json::Value, random: &mut Seeded, out: &mut String) {
@@ -321,7 +326,7 @@ const NATIVE_KEYS: &[&str] = &[
 const ASSET_KEYS: &[&str] = &["id", "required", "title", "img", "video", "data"];
 
 /// An impression whose media are likely to be read.
-fn any_imp() -> impl Strategy<Value = serde_json::Value> {
+pub(crate) fn any_imp() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::{Value, json};
     let assets = proptest::collection::vec(object_of(ASSET_KEYS), 0..4);
     let native = (object_of(NATIVE_KEYS), assets, 0..4).prop_map(|(mut request, assets, form)| {

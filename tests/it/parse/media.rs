@@ -1,6 +1,8 @@
 //! Banner, video and audio with their pods and floors, and the impression's own time and stitching (OpenRTB 2.6
 //! sections 3.2.4 to 3.2.8, 3.2.10, 3.2.35).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use super::fields::{Plain, check_imp, shown};
 use outbid::model::auction::Imp;
 use outbid::model::media::{Banner, Stream};

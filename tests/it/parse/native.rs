@@ -1,5 +1,7 @@
 //! The native request in all the shapes in which it is sent (OpenRTB Native 1.0 to 1.2).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use super::fields::{Plain, check_imp, shown};
 use super::{read, request_with_imp};
 use outbid::model::auction::Imp;
