@@ -9,7 +9,7 @@ use super::state::Shared;
 use crate::budget::CoreBudget;
 use crate::engine::{self, BidIds, Core, Deadline, NoObserver, Request, Snapshot};
 use crate::exchange::respond::{self, Response};
-use crate::exchange::{self, Inflater, ParseError, Place};
+use crate::exchange::{self, InflateError, Inflater, Limits, ParseError, Place};
 use crate::model::auction::Auction;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::no_bid::NoBidReason;
@@ -31,7 +31,8 @@ use std::time::Duration;
 /// Every answer says which version it follows (OpenRTB 2.6 section 2.5).
 const OPENRTB_VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-openrtb-version"), HeaderValue::from_static("2.6"));
-const JSON: &str = "application/json";
+/// Content types of protobuf (OpenRTB 2.6 section 2.3, and what a large exchange sends instead).
+const PROTOBUF: [&str; 2] = ["application/x-protobuf", "application/octet-stream"];
 /// Memory that a core's arena keeps between requests; what a rare giant took beyond it is given back.
 const ARENA_KEEP_BYTES: usize = 4 << 20;
 
@@ -51,8 +52,25 @@ struct BidCore {
     arena: Bump,
     inflater: Inflater,
     inflated: Vec<u8>,
+    /// The answer, and room to write it again in another encoding.
     written: Vec<u8>,
+    encoded: Vec<u8>,
     exchanges: ExchangeRows,
+}
+
+/// How a request is written, and so its answer.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    /// With the content type that was received.
+    Protobuf(&'static str),
+}
+
+/// A request whose body is read.
+struct Received<'b> {
+    headers: &'b HeaderMap,
+    body: &'b [u8],
+    format: Format,
 }
 
 /// Per exchange of the current catalog, by its position: where it is counted, and its requests a second here.
@@ -96,6 +114,7 @@ impl BidHandler {
             inflater: Inflater::new(),
             inflated: Vec::new(),
             written: Vec::new(),
+            encoded: Vec::new(),
             exchanges: ExchangeRows::default(),
         };
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
@@ -154,12 +173,16 @@ impl BidHandler {
     }
 
     /// Parse, decide, respond, record: no `.await` from here to the answer.
-    fn answer(&self, known: &Recognised<'_>, headers: &HeaderMap, body: &[u8]) -> Answer {
+    fn answer(&self, known: &Recognised<'_>, received: &Received<'_>) -> Answer {
         let core = &mut *self.core.borrow_mut();
         core.written.clear();
         let started_ns = self.shared.clock.mono_ns();
         // A panic in parsing or markup costs one answer, not the process; holds release themselves on unwind.
-        let line = catch_unwind(AssertUnwindSafe(|| self.straight_line(known, headers, body, core)));
+        let line = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.straight_line(known, received, core);
+            received.format.apply(&core.arena, &mut core.written, &mut core.encoded);
+            outcome
+        }));
         core.arena.reset();
         if core.arena.allocated_bytes() > ARENA_KEEP_BYTES {
             core.arena = Bump::new();
@@ -168,7 +191,7 @@ impl BidHandler {
         match line {
             Ok(Outcome200::Written(outcome)) => {
                 self.count(known.slot, outcome);
-                written(&core.written, headers, self.shared.config.server.gzip_min_bytes)
+                written(&core.written, received, self.shared.config.server.gzip_min_bytes)
             }
             Ok(Outcome200::Nothing(reason)) => {
                 let late = reason == NoBidReason::Deadline;
@@ -187,24 +210,38 @@ impl BidHandler {
         }
     }
 
+    /// The body as it is parsed, and the limits that hold for it.
+    fn plain<'b>(
+        &self,
+        received: &Received<'b>,
+        inflater: &mut Inflater,
+        inflated: &'b mut Vec<u8>,
+    ) -> Result<(&'b [u8], Limits), InflateError> {
+        let limits = self.shared.limits;
+        if !is_gzip(received.headers) {
+            return Ok((received.body, limits));
+        }
+        inflated.clear();
+        inflater.inflate(received.body, limits.inflated_body, inflated)?;
+        Ok((inflated, limits.inflated()))
+    }
+
     fn straight_line(
         &self,
         known: &Recognised<'_>,
-        headers: &HeaderMap,
-        body: &[u8],
+        received: &Received<'_>,
         core: &mut BidCore,
     ) -> Outcome200 {
         let shared = &*self.shared;
-        let (body, limits) = if is_gzip(headers) {
-            core.inflated.clear();
-            match core.inflater.inflate(body, shared.limits.inflated_body, &mut core.inflated) {
-                Ok(()) => (&core.inflated[..], shared.limits.inflated()),
-                Err(error) => return Outcome200::Refused(status(error.status()), ParseErrorKind::Encoding),
-            }
-        } else {
-            (body, shared.limits)
+        let (body, limits) = match self.plain(received, &mut core.inflater, &mut core.inflated) {
+            Ok(plain) => plain,
+            Err(error) => return Outcome200::Refused(status(error.status()), ParseErrorKind::Encoding),
         };
-        let auction = match exchange::parse(body, &limits, &core.arena) {
+        let parsed = match received.format {
+            Format::Json => exchange::parse(body, &limits, &core.arena),
+            Format::Protobuf(_) => exchange::parse_protobuf(body, &limits, &core.arena),
+        };
+        let auction = match parsed {
             Ok(auction) => auction,
             Err(error) => return Outcome200::Refused(status(error.status()), kind_of(&error)),
         };
@@ -297,11 +334,15 @@ impl Handler for BidHandler {
                 self.metrics.shed(reason).inc();
                 self.refuse(known.slot, Outcome::Shed, StatusCode::NO_CONTENT)
             }
-            (Ok(_), None) if !is_supported(&head.headers) => {
-                self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Encoding).inc();
-                self.refuse(known.slot, Outcome::BadRequest, StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            }
-            (Ok(body), None) => self.answer(&known, &head.headers, &body),
+            (Ok(body), None) => match Format::of(&head.headers) {
+                Some(format) => {
+                    self.answer(&known, &Received { headers: &head.headers, body: &body, format })
+                }
+                None => {
+                    self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Encoding).inc();
+                    self.refuse(known.slot, Outcome::BadRequest, StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                }
+            },
             (Err(BodyError::TooLarge), None) => {
                 self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Limit).inc();
                 self.refuse(known.slot, Outcome::TooLarge, StatusCode::PAYLOAD_TOO_LARGE)
@@ -334,20 +375,45 @@ fn status(code: u16) -> StatusCode {
 fn kind_of(error: &ParseError) -> ParseErrorKind {
     match error {
         ParseError::TooDeep { .. } => ParseErrorKind::Depth,
-        ParseError::Malformed { .. } => ParseErrorKind::Syntax,
+        ParseError::Malformed { .. } | ParseError::MalformedProtobuf => ParseErrorKind::Syntax,
         ParseError::TooLarge { .. } | ParseError::LimitExceeded { .. } => ParseErrorKind::Limit,
         _ => ParseErrorKind::Shape,
     }
 }
 
-/// JSON, whatever its parameters, or nothing said (OpenRTB 2.6 section 2.3); a body as it is, or gzip.
-fn is_supported(headers: &HeaderMap) -> bool {
-    let media = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
-    let media = media.split(';').next().unwrap_or_default().trim();
-    let json = ["", JSON, "text/json", "text/plain"].iter().any(|known| media.eq_ignore_ascii_case(known));
-    let encoding = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?")).trim();
-    let known = ["", "identity", "gzip", "x-gzip"].iter().any(|known| encoding.eq_ignore_ascii_case(known));
-    json && known
+impl Format {
+    /// Protobuf, or JSON, or nothing said, which is JSON (OpenRTB 2.6 section 2.3), whatever the parameters; a body as it
+    /// is, or gzip. `None` = nothing that is read here.
+    fn of(headers: &HeaderMap) -> Option<Format> {
+        let encoding = headers.get(CONTENT_ENCODING).map_or("", |value| value.to_str().unwrap_or("?")).trim();
+        if !["", "identity", "gzip", "x-gzip"].iter().any(|known| encoding.eq_ignore_ascii_case(known)) {
+            return None;
+        }
+        let media = headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+        let media = media.split(';').next().unwrap_or_default().trim();
+        let is = |known: &&str| media.eq_ignore_ascii_case(known);
+        if ["", "application/json", "text/json", "text/plain"].iter().any(is) {
+            return Some(Format::Json);
+        }
+        PROTOBUF.into_iter().find(is).map(Format::Protobuf)
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Protobuf(received) => received,
+        }
+    }
+
+    /// Turns an answer, which is always written in JSON first, into what the request was written in; an empty one, which
+    /// is none, stays as it is.
+    fn apply(self, arena: &Bump, written: &mut Vec<u8>, spare: &mut Vec<u8>) {
+        if let (Format::Protobuf(_), false) = (self, written.is_empty()) {
+            spare.clear();
+            exchange::encode_answer(written, arena, spare);
+            std::mem::swap(written, spare);
+        }
+    }
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {
@@ -366,10 +432,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// 200 with the written body, compressed where the exchange takes it and it is long enough to gain.
-fn written(body: &[u8], headers: &HeaderMap, gzip_min_bytes: usize) -> Answer {
-    let compress = gzip_min_bytes > 0 && body.len() >= gzip_min_bytes && accepts_gzip(headers);
+fn written(body: &[u8], received: &Received<'_>, gzip_min_bytes: usize) -> Answer {
+    let compress = gzip_min_bytes > 0 && body.len() >= gzip_min_bytes && accepts_gzip(received.headers);
     let payload = if compress { exchange::deflate(body).into() } else { Bytes::copy_from_slice(body) };
-    let mut answer = answer(StatusCode::OK, JSON, payload);
+    let mut answer = answer(StatusCode::OK, received.format.content_type(), payload);
     answer.headers_mut().insert(OPENRTB_VERSION.0, OPENRTB_VERSION.1);
     if compress {
         answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -10,6 +10,7 @@ mod bombs;
 mod client;
 mod life;
 mod notices;
+mod protobuf;
 mod same_decision;
 mod transport;
 

@@ -19,10 +19,10 @@ use std::sync::Arc;
 /// Mutated versions of every corpus line.
 const MUTATIONS: u64 = 4;
 
-type Read = for<'a> fn(&'a [u8], &Limits, &'a Bump) -> Result<Auction<'a>, ParseError>;
+pub(super) type Read = for<'a> fn(&'a [u8], &Limits, &'a Bump) -> Result<Auction<'a>, ParseError>;
 
 /// One straight line without a socket.
-struct Line {
+pub(super) struct Line {
     read: Read,
     shared: Shared,
     core: Core,
@@ -31,10 +31,10 @@ struct Line {
 }
 
 /// What a line makes of a body: the answer, empty for 204, or the status of the refusal.
-type Outcome = Result<Vec<u8>, u16>;
+pub(super) type Outcome = Result<Vec<u8>, u16>;
 
 impl Line {
-    fn new(read: Read) -> Line {
+    pub(super) fn new(read: Read) -> Line {
         let clock = FixedClock::at(Now { mono_ns: 5_000_000_000, unix_ms: 1_790_000_000_000 });
         let now = clock.now();
         let parts = Setup::demo().parts(Arc::new(clock));
@@ -47,7 +47,7 @@ impl Line {
         Line { read, core: Core::new(BidIds::new(EPOCH, 0)), budget, snapshot, shared }
     }
 
-    fn answer(&mut self, body: &[u8], clock: &FixedClock, exchange: &str) -> Outcome {
+    pub(super) fn answer(&mut self, body: &[u8], clock: &FixedClock, exchange: &str) -> Outcome {
         let arena = Bump::new();
         let auction = (self.read)(body, &Limits::default(), &arena).map_err(|error| error.status())?;
         let settings = engine::Settings {

@@ -40,7 +40,7 @@ fn json_is_what_is_read_whatever_its_parameters_and_nothing_else() {
         check(&[("content-type", media)], 200);
     }
     for media in
-        ["application/x-protobuf", "text/html", "application/xml", "multipart/form-data", "json", "\u{e9}"]
+        ["application/protobuf", "text/html", "application/xml", "multipart/form-data", "json", "\u{e9}"]
     {
         check(&[("content-type", media)], 415);
     }
