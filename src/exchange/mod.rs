@@ -7,6 +7,7 @@ mod inflate;
 mod json;
 pub mod macros;
 mod markup;
+mod native;
 mod parse;
 pub mod price;
 mod proto;

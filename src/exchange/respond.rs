@@ -5,6 +5,7 @@
 //! a plain answer allocates nothing. Deliberately absent: deciding anything; a [`Bid`] comes here decided and held.
 
 use super::macros::{self, MarkupContext, Place};
+use super::native;
 use super::price;
 use super::text::{BidIdText, JsonText, push_string};
 use super::token::{self, TokenClass, TokenKeys, TokenText};
@@ -12,6 +13,9 @@ use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::bid::{Bid, Fill};
 use crate::model::exchange::{BillingEvent, ExchangeProfile};
 use crate::model::ids::BidId;
+
+/// AdCOM creative attribute "has skip button".
+const SKIPS: i64 = 16;
 
 /// Everything that an answer is made of.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +209,11 @@ fn push_markup(
     match bid.fill {
         Fill::Html(template) => macros::render(template, &context, &mut text),
         Fill::Vast(vast) => macros::render(&vast.template, &context, &mut text),
-        Fill::Native(_) => {}
+        Fill::Native(fill) => {
+            if let Some(ad) = bid.creative.native() {
+                native::render(&fill, ad, &context, &mut text);
+            }
+        }
     }
     let bytes = text.bytes();
     out.push(b'"');
@@ -230,13 +238,16 @@ fn push_creative(bid: &Bid<'_>, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b",\"mtype\":");
     push_number(creative.media_type() as i64, out);
+    push_stream(bid, out);
     push_list(b",\"cat\":[", &creative.categories, |category, out| push_string(category, out), out);
     // 1 is the default of the specification; any other must be said.
     if creative.cattax != 1 {
         out.extend_from_slice(b",\"cattax\":");
         push_number(creative.cattax.into(), out);
     }
-    push_list(b",\"attr\":[", &creative.attributes, |attribute, out| push_number(*attribute, out), out);
+    let skips = skips_itself(bid) && !creative.attributes.contains(&SKIPS);
+    let attributes = creative.attributes.iter().chain(skips.then_some(&SKIPS));
+    push_list(b",\"attr\":[", attributes, |attribute, out| push_number(*attribute, out), out);
     push_list(b",\"apis\":[", creative.api.as_slice(), |api, out| push_number(*api, out), out);
     for (key, value) in
         [(&b",\"language\":"[..], &creative.language), (&b",\"bundle\":"[..], &creative.bundle)]
@@ -249,14 +260,45 @@ fn push_creative(bid: &Bid<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends an array with its key, or nothing when it would be empty.
-fn push_list<T>(key: &[u8], items: &[T], push: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
-    for (index, item) in items.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { key } else { b"," });
+fn push_list<'i, T: 'i>(
+    key: &[u8],
+    items: impl IntoIterator<Item = &'i T>,
+    push: impl Fn(&T, &mut Vec<u8>),
+    out: &mut Vec<u8>,
+) {
+    let mut before = key;
+    for item in items {
+        out.extend_from_slice(before);
         push(item, out);
+        before = b",";
     }
-    if !items.is_empty() {
+    if before == b"," {
         out.push(b']');
     }
+}
+
+/// What only video and audio have.
+fn push_stream(bid: &Bid<'_>, out: &mut Vec<u8>) {
+    let protocol = match bid.fill {
+        Fill::Vast(vast) => Some(vast.protocol),
+        Fill::Html(_) | Fill::Native(_) => None,
+    };
+    for (key, value) in [
+        (&b",\"protocol\":"[..], protocol),
+        (b",\"dur\":", bid.duration_s.map(i64::from)),
+        (b",\"slotinpod\":", bid.slot_in_pod),
+    ] {
+        if let Some(value) = value {
+            out.extend_from_slice(key);
+            push_number(value, out);
+        }
+    }
+}
+
+/// Whether the document has a skip button of its own. VAST 2.0 cannot say so.
+fn skips_itself(bid: &Bid<'_>) -> bool {
+    let Fill::Vast(vast) = bid.fill else { return false };
+    vast.protocol != 2 && bid.creative.stream().is_some_and(|ad| ad.skip_after_s.is_some())
 }
 
 fn push_number(number: i64, out: &mut Vec<u8>) {

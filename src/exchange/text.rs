@@ -74,31 +74,24 @@ pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + bytes.len() / 8);
     let mut from = 0;
-    while let Some(found) = find_special(&bytes[from..]) {
-        let at = from + found;
-        let (escape, width) = match bytes[at] {
-            // All of U+2000–U+2FFF begin so, only two of them are meant.
-            0xe2 => match bytes.get(at + 1..at + 3) {
-                Some([0x80, 0xa8]) => (*b"\\u2028", 3),
-                Some([0x80, 0xa9]) => (*b"\\u2029", 3),
-                _ => {
-                    out.extend_from_slice(&bytes[from..=at]);
-                    from = at + 1;
-                    continue;
-                }
-            },
-            byte => {
-                out.extend_from_slice(&bytes[from..at]);
-                push_short(byte, out);
-                from = at + 1;
-                continue;
-            }
-        };
-        out.extend_from_slice(&bytes[from..at]);
-        out.extend_from_slice(&escape);
-        from = at + width;
+    while let Some(special) = next_special(bytes, from) {
+        out.extend_from_slice(&bytes[from..special.at]);
+        out.extend_from_slice(special.escape.as_slice());
+        from = special.at + special.width;
     }
     out.extend_from_slice(&bytes[from..]);
+}
+
+/// Appends to `out` the form that `text` has inside a JSON string. Where `out` is itself the inside of one, a text so
+/// gets there that is read out of JSON inside JSON.
+pub(super) fn push_nested(text: &str, out: &mut impl Sink) {
+    let mut from = 0;
+    while let Some(special) = next_special(text.as_bytes(), from) {
+        out.push(&text[from..special.at]);
+        out.push(special.escape.as_str());
+        from = special.at + special.width;
+    }
+    out.push(&text[from..]);
 }
 
 /// A bid id as [`BidId`] displays it, without the detour over a formatter.
@@ -134,22 +127,60 @@ impl BidIdText {
     }
 }
 
-/// A quote, a backslash or a control character.
-fn push_short(byte: u8, out: &mut Vec<u8>) {
-    let short = match byte {
-        b'"' => b'"',
-        b'\\' => b'\\',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        _ => {
-            let hex = b"0123456789abcdef";
-            out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&[hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
-            return;
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
+/// A character that JSON escapes.
+struct Special {
+    at: usize,
+    /// Its bytes.
+    width: usize,
+    escape: Escape,
+}
+
+/// An escape sequence: two characters or six.
+struct Escape([u8; 6]);
+
+impl Escape {
+    fn as_slice(&self) -> &[u8] {
+        if self.0[1] == b'u' { &self.0 } else { &self.0[..2] }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_slice()).expect("escapes are ASCII")
+    }
+
+    /// Of a quote, a backslash or a control character.
+    fn of(byte: u8) -> Escape {
+        let hex = b"0123456789abcdef";
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            _ => {
+                let (high, low) = (hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]);
+                return Escape([b'\\', b'u', b'0', b'0', high, low]);
+            }
+        };
+        Escape([b'\\', short, 0, 0, 0, 0])
+    }
+}
+
+/// The first character at or behind `from` that JSON escapes.
+fn next_special(bytes: &[u8], from: usize) -> Option<Special> {
+    let mut search = from;
+    loop {
+        let at = search + find_special(&bytes[search..])?;
+        // All of U+2000–U+2FFF begin with 0xE2, only two of them are meant.
+        let (escape, width) = match (bytes[at], bytes.get(at + 1..at + 3)) {
+            (0xe2, Some([0x80, 0xa8])) => (Escape(*b"\\u2028"), 3),
+            (0xe2, Some([0x80, 0xa9])) => (Escape(*b"\\u2029"), 3),
+            (0xe2, _) => {
+                search = at + 1;
+                continue;
+            }
+            (byte, _) => (Escape::of(byte), 1),
+        };
+        return Some(Special { at, width, escape });
+    }
 }
 
 /// Position of the first byte that may need an escape: a control, `"`, `\` or 0xE2.

@@ -7,6 +7,7 @@
 
 mod cases;
 mod lint;
+mod media;
 pub(crate) mod read;
 mod rules;
 

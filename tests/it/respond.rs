@@ -2,5 +2,6 @@
 
 mod answers;
 mod macros;
+mod media;
 mod notices;
 mod vast;

@@ -214,11 +214,13 @@ fn deals_are_judged() {
 #[test]
 fn the_banner_is_judged() {
     check_bid("mtype:", |bid| bid["mtype"] = json!(2));
+    check_bid("mtype:", |bid| bid["mtype"] = json!(5));
+    check_bid("protocol:", |bid| bid["protocol"] = json!(2));
     check_bid("size:", |bid| bid["w"] = json!(301));
     // With a list of formats the banner's own size is not offered.
     check_bid("size:", |bid| (bid["w"], bid["h"]) = (json!(728), json!(90)));
     good(|_, response| response["seatbid"][0]["bid"][0]["impid"] = json!("2"));
-    check_request("banner:", |request| {
+    check_request("mtype: banner", |request| {
         remove(&mut request["imp"][0], "banner");
         request["imp"][0]["video"] = json!({});
     });
@@ -228,6 +230,195 @@ fn the_banner_is_judged() {
     good(|request, response| {
         request["imp"][0]["banner"]["api"] = json!([3, 5]);
         response["seatbid"][0]["bid"][0]["apis"] = json!([5]);
+    });
+}
+
+fn vast(version: &str, inside: &str) -> String {
+    format!(r#"<VAST version="{version}"><Ad id="9">{inside}</Ad></VAST>"#)
+}
+
+fn film() -> String {
+    let files = r#"<MediaFiles><MediaFile type="video/mp4">https://a.example/</MediaFile></MediaFiles>"#;
+    let inside = format!(
+        "<InLine><Impression>{}</Impression><Creatives><Creative><Linear skipoffset=\"00:00:05\"><Duration>00:00:15\
+         </Duration><VideoClicks><ClickThrough>{}</ClickThrough></VideoClicks>{files}</Linear></Creative></Creatives></InLine>",
+        url("i", ".gif"),
+        url("c", ""),
+    );
+    vast("3.0", &inside)
+}
+
+/// A pair about video.
+fn about_video(request: &mut Value, response: &mut Value) {
+    request["imp"][1] = json!({"id": "2", "video": {
+        "mimes": ["video/webm", "VIDEO/mp4"], "protocols": [2, 3], "minduration": 5, "maxduration": 30, "skip": 0
+    }});
+    let bid = &mut response["seatbid"][0]["bid"][0];
+    (bid["impid"], bid["mtype"], bid["adm"]) = (json!("2"), json!(2), json!(film()));
+    (bid["protocol"], bid["dur"], bid["attr"]) = (json!(3), json!(15), json!([16]));
+    (remove(bid, "w"), remove(bid, "h"));
+}
+
+/// A pair about native.
+fn about_native(request: &mut Value, response: &mut Value) {
+    let asked = json!({"ver": "1.2", "assets": [
+        {"id": 1, "required": 1, "title": {"len": 10}},
+        {"id": 2, "required": 1, "img": {"type": 3, "wmin": 100, "hmin": 50}},
+        {"id": 3, "data": {"type": 1, "len": 5}},
+        {"id": 4, "video": {"mimes": ["video/mp4"], "minduration": 5, "maxduration": 30, "protocols": [3]}}
+    ], "eventtrackers": [{"event": 1, "methods": [1, 2]}], "privacy": 1});
+    request["imp"][1] = json!({"id": "2", "native": {"request": asked.to_string(), "ver": "1.2"}});
+    let answer = json!({"ver": "1.2", "assets": [
+        {"id": 1, "title": {"text": "ten chars!"}},
+        {"id": 2, "img": {"type": 3, "url": "https://a.example/", "w": 100, "h": 50}},
+        {"id": 3, "data": {"type": 1, "value": "Acme"}},
+        {"id": 4, "video": {"vasttag": film()}}
+    ], "link": {"url": url("c", "")}, "privacy": "https://a.example/p",
+       "eventtrackers": [{"event": 1, "method": 1, "url": url("i", ".gif")}]});
+    let bid = &mut response["seatbid"][0]["bid"][0];
+    (bid["impid"], bid["mtype"], bid["adm"]) = (json!("2"), json!(4), json!(answer.to_string()));
+    (remove(bid, "w"), remove(bid, "h"));
+}
+
+#[test]
+fn video_and_audio_are_judged() {
+    good(about_video);
+    let video = |change: fn(&mut Value, &mut Value)| {
+        move |request: &mut Value, response: &mut Value| {
+            about_video(request, response);
+            change(&mut request["imp"][1]["video"], &mut response["seatbid"][0]["bid"][0]);
+        }
+    };
+    let markup = |bid: &mut Value, from: &str, to: &str| {
+        bid["adm"] = json!(bid["adm"].as_str().unwrap().replace(from, to));
+    };
+    check("protocols:", video(|offer, _| offer["protocols"] = json!([2, 7])));
+    good(video(|offer, _| remove(offer, "protocols")));
+    check("protocol:", video(|_, bid| bid["protocol"] = json!(2)));
+    check("mimes:", video(|offer, _| offer["mimes"] = json!(["video/webm"])));
+    check("minduration:", video(|offer, _| offer["minduration"] = json!("16")));
+    check("maxduration:", video(|offer, _| offer["maxduration"] = json!(14)));
+    good(video(|offer, _| (offer["maxduration"], offer["maxextended"]) = (json!(10), json!(5))));
+    good(video(|offer, _| (offer["maxduration"], offer["maxextended"]) = (json!(10), json!(-1))));
+    check("rqddurs:", video(|offer, _| offer["rqddurs"] = json!([10, 30])));
+    good(video(|offer, _| (offer["rqddurs"], offer["maxduration"]) = (json!([15]), json!(10))));
+    check("dur:", video(|_, bid| bid["dur"] = json!(20)));
+    check("dur: is missing", |request, response| {
+        about_video(request, response);
+        remove(&mut request["imp"][1]["video"], "minduration");
+        remove(&mut response["seatbid"][0]["bid"][0], "dur");
+    });
+    check("poddur:", video(|offer, _| offer["poddur"] = json!(14)));
+    check("slotinpod:", video(|_, bid| bid["slotinpod"] = json!(1)));
+    good(video(|offer, bid| (offer["poddur"], bid["slotinpod"]) = (json!(60), json!(1))));
+    check("linearity:", video(|offer, _| offer["linearity"] = json!(2)));
+    check("attr:", video(|_, bid| bid["attr"] = json!([])));
+    good(video(|offer, bid| (offer["skip"], bid["attr"]) = (json!(1), json!([]))));
+    check("battr:", video(|offer, _| offer["battr"] = json!([16])));
+    check("api:", video(|_, bid| bid["apis"] = json!([7])));
+    check("mtype: audio", video(|_, bid| bid["mtype"] = json!(3)));
+    for (from, to, expected) in [
+        ("</Ad>", "", "adm: is no XML"),
+        ("VAST", "DAAST", "adm: is no VAST"),
+        ("InLine", "Other", "adm: has no ad"),
+        ("\"3.0\"", "\"3.1\"", "adm: has version"),
+    ] {
+        check(expected, |request, response| {
+            about_video(request, response);
+            markup(&mut response["seatbid"][0]["bid"][0], from, to);
+        });
+    }
+    check("adm: has no click", |request, response| {
+        about_video(request, response);
+        markup(&mut response["seatbid"][0]["bid"][0], "/t/c/", "/x/c/");
+    });
+    good(|request, response| {
+        about_video(request, response);
+        request["imp"][1]["video"]["protocols"] = json!([6]);
+        let inside = format!(
+            "<Wrapper><VASTAdTagURI>https://a.example/</VASTAdTagURI><Impression>{}</Impression><Creatives><Creative>\
+             <Linear><VideoClicks><ClickTracking>{}</ClickTracking></VideoClicks></Linear></Creative></Creatives></Wrapper>",
+            url("i", ".gif"),
+            url("e", "?e=click"),
+        );
+        let bid = &mut response["seatbid"][0]["bid"][0];
+        (bid["adm"], bid["protocol"]) = (json!(vast("3.0", &inside)), json!(6));
+    });
+}
+
+#[test]
+fn native_is_judged() {
+    good(about_native);
+    /// Changes the request inside the request and the answer inside the answer.
+    fn native(change: impl FnOnce(&mut Value, &mut Value)) -> impl FnOnce(&mut Value, &mut Value) {
+        move |request, response| {
+            about_native(request, response);
+            let (asked, given) =
+                (&mut request["imp"][1]["native"]["request"], &mut response["seatbid"][0]["bid"][0]["adm"]);
+            let read = |text: &Value| serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap();
+            let (mut inner_asked, mut inner_given) = (read(asked), read(given));
+            change(&mut inner_asked, &mut inner_given);
+            (*asked, *given) = (json!(inner_asked.to_string()), json!(inner_given.to_string()));
+        }
+    }
+    check(
+        "assets: Some(1) is required",
+        native(|_, given| drop(given["assets"].as_array_mut().unwrap().remove(0))),
+    );
+    good(native(|_, given| drop(given["assets"].as_array_mut().unwrap().remove(2))));
+    check("assets: Some(9)", native(|_, given| given["assets"][2]["id"] = json!(9)));
+    check(
+        "assets: Some(3) comes twice",
+        native(|_, given| {
+            let again = given["assets"][2].clone();
+            given["assets"].as_array_mut().unwrap().push(again);
+        }),
+    );
+    check(
+        "assets: [\"title\"] fills",
+        native(|_, given| given["assets"][2] = json!({"id": 3, "title": {"text": "a"}})),
+    );
+    check("title: is too long", native(|asked, _| asked["assets"][0]["title"]["len"] = json!(9)));
+    check("title: is empty", native(|_, given| given["assets"][0]["title"]["text"] = json!("")));
+    check("data: is too long", native(|asked, _| asked["assets"][2]["data"]["len"] = json!(3)));
+    check("data: is of", native(|asked, _| asked["assets"][2]["data"]["type"] = json!(2)));
+    check("img: is of", native(|asked, _| asked["assets"][1]["img"]["type"] = json!(1)));
+    check("img: wmin", native(|asked, _| asked["assets"][1]["img"]["wmin"] = json!(101)));
+    check("img: h", native(|asked, _| asked["assets"][1]["img"] = json!({"type": 3, "h": 49})));
+    check("protocols:", native(|asked, _| asked["assets"][3]["video"]["protocols"] = json!([2])));
+    check("maxduration:", native(|asked, _| asked["assets"][3]["video"]["maxduration"] = json!(10)));
+    check(
+        "eventtrackers:",
+        native(|asked, _| asked["eventtrackers"] = json!([{"event": 1, "methods": [2]}])),
+    );
+    check(
+        "adm: no impression",
+        native(|asked, given| {
+            asked["eventtrackers"][0]["event"] = json!(2);
+            given["eventtrackers"][0]["event"] = json!(2);
+        }),
+    );
+    good(native(|asked, given| {
+        remove(asked, "eventtrackers");
+        given["imptrackers"] = json!([given["eventtrackers"][0]["url"]]);
+        remove(given, "eventtrackers");
+    }));
+    check("privacy:", native(|asked, _| remove(asked, "privacy")));
+    check("adm: stands", native(|asked, _| *asked = json!({"native": asked})));
+    good(native(|asked, given| (*asked, *given) = (json!({"native": asked}), json!({"native": given}))));
+    good(|request, response| {
+        about_native(request, response);
+        let object = &mut request["imp"][1]["native"]["request"];
+        *object = serde_json::from_str(object.as_str().unwrap()).unwrap();
+    });
+    check("link:", |request, response| {
+        about_native(request, response);
+        let adm = &mut response["seatbid"][0]["bid"][0]["adm"];
+        *adm = json!(adm.as_str().unwrap().replace("\"link\"", "\"lnik\""));
+    });
+    check("native.request:", |request, response| {
+        about_native(request, response);
+        request["imp"][1]["native"]["request"] = json!("{");
     });
 }
 

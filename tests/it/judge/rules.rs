@@ -1,15 +1,16 @@
 //! The rules for one bid.
 
+use super::media::{self, MEDIA};
 use super::read::{currency, field, flag, list, number, numbers, text};
 use super::{JudgeContext, effective_floor};
 use outbid::exchange::token::{self, TokenClass};
 use serde_json::Value;
 
 /// Collects what a condition says is wrong.
-struct Verdict<'v>(&'v mut Vec<String>);
+pub(super) struct Verdict<'v>(&'v mut Vec<String>);
 
 impl Verdict<'_> {
-    fn fail_if(&mut self, condition: bool, what: impl Into<String>) {
+    pub(super) fn fail_if(&mut self, condition: bool, what: impl Into<String>) {
         if condition {
             self.0.push(what.into());
         }
@@ -34,7 +35,7 @@ pub(super) fn judge_bid(
     };
     judge_price(imp, response, bid, context, &mut verdict);
     judge_deal(imp, bid, context, &mut verdict);
-    judge_banner(imp, bid, context, &mut verdict);
+    judge_medium(imp, bid, context, &mut verdict);
     judge_lists(request, bid, &mut verdict);
     judge_identity(bid, &mut verdict);
     judge_markup(imp, bid, context, &mut verdict);
@@ -102,12 +103,33 @@ fn is_under(domain: &str, parent: &str) -> bool {
     domain.strip_suffix(parent.as_str()).is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
-fn judge_banner(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &mut Verdict<'_>) {
-    verdict.fail_if(field(bid, "mtype").and_then(Value::as_i64) != Some(1), "mtype: is not 1");
-    let Some(banner) = field(imp, "banner") else {
-        verdict.fail_if(true, "banner: is not offered");
-        return;
+/// The medium that a bid says it is must be offered, and the bid keep to its terms.
+fn judge_medium(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &mut Verdict<'_>) {
+    let mtype = field(bid, "mtype").and_then(Value::as_i64);
+    let Some((_, name)) = MEDIA.iter().find(|(number, _)| Some(*number) == mtype) else {
+        return verdict.fail_if(true, format!("mtype: {mtype:?} is no medium"));
     };
+    let Some(offer) = field(imp, name) else {
+        return verdict.fail_if(true, format!("mtype: {name} is not offered"));
+    };
+    let blocked = numbers(field(offer, "battr"));
+    let attributes = numbers(field(bid, "attr"));
+    verdict.fail_if(attributes.iter().any(|a| blocked.contains(a)), "battr: an attribute is blocked");
+    let supported = numbers(field(offer, "api"));
+    let needed = numbers(field(bid, "apis")).into_iter().chain(numbers(field(bid, "api")));
+    verdict.fail_if(needed.into_iter().any(|api| !supported.contains(&api)), "api: is not supported");
+    match *name {
+        "banner" => judge_banner(offer, bid, context, verdict),
+        "native" => media::judge_native(offer, bid, verdict),
+        name => media::judge_stream(name, offer, bid, verdict),
+    }
+    let streams = ["video", "audio"].contains(name);
+    for only in ["protocol", "dur", "slotinpod"] {
+        verdict.fail_if(!streams && field(bid, only).is_some(), format!("{only}: is for video and audio"));
+    }
+}
+
+fn judge_banner(banner: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &mut Verdict<'_>) {
     let size = |value: &Value| Some((number(field(value, "w"))? as i64, number(field(value, "h"))? as i64));
     let formats = field(banner, "format").and_then(Value::as_array).filter(|formats| !formats.is_empty());
     let offered: Vec<(i64, i64)> = match formats {
@@ -117,12 +139,6 @@ fn judge_banner(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &
     let ours = size(bid);
     verdict
         .fail_if(ours.is_none_or(|size| !offered.contains(&size)), format!("size: {ours:?} is not offered"));
-    let blocked = numbers(field(banner, "battr"));
-    let attributes = numbers(field(bid, "attr"));
-    verdict.fail_if(attributes.iter().any(|a| blocked.contains(a)), "battr: an attribute is blocked");
-    let supported = numbers(field(banner, "api"));
-    let needed = numbers(field(bid, "apis")).into_iter().chain(numbers(field(bid, "api")));
-    verdict.fail_if(needed.into_iter().any(|api| !supported.contains(&api)), "api: is not supported");
     let kind = text(field(bid, "crid")).and_then(|crid| context.banner_types.get(&crid));
     let types = numbers(field(banner, "btype"));
     verdict.fail_if(kind.is_some_and(|kind| types.contains(kind)), "btype: the type is blocked");
@@ -211,18 +227,27 @@ fn judge_markup(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &
     let markup = plain(markup);
     let ours = |(at, _): (usize, &str)| markup[at + 2..].starts_with(|c: char| c.is_ascii_uppercase());
     verdict.fail_if(markup.match_indices("{{").any(ours), "adm: a macro of ours is not replaced");
-    for (path, what) in [("c", "click url"), ("i", "impression pixel")] {
-        let base = format!("{}/{path}/", context.public_url);
-        let mut tokens =
-            markup.match_indices(&base).map(|(at, _)| token_at(&markup[at + base.len()..])).peekable();
-        verdict.fail_if(tokens.peek().is_none(), format!("adm: has no {what}"));
+    // Who wraps another server's ad opens no page, and hears of a click as of an event.
+    let clicks: &[&str] = if markup.contains("<Wrapper>") { &["e"] } else { &["c"] };
+    for (paths, what) in [(clicks, Some("click url")), (&["i"], Some("impression pixel")), (&["e"], None)] {
+        let bases = paths.iter().map(|path| format!("{}/{path}/", context.public_url));
+        let tokens: Vec<&str> = bases
+            .flat_map(|base| {
+                let found = markup.match_indices(&base).map(|(at, _)| at + base.len());
+                found.map(|at| token_at(&markup[at..])).collect::<Vec<_>>()
+            })
+            .collect();
+        let missing = what.filter(|_| tokens.is_empty());
+        verdict.fail_if(missing.is_some(), format!("adm: has no {}", missing.unwrap_or_default()));
         for token in tokens {
             judge_token(token, TokenClass::Public, bid, context, verdict);
         }
     }
     let insecure = markup.to_ascii_lowercase().match_indices("http://").any(|(at, _)| {
         // The names of XML vocabularies are not fetched.
-        !markup[at..].starts_with("http://www.w3.org/")
+        let name = markup[at + "http://".len()..].to_ascii_lowercase();
+        let vast = name.strip_prefix("www.iab.com/vast").is_some_and(|rest| rest.starts_with(['"', '\\']));
+        !vast && !name.starts_with("www.w3.org/")
     });
     verdict.fail_if(secure(imp) && insecure, "secure: the markup names http");
 }

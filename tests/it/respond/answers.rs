@@ -29,15 +29,15 @@ const MARKUP: &str = "<a href=\"{{CLICK_URL}}\" target=\"_blank\"><img src=\"htt
     {{CACHEBUSTER}}&d={{INVENTORY}}\" width=\"{{WIDTH}}\" height=\"{{HEIGHT}}\" alt=\"é \\ ad\"></a>\n<script>track('{{PAGE_URL}}')</script>";
 
 /// Everything that an answer borrows.
-struct World {
-    profile: ExchangeProfile,
-    keys: TokenKeys,
-    urls: PublicUrl,
-    creative: Creative,
+pub(super) struct World {
+    pub(super) profile: ExchangeProfile,
+    pub(super) keys: TokenKeys,
+    pub(super) urls: PublicUrl,
+    pub(super) creative: Creative,
     template: Template,
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World {
         profile: ExchangeProfile {
             id: ExchangeId(1),
@@ -120,7 +120,7 @@ fn claims(sequence: u64, price: Cpm) -> TokenClaims {
 }
 
 impl World {
-    fn bid<'r>(&'r self, imp_id: &'r str, sequence: u64, price: Cpm) -> Bid<'r> {
+    pub(super) fn bid<'r>(&'r self, imp_id: &'r str, sequence: u64, price: Cpm) -> Bid<'r> {
         let claims = claims(sequence, price);
         Bid {
             imp_id,
@@ -140,7 +140,20 @@ impl World {
         }
     }
 
-    fn response<'r>(&'r self, request_id: &'r str, bids: &'r [Bid<'r>]) -> Response<'r> {
+    /// What an exchange knows of this bidder.
+    pub(super) fn judge(&self) -> JudgeContext<'_> {
+        JudgeContext {
+            our_seat: "seat-1",
+            rates: BTreeMap::from([("USD", 1.0)]),
+            public_url: "https://track.example/t",
+            keys: Some(&self.keys),
+            burl: true,
+            lurl: true,
+            banner_types: BTreeMap::from([("9".to_owned(), 3)]),
+        }
+    }
+
+    pub(super) fn response<'r>(&'r self, request_id: &'r str, bids: &'r [Bid<'r>]) -> Response<'r> {
         Response {
             request_id,
             bids,
@@ -154,7 +167,7 @@ impl World {
         }
     }
 
-    fn written(&self, request_id: &str, bids: &[Bid<'_>]) -> Value {
+    pub(super) fn written(&self, request_id: &str, bids: &[Bid<'_>]) -> Value {
         let mut out = Vec::new();
         let written = write(&self.response(request_id, bids), &mut out);
         assert_eq!((written.bids, written.skipped), (bids.len(), Vec::new()));
@@ -321,15 +334,7 @@ fn an_answer_is_good_before_both_judges() {
     let mut bids = [world.bid("1", 1, Cpm(1_250_000)), world.bid("2", 2, Cpm(2_000_000))];
     bids[1].deal_id = Some("d");
     let answer = world.written(request["id"].as_str().unwrap(), &bids);
-    let context = JudgeContext {
-        our_seat: "seat-1",
-        rates: BTreeMap::from([("USD", 1.0)]),
-        public_url: "https://track.example/t",
-        keys: Some(&world.keys),
-        burl: true,
-        lurl: true,
-        banner_types: BTreeMap::from([("9".to_owned(), 3)]),
-    };
+    let context = world.judge();
     assert_eq!(judge(&request, &answer, &context), Vec::<String>::new());
     assert_eq!(lint_pair(&request.to_string(), &answer.to_string()), Vec::<String>::new());
     // The judge reads the tokens: with another ring none of the ten is ours.

@@ -32,7 +32,7 @@ fn is_modern(protocol: i64) -> bool {
     protocol >= 7
 }
 
-fn film() -> StreamAd {
+pub(super) fn film() -> StreamAd {
     let file = |url: &str, w, h, streaming: bool| MediaFile {
         url: url.to_owned(),
         mime: "video/mp4".to_owned(),

@@ -318,3 +318,52 @@ fn delivery_of_a_line_item_adds_up_in_the_balances() {
     assert_eq!([wallet, sum("campaigns"), sum("line_items")], [3 * charge(1_000_000); 3]);
     assert_eq!(nanos(&balances["house"]["overprice"]), 0);
 }
+
+#[test]
+fn what_players_report_counts_once_by_event_and_moves_no_money() {
+    let server = Setup::demo().start();
+    let bid = a_bid(&server);
+    let pixel = in_markup(&bid, "/i/");
+    let token = pixel.rsplit('/').next().unwrap().trim_end_matches(".gif");
+    let mut browser = super::Client::connect(server.at.track);
+    let mut fire = |method: &str, query: &str| {
+        browser.send(method, &format!("/ob/e/{token}?{query}"), &[], b"").unwrap()
+    };
+    let names =
+        ["start", "first_quartile", "midpoint", "third_quartile", "complete", "skip", "error", "click"];
+    for name in names {
+        let reply = fire("GET", &format!("e={name}"));
+        check(&reply, 200, "accepted");
+        assert_eq!(reply.header("content-type"), Some("image/gif"));
+        check(&fire("POST", &format!("e={name}&c=402")), 200, "duplicate");
+        let line = |outcome| format!("outbid_player_events_total{{event=\"{name}\",outcome=\"{outcome}\"}}");
+        assert_eq!([server.metric(&line("accepted")), server.metric(&line("duplicate"))], [1, 1], "{name}");
+    }
+    check(&fire("HEAD", "e=midpoint"), 200, "unseen");
+    // A click that a player reports is the click of the click URL.
+    check(&server.track("GET", &in_markup(&bid, "/c/")), 302, "duplicate");
+    for odd in ["", "e=", "e=play", "e=impression", "e=%24%7BX%7D", "x=start"] {
+        check(&fire("GET", odd), 200, "rejected");
+    }
+    let line = "outbid_player_events_total{event=\"unknown\",outcome=\"rejected\"}";
+    assert_eq!(server.metric(line), 6);
+    check(
+        &browser.send("GET", pixel.strip_prefix("https://track.example").unwrap(), &[], b"").unwrap(),
+        200,
+        "accepted",
+    );
+    let forged = browser.send("GET", "/ob/e/AAAA?e=start", &[], b"").unwrap();
+    assert_eq!((forged.status, forged.header("content-type")), (200, Some("image/gif")));
+    assert_eq!(spent(&server), 0);
+}
+
+#[test]
+fn a_test_rendering_of_any_macro_gives_no_money_back() {
+    let server = Setup::demo().start();
+    let held = || server.shared.ledger().held_by_exchange().values().map(|held| held.0).sum::<i64>();
+    let bid = a_bid(&server);
+    let before = held();
+    let loss = url(&bid, "lurl", "").replace("r=", "r=AUDIT");
+    check(&server.track("GET", &loss), 204, "test");
+    assert_eq!(held(), before);
+}
