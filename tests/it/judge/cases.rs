@@ -256,7 +256,8 @@ fn about_video(request: &mut Value, response: &mut Value) {
     let bid = &mut response["seatbid"][0]["bid"][0];
     (bid["impid"], bid["mtype"], bid["adm"]) = (json!("2"), json!(2), json!(film()));
     (bid["protocol"], bid["dur"], bid["attr"]) = (json!(3), json!(15), json!([16]));
-    (remove(bid, "w"), remove(bid, "h"));
+    remove(bid, "w");
+    remove(bid, "h");
 }
 
 /// A pair about native.
@@ -277,7 +278,8 @@ fn about_native(request: &mut Value, response: &mut Value) {
        "eventtrackers": [{"event": 1, "method": 1, "url": url("i", ".gif")}]});
     let bid = &mut response["seatbid"][0]["bid"][0];
     (bid["impid"], bid["mtype"], bid["adm"]) = (json!("2"), json!(4), json!(answer.to_string()));
-    (remove(bid, "w"), remove(bid, "h"));
+    remove(bid, "w");
+    remove(bid, "h");
 }
 
 #[test]

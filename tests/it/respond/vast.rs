@@ -183,7 +183,7 @@ fn check_element(protocol: i64, node: Node<'_, '_>) {
         let at = allowed.iter().position(|entry| entry.trim_start_matches('!') == *child);
         at.unwrap_or_else(|| panic!("{protocol}: {child} is not allowed in {name}"))
     };
-    assert!(children.iter().map(|child| position(child)).is_sorted(), "{protocol} {name}: {children:?}");
+    assert!(children.iter().map(position).is_sorted(), "{protocol} {name}: {children:?}");
     for needed in allowed.iter().filter_map(|entry| entry.strip_prefix('!')) {
         assert!(children.contains(&needed), "{protocol}: {name} has no {needed}");
     }

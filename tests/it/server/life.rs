@@ -16,8 +16,12 @@ const NOT_YET: [&str; 4] = [
     catalogue::CONFIG_RELOAD_TIME.name,
 ];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 3] =
-    [catalogue::LEDGER_EXPIRED_HOLDS.name, catalogue::NOTICES.name, catalogue::BILLING_FLAGS.name];
+const AT_FIRST_EVENT: [&str; 4] = [
+    catalogue::LEDGER_EXPIRED_HOLDS.name,
+    catalogue::NOTICES.name,
+    catalogue::BILLING_FLAGS.name,
+    catalogue::PLAYER_EVENTS.name,
+];
 
 #[test]
 fn the_metrics_are_those_of_the_catalogue() {
