@@ -4,12 +4,13 @@
 use super::PUBLIC_URL;
 use super::client::{self, Answer};
 use super::samples::{self, Sample};
-use super::world;
+use super::{media, world};
 use crate::budget::{AccountKey, Terms, charge};
 use crate::cli::Failure;
 use crate::cli::output::table;
+use crate::model::creative::StreamEvent;
 use crate::model::ids::{AdvertiserId, CreativeId};
-use crate::model::money::{Cpm, Nanos, PPM};
+use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rate;
 use crate::serve::{Addresses, Shared};
 use anyhow::{Context, anyhow};
@@ -40,7 +41,8 @@ pub(super) fn travel(shared: &Arc<Shared>, at: &Addresses) -> Result<Vec<String>
         ["#", "what it shows", "user", "line item", "bid CPM", "win", "billed", "seen", "click", "spend USD"];
     print!("{}", table(&header, &rows));
     println!(
-        "\nspend is what the ledger posted: clearing price + data fee + platform share, an impression at a time"
+        "\nspend is what the ledger posted: clearing price + data fee + platform share, an impression at a time; +5 in \
+         seen are the reports of a player that plays to the end"
     );
     Ok(failed)
 }
@@ -91,14 +93,15 @@ impl Trip<'_> {
         self.cells.push(if billed { format!("✓ {clearing}") } else { "✗".to_owned() });
         let seen = self.follow_markup(&bid, "/i/", 200)?;
         let clicked = self.follow_markup(&bid, "/c/", 302)?;
-        self.cells.push(mark(seen));
+        let played = self.play(&bid)?;
+        self.cells.push(if played > 0 { format!("{} +{played}", mark(seen)) } else { mark(seen) });
         self.cells.push(mark(clicked));
         let advertiser = &self.shared.snapshots().load().catalog.advertisers()[0].clone();
         let terms = Terms {
             rate: Rate::ONE,
             data_fee: advertiser.data_fee,
             platform_ppm: advertiser.platform_ppm,
-            multiplier_ppm: PPM,
+            multiplier_ppm: self.sample.multiplier_ppm(),
         };
         Ok(charge(clearing, &terms).context("charge")?)
     }
@@ -114,8 +117,9 @@ impl Trip<'_> {
             self.problems
                 .push(format!("{key:?} bids, expected {:?}", self.sample.expected.unwrap_or_default()));
         }
-        let persona = world::PERSONAS.iter().find(|persona| persona.key == key);
-        self.cells.push(persona.map_or("Everyone else", |persona| persona.name).to_owned());
+        let persona = world::PERSONAS.iter().find(|persona| persona.key == key).map(|persona| persona.name);
+        let medium = media::NAMES.iter().find(|(medium, _)| *medium == key).map(|(_, name)| *name);
+        self.cells.push(persona.or(medium).unwrap_or("Everyone else").to_owned());
     }
 
     /// Fires a notice as the exchange would: macros substituted, against the tracking listener.
@@ -154,7 +158,8 @@ impl Trip<'_> {
             self.problems.push(format!("the markup has no {kind} URL"));
             return Ok(false);
         };
-        let url = markup[start..].split('"').next().unwrap_or_default();
+        // An attribute ends with a quote, an element's text with the next tag.
+        let url = markup[start..].split(['"', '<']).next().unwrap_or_default();
         let answer = self.get(url)?;
         let landed =
             answer.header("location").is_none_or(|to| to.starts_with("https://www.harbour-mutual.example/"));
@@ -163,6 +168,28 @@ impl Trip<'_> {
             self.problems.push(format!("{kind}: status {}, expected {status}", answer.status));
         }
         Ok(good)
+    }
+
+    /// Plays video or audio to its end as a player would, and counts what it reports.
+    fn play(&mut self, bid: &Value) -> Result<usize, Failure> {
+        let markup = bid["adm"].as_str().unwrap_or_default();
+        let needle = format!("{PUBLIC_URL}/e/");
+        let urls = markup.match_indices(&needle).map(|(at, _)| &markup[at..]);
+        let urls = urls.map(|rest| rest.split(['"', '<', '\\']).next().unwrap_or_default());
+        // XML's escapes of the two characters of a URL that it has any for.
+        let urls: Vec<String> = urls.map(|url| url.replace("&#x3F;", "?").replace("&#x3D;", "=")).collect();
+        let never = [StreamEvent::Skip, StreamEvent::Error].map(|event| format!("e={}", event.name()));
+        let mut played = 0;
+        for url in urls.iter().filter(|url| !never.iter().any(|event| url.contains(event))) {
+            let answer = self.get(url)?;
+            let became = answer.header("x-outbid-notice").unwrap_or("unclassed");
+            if answer.status == 200 && became == "accepted" {
+                played += 1;
+            } else {
+                self.problems.push(format!("{url}: status {} and {became:?}", answer.status));
+            }
+        }
+        Ok(played)
     }
 
     fn get(&self, url: &str) -> Result<Answer, Failure> {

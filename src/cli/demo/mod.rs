@@ -3,6 +3,7 @@
 
 mod client;
 mod journey;
+mod media;
 mod samples;
 pub mod world;
 
@@ -107,9 +108,11 @@ fn introduce(shared: &Shared, root: &Path) {
     println!("  data       {}", root.display());
     println!("  exchanges  {}", names.join(", "));
     println!(
-        "  line items {} ({} personas, each with its own message and price, and one for everybody else)",
+        "  line items {} ({} personas, each with its own message and price, one for everybody else, and {} for video, \
+         audio, feeds and streets)",
         catalog.line_items().len(),
         world::PERSONAS.len(),
+        media::NAMES.len(),
     );
     println!("  creatives  {}", catalog.creatives().len());
     println!(

@@ -1,6 +1,7 @@
 //! Realistic requests of the demo, each with what must come of it.
 
 use super::world::{self, PERSONAS};
+use crate::model::money::PPM;
 use serde_json::{Value, json};
 
 /// A user of the demo.
@@ -12,6 +13,19 @@ pub(super) enum Who {
     Stranger,
 }
 
+/// What the impression offers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Offer {
+    /// A banner of one size.
+    Banner(u16, u16),
+    /// Instream video of at most so many seconds.
+    Video(u32),
+    /// Audio between songs.
+    Audio,
+    /// A native ad in a feed.
+    Native,
+}
+
 /// Where the impression is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Where {
@@ -21,6 +35,8 @@ pub(super) enum Where {
     App,
     /// A news site in Germany, under the GDPR, with a consent string that is not decoded yet.
     GermanSite,
+    /// A screen in a street of New York that so many millionths of a person see.
+    Street(i64),
 }
 
 /// One request and what must come of it.
@@ -32,12 +48,12 @@ pub(super) struct Sample {
     pub(super) exchange: &'static str,
     pub(super) who: Who,
     pub(super) place: Where,
-    pub(super) size: (u16, u16),
+    pub(super) offer: Offer,
     /// In units of USD.
     pub(super) floor: f64,
     /// A blocked category.
     pub(super) bcat: Option<&'static str>,
-    /// Key of the persona whose line item must bid, `everyone` for the catch-all, `None` for 204.
+    /// Key of the persona or of the medium whose line item must bid, `everyone` for the catch-all, `None` for 204.
     pub(super) expected: Option<&'static str>,
 }
 
@@ -58,9 +74,18 @@ impl Sample {
         }
     }
 
+    /// `imp.qty.multiplier` in millionths.
+    pub(super) fn multiplier_ppm(&self) -> i64 {
+        match self.place {
+            Where::Street(seen_by) => seen_by,
+            _ => PPM,
+        }
+    }
+
     /// The user in words.
     pub(super) fn user(&self) -> String {
         match self.who {
+            _ if matches!(self.place, Where::Street(_)) => "passers-by".to_owned(),
             Who::Stranger => "unknown cookie".to_owned(),
             Who::In(key, consent) => {
                 let persona = PERSONAS.iter().find(|persona| persona.key == key);
@@ -79,14 +104,14 @@ const BASE: Sample = Sample {
     exchange: "demo",
     who: Who::Stranger,
     place: Where::Site,
-    size: (300, 250),
+    offer: Offer::Banner(300, 250),
     floor: 0.5,
     bcat: None,
     expected: None,
 };
 
 /// The journey's stations.
-pub(super) const ALL: [Sample; 10] = [
+pub(super) const ALL: [Sample; 16] = [
     Sample {
         title: "a group's own ad at its own price",
         who: Who::In("business_owners", false),
@@ -96,7 +121,7 @@ pub(super) const ALL: [Sample; 10] = [
     Sample {
         title: "a higher price for another group",
         who: Who::In("wealthy", false),
-        size: (728, 90),
+        offer: Offer::Banner(728, 90),
         expected: Some("wealthy"),
         ..BASE
     },
@@ -104,7 +129,7 @@ pub(super) const ALL: [Sample; 10] = [
         title: "the same in an app, 10 % less",
         who: Who::In("wealthy", false),
         place: Where::App,
-        size: (320, 50),
+        offer: Offer::Banner(320, 50),
         expected: Some("wealthy"),
         ..BASE
     },
@@ -142,11 +167,82 @@ pub(super) const ALL: [Sample; 10] = [
         bcat: Some("IAB13"),
         ..BASE
     },
+    Sample {
+        title: "video before a film, 30 s",
+        offer: Offer::Video(30),
+        floor: 2.0,
+        expected: Some("film"),
+        ..BASE
+    },
+    Sample {
+        title: "video where 15 s must do",
+        exchange: "demo2",
+        offer: Offer::Video(15),
+        floor: 2.0,
+        expected: Some("film"),
+        ..BASE
+    },
+    Sample {
+        title: "audio between songs",
+        offer: Offer::Audio,
+        place: Where::App,
+        expected: Some("spot"),
+        ..BASE
+    },
+    Sample { title: "native in a feed", offer: Offer::Native, expected: Some("feed"), ..BASE },
+    Sample {
+        title: "a screen that 4.2 people see",
+        offer: Offer::Banner(1080, 1920),
+        place: Where::Street(4_200_000),
+        expected: Some("street"),
+        ..BASE
+    },
+    Sample {
+        title: "a film on that screen",
+        offer: Offer::Video(10),
+        place: Where::Street(4_200_000),
+        expected: Some("street"),
+        ..BASE
+    },
 ];
+
+/// The impression's object of a medium, with its key.
+fn offered(offer: Offer) -> (&'static str, Value) {
+    match offer {
+        Offer::Banner(w, h) => ("banner", json!({ "format": [{ "w": w, "h": h }], "pos": 1, "battr": [13] })),
+        Offer::Video(most_s) => (
+            "video",
+            json!({
+                "mimes": ["video/mp4", "video/webm"], "minduration": 5, "maxduration": most_s,
+                "protocols": [2, 3, 7, 11, 13], "w": 1280, "h": 720, "plcmt": 1, "startdelay": 0, "linearity": 1,
+                "skip": 0, "playbackmethod": [1], "delivery": [2], "api": [7],
+            }),
+        ),
+        Offer::Audio => (
+            "audio",
+            json!({
+                "mimes": ["audio/mp4"], "minduration": 5, "maxduration": 30, "protocols": [2, 3, 11],
+                "startdelay": -1, "feed": 1, "maxbitrate": 160,
+            }),
+        ),
+        Offer::Native => {
+            let request = json!({
+                "ver": "1.2", "context": 1, "plcmttype": 1, "privacy": 1,
+                "assets": [
+                    { "id": 1, "required": 1, "title": { "len": 25 } },
+                    { "id": 2, "required": 1, "img": { "type": 3, "wmin": 600, "hmin": 300 } },
+                    { "id": 3, "required": 1, "data": { "type": 1, "len": 25 } },
+                    { "id": 4, "required": 0, "data": { "type": 12, "len": 15 } },
+                ],
+                "eventtrackers": [{ "event": 1, "methods": [1, 2] }],
+            });
+            ("native", json!({ "ver": "1.2", "request": request.to_string() }))
+        }
+    }
+}
 
 /// The OpenRTB 2.6 request of a sample.
 pub(super) fn request(id: &str, sample: &Sample) -> Value {
-    let (w, h) = sample.size;
     let mut request = json!({
         "id": id,
         "at": if sample.exchange == "demo" { 1 } else { 2 },
@@ -154,7 +250,6 @@ pub(super) fn request(id: &str, sample: &Sample) -> Value {
         "cur": ["USD"],
         "imp": [{
             "id": "1", "tagid": "top", "secure": 1, "bidfloor": sample.floor, "bidfloorcur": "USD",
-            "banner": { "format": [{ "w": w, "h": h }], "pos": 1, "battr": [13] },
         }],
         "device": {
             "ip": "192.0.2.17", "devicetype": 2, "os": "Windows", "language": "en", "js": 1,
@@ -168,6 +263,8 @@ pub(super) fn request(id: &str, sample: &Sample) -> Value {
         "badv": ["rival-insurance.example"],
         "bcat": ["IAB25", "IAB26"],
     });
+    let (medium, terms) = offered(sample.offer);
+    request["imp"][0][medium] = terms;
     if let Some(blocked) = sample.bcat {
         request["bcat"] = json!([blocked]);
     }
@@ -190,6 +287,21 @@ pub(super) fn request(id: &str, sample: &Sample) -> Value {
             });
             request["device"]["devicetype"] = json!(4);
             request["device"]["os"] = json!("Android");
+        }
+        Where::Street(seen_by) => {
+            request["dooh"] = json!({
+                "id": "screen-7", "name": "Broadway 12", "venuetype": ["501"], "venuetypetax": 1,
+                "publisher": { "id": "p-91" },
+            });
+            request["device"] = json!({
+                "devicetype": 8, "ip": "192.0.2.18", "ua": "screen/1.0",
+                "geo": { "lat": 40.71, "lon": -74.0, "country": "USA", "region": "NY", "city": "New York" },
+            });
+            request["imp"][0]["qty"] = json!({ "multiplier": seen_by as f64 / PPM as f64, "sourcetype": 1 });
+            if let Some(fields) = request.as_object_mut() {
+                // A screen has no user.
+                fields.remove("user");
+            }
         }
     }
     request

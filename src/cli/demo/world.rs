@@ -1,6 +1,7 @@
 //! The demo's account: an insurer that speaks to people by what is happening in their lives, each group with its own
-//! message and its own price, plus a line item for everybody else.
+//! message and its own price, plus a line item for everybody else and one for each medium that is no banner.
 
+use super::media;
 use crate::audience::Membership;
 use crate::model::account::Account;
 use crate::model::auction::Size;
@@ -18,7 +19,8 @@ use crate::model::taxonomy::Segment;
 pub const USERS: u64 = 200_000;
 /// The line item for everybody else.
 pub const CATCH_ALL: LineItemId = LineItemId(100);
-const SITE: &str = "harbour-mutual.example";
+/// The insurer's domain.
+pub(super) const SITE: &str = "harbour-mutual.example";
 
 /// A group of people that the insurer has something to say to.
 pub struct Persona {
@@ -194,6 +196,7 @@ pub fn account() -> Account {
         assigned,
     );
     line_items.push(LineItem { campaign: CampaignId(2), ..catch_all });
+    line_items.extend(media::add(&mut creatives));
     Account {
         safety: Safety::default(),
         category_maps: Vec::new(),
@@ -212,6 +215,7 @@ pub fn account() -> Account {
         campaigns: vec![
             campaign(1, "Moments of life", 20_000, 2_000),
             campaign(2, "Everyone", 20_000, 1_000),
+            campaign(media::CAMPAIGN.0, "Beyond banners", 10_000, 1_000),
         ],
         line_items,
         creatives,
@@ -288,7 +292,8 @@ fn campaign(id: u32, name: &str, lifetime: i64, daily: i64) -> Campaign {
     }
 }
 
-fn line_item(
+/// A line item of the first campaign that bids at most twice its price.
+pub(super) fn line_item(
     id: LineItemId,
     name: &str,
     bid: i64,
@@ -334,11 +339,17 @@ fn creative(id: CreativeId, key: &str, message: &str, size: Size) -> Creative {
          height=\"{{{{HEIGHT}}}}\" alt=\"{message}\" style=\"border:0\"></a>\
          <img src=\"{{{{IMPRESSION_URL}}}}\" width=\"1\" height=\"1\" alt=\"\">"
     );
+    let banner = BannerAd { size, markup, banner_type: 2, expands: Vec::new() };
+    creative_of(id, format!("{key} {size}"), key, Content::Banner(banner))
+}
+
+/// A creative of the insurer that leads to its page of this key.
+pub(super) fn creative_of(id: CreativeId, name: String, key: &str, content: Content) -> Creative {
     Creative {
         id,
         advertiser: AdvertiserId(1),
-        name: format!("{key} {size}"),
-        content: Content::Banner(BannerAd { size, markup, banner_type: 2, expands: Vec::new() }),
+        name,
+        content,
         click_url: format!("https://www.{SITE}/{key}"),
         landing_domains: vec![format!("www.{SITE}")],
         adomain: vec![SITE.to_owned()],
