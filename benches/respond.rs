@@ -155,6 +155,7 @@ fn answer(bencher: Bencher, markup: &str, count: usize) {
         fill: Fill::Html(&template),
         size: creative.banner().map(|banner| banner.size),
         duration_s: None,
+        skips_itself: false,
         slot_in_pod: None,
         campaign: CampaignId(5),
         deal_id: None,

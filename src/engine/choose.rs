@@ -271,6 +271,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             fill: best.creative.fill,
             size: best.creative.size,
             duration_s: best.creative.duration_s,
+            skips_itself: best.creative.skips_itself,
             slot_in_pod: pod::slot(&best.creative, bids_before),
             campaign: request.catalog().campaigns()[line.campaign].id,
             deal_id: self.deal.map(|deal| deal.id),

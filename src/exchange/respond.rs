@@ -245,8 +245,7 @@ fn push_creative(bid: &Bid<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"cattax\":");
         push_number(creative.cattax.into(), out);
     }
-    let skips = skips_itself(bid) && !creative.attributes.contains(&SKIPS);
-    let attributes = creative.attributes.iter().chain(skips.then_some(&SKIPS));
+    let attributes = creative.attributes.iter().chain(names_skip(bid).then_some(&SKIPS));
     push_list(b",\"attr\":[", attributes, |attribute, out| push_number(*attribute, out), out);
     push_list(b",\"apis\":[", creative.api.as_slice(), |api, out| push_number(*api, out), out);
     for (key, value) in
@@ -295,10 +294,11 @@ fn push_stream(bid: &Bid<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether the document has a skip button of its own. VAST 2.0 cannot say so.
-fn skips_itself(bid: &Bid<'_>) -> bool {
-    let Fill::Vast(vast) = bid.fill else { return false };
-    vast.protocol != 2 && bid.creative.stream().is_some_and(|ad| ad.skip_after_s.is_some())
+/// Whether a skip button must be named. A document of VAST 2.0 has none.
+fn names_skip(bid: &Bid<'_>) -> bool {
+    bid.skips_itself
+        && !bid.creative.attributes.contains(&SKIPS)
+        && matches!(bid.fill, Fill::Vast(vast) if vast.protocol != 2)
 }
 
 fn push_number(number: i64, out: &mut Vec<u8>) {

@@ -27,6 +27,9 @@ pub struct Bid<'r> {
     pub size: Option<Size>,
     /// `bid.dur`: seconds of video and audio.
     pub duration_s: Option<u32>,
+    /// It brings a skip button that the player was not asked for, so that `bid.attr` names it (implementation guide
+    /// section 7.4).
+    pub skips_itself: bool,
     /// `bid.slotinpod`, in dynamic pods alone.
     pub slot_in_pod: Option<i64>,
     /// `bid.cid`.

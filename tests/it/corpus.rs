@@ -11,6 +11,7 @@ use crate::server::{Server, Setup};
 use lawful::{Offer, has_banner, may_fill};
 use outbid::cli::demo::world;
 use outbid::exchange::{Limits, parse};
+use outbid::model::account::Account;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -120,12 +121,17 @@ fn check_statuses(lines: &[Line], pass: &Pass, exchange: &str) {
 fn check_answers(server: &Server, lines: &[Line], pass: &Pass) -> usize {
     let known = server.known();
     let answered = lines.iter().zip(&pass.answers).filter(|(_, (status, _))| *status == 200);
-    answered
-        .map(|(line, (_, answer))| {
-            let faults = known.faults(&line.body, answer);
-            assert!(faults.is_empty(), "line {}: {faults:?}\n{}\n{answer}", line.number, line.body);
-        })
-        .count()
+    let (mut bids, mut wrong) = (0, Vec::new());
+    for (line, (_, answer)) in answered {
+        bids += 1;
+        let faults = known.faults(&line.body, answer);
+        if !faults.is_empty() {
+            wrong.push(format!("line {}: {faults:?}\n{}\n{answer}", line.number, line.body));
+        }
+    }
+    let shown = wrong.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("\n\n");
+    assert!(wrong.is_empty(), "{} answers with faults\n{shown}", wrong.len());
+    bids
 }
 
 /// What the demo's line item for everybody else brings, from the account.
@@ -199,7 +205,9 @@ fn the_whole_corpus_is_answered_lawfully_and_what_may_be_filled_is_bid_on() {
     if lines.is_empty() {
         return;
     }
-    let server = Setup::demo().start();
+    // Banners alone, because what may be filled is told for them.
+    let banners = |account: &mut Account| account.line_items.retain(|line| line.id <= world::CATCH_ALL);
+    let server = Setup::demo().account(banners).start();
     for exchange in ["demo", "demo2"] {
         let pass = send_all(&server, exchange, &lines);
         check_statuses(&lines, &pass, exchange);
@@ -211,5 +219,28 @@ fn the_whole_corpus_is_answered_lawfully_and_what_may_be_filled_is_bid_on() {
             0
         );
     }
+    assert_eq!(server.metric("outbid_panics_total"), 0);
+}
+
+/// With a line item for every medium: what is bid is taken by both judges, and each medium of real traffic gets bids.
+#[test]
+fn every_medium_of_the_corpus_is_bid_on_and_the_bids_are_lawful() {
+    let lines = corpus();
+    if lines.is_empty() {
+        return;
+    }
+    let server = Setup::demo().start();
+    let pass = send_all(&server, "demo", &lines);
+    check_statuses(&lines, &pass, "demo");
+    check_answers(&server, &lines, &pass);
+    let mut by_medium: BTreeMap<i64, usize> = BTreeMap::new();
+    for (_, answer) in pass.answers.iter().filter(|(status, _)| *status == 200) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        for bid in answer["seatbid"][0]["bid"].as_array().unwrap() {
+            *by_medium.entry(bid["mtype"].as_i64().unwrap()).or_default() += 1;
+        }
+    }
+    eprintln!("bids by mtype: {by_medium:?}");
+    assert!([1, 2, 4].iter().all(|mtype| by_medium.get(mtype) > Some(&0)), "{by_medium:?}");
     assert_eq!(server.metric("outbid_panics_total"), 0);
 }

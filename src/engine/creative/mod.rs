@@ -31,6 +31,8 @@ pub(super) struct Picked<'r> {
     pub(super) size: Option<Size>,
     /// Of video and audio.
     pub(super) duration_s: Option<u32>,
+    /// It brings a skip button that the player was not asked for.
+    pub(super) skips_itself: bool,
 }
 
 /// Picks one of the fitting creatives by weight, decided by `draw`: of those whose condition holds, else of those that
@@ -99,6 +101,7 @@ impl<'r> Fitting<'r> {
     }
 
     fn picked(self, creative: &'r Creative, arena: &'r Bump) -> Picked<'r> {
+        let skips_itself = matches!(self, Fitting::Stream(_, given, _) if given.skips);
         let (fill, size, duration_s) = match self {
             Fitting::Banner(_, template, size) => (Fill::Html(template), Some(size), None),
             Fitting::Stream(_, given, seconds) => {
@@ -109,7 +112,7 @@ impl<'r> Fitting<'r> {
                 (Fill::Native(native::fill(offered, ad, video, arena)), None, None)
             }
         };
-        Picked { creative, medium: self.medium(), fill, size, duration_s }
+        Picked { creative, medium: self.medium(), fill, size, duration_s, skips_itself }
     }
 }
 

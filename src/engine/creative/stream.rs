@@ -18,6 +18,8 @@ pub(super) struct Given<'r> {
     pub(super) vast: &'r VastTemplate,
     /// The file that fits; `None` where another server has it.
     pub(super) file: Option<&'r MediaFile>,
+    /// It brings a skip button that the player was not asked for.
+    pub(super) skips: bool,
 }
 
 /// The document and the file that fit, or the first reason in rank order why none does.
@@ -47,7 +49,7 @@ pub(super) fn give<'r>(
             known.then_some(None).ok_or(NoBidReason::Unsupported)?
         }
     };
-    Ok(Given { vast, file })
+    Ok(Given { vast, file, skips })
 }
 
 /// Whether an ad of this length may play: one of `rqddurs`, else within `minduration` and `maxduration`; a dynamic pod

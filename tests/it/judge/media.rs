@@ -42,7 +42,8 @@ fn judge_vast(vast: &Vast, offer: &Value, verdict: &mut Verdict<'_>) {
         format!("protocols: {} is not in it", vast.protocol),
     );
     let mimes = list(field(offer, "mimes"));
-    let offered = |mime: &String| mimes.iter().any(|known| known.eq_ignore_ascii_case(mime));
+    let plain = |known: &str| known.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let offered = |mime: &String| mimes.iter().any(|known| plain(known) == *mime);
     // What a wrapper plays is not known before it is followed.
     verdict.fail_if(
         !vast.is_wrapper && !vast.mimes.iter().any(offered),

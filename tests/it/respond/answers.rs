@@ -132,6 +132,7 @@ impl World {
             fill: Fill::Html(&self.template),
             size: self.creative.banner().map(|banner| banner.size),
             duration_s: None,
+            skips_itself: false,
             slot_in_pod: None,
             campaign: CampaignId(5),
             deal_id: None,

@@ -36,7 +36,8 @@ fn spot() -> StreamAd {
 }
 
 fn stream_bid<'r>(world: &'r World, vast: &'r VastTemplate, dur: u32) -> Bid<'r> {
-    Bid { fill: Fill::Vast(vast), duration_s: Some(dur), ..world.bid("1", 1, Cpm(2_000_000)) }
+    let skips_itself = world.creative.stream().is_some_and(|ad| ad.skip_after_s.is_some());
+    Bid { fill: Fill::Vast(vast), duration_s: Some(dur), skips_itself, ..world.bid("1", 1, Cpm(2_000_000)) }
 }
 
 fn ad() -> NativeAd {
@@ -165,7 +166,8 @@ fn a_bid_says_what_its_medium_needs_and_nothing_else() {
     for name in ["w", "h", "slotinpod", "cattax", "bundle"] {
         assert_eq!(field(without, name), Value::Null, "{name}");
     }
-    // VAST 2.0 knows no skip button.
+    // Where the player skips, the ad's own button is nothing to name; VAST 2.0 knows none.
+    assert_eq!(field(Bid { skips_itself: false, ..bid() }, "attr"), json!([2, 17]));
     let oldest = stream_bid(&world, documents.last().unwrap(), 3_725);
     assert_eq!(field(oldest, "attr"), json!([2, 17]));
 }

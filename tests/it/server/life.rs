@@ -19,8 +19,8 @@ const NOT_YET: [&str; 4] = [
 const AT_FIRST_EVENT: [&str; 4] = [
     catalogue::LEDGER_EXPIRED_HOLDS.name,
     catalogue::NOTICES.name,
-    catalogue::BILLING_FLAGS.name,
     catalogue::PLAYER_EVENTS.name,
+    catalogue::BILLING_FLAGS.name,
 ];
 
 #[test]

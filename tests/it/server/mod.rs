@@ -9,6 +9,7 @@ mod bids;
 mod bombs;
 mod client;
 mod life;
+mod media;
 mod notices;
 mod protobuf;
 mod same_decision;
