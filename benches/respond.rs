@@ -115,6 +115,7 @@ fn creative() -> Creative {
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 
@@ -157,6 +158,7 @@ fn answer(bencher: Bencher, markup: &str, count: usize) {
         duration_s: None,
         skips_itself: false,
         slot_in_pod: None,
+        transparency: None,
         campaign: CampaignId(5),
         deal_id: None,
         exp_s: 120,

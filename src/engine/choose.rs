@@ -273,6 +273,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             duration_s: best.creative.duration_s,
             skips_itself: best.creative.skips_itself,
             slot_in_pod: pod::slot(&best.creative, bids_before),
+            transparency: (best.creative.creative.transparency.as_ref())
+                .filter(|_| matches!(request.auction.regs.dsa.required, Some(1..=3))),
             campaign: request.catalog().campaigns()[line.campaign].id,
             deal_id: self.deal.map(|deal| deal.id),
             exp_s: life.exp_s,

@@ -11,6 +11,7 @@ use super::text::{BidIdText, JsonText, push_string};
 use super::token::{self, TokenClass, TokenKeys, TokenText};
 use super::url::{NoticeKind, PublicUrl, UrlForm};
 use crate::model::bid::{Bid, Fill};
+use crate::model::creative::Transparency;
 use crate::model::exchange::{BillingEvent, ExchangeProfile};
 use crate::model::ids::BidId;
 
@@ -182,8 +183,28 @@ fn push_bid(bid: &Bid<'_>, response: &Response<'_>, out: &mut Vec<u8>) -> Result
         }
         out.push(b'"');
     }
+    if let Some(transparency) = bid.transparency {
+        push_transparency(transparency, out);
+    }
     out.push(b'}');
     Ok(())
+}
+
+/// `bid.ext.dsa`.
+fn push_transparency(declared: &Transparency, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"ext\":{\"dsa\":{\"behalf\":");
+    push_string(&declared.behalf, out);
+    out.extend_from_slice(b",\"paid\":");
+    push_string(&declared.paid, out);
+    out.extend_from_slice(b",\"adrender\":");
+    push_number(i64::from(declared.renders), out);
+    if !declared.domain.is_empty() {
+        out.extend_from_slice(b",\"transparency\":[{\"domain\":");
+        push_string(&declared.domain, out);
+        push_list(b",\"dsaparams\":[", &declared.parameters, |n, out| push_number(*n, out), out);
+        out.extend_from_slice(b"}]");
+    }
+    out.extend_from_slice(b"}}");
 }
 
 fn push_markup(

@@ -1,7 +1,7 @@
 //! A decided bid, ready to be written as a response.
 
 use super::auction::Size;
-use super::creative::{Creative, NativeImage, Template, VastTemplate};
+use super::creative::{Creative, NativeImage, Template, Transparency, VastTemplate};
 use super::ids::{BidId, CampaignId};
 use super::money::{Cpm, Currency};
 use super::token::TokenClaims;
@@ -32,6 +32,8 @@ pub struct Bid<'r> {
     pub skips_itself: bool,
     /// `bid.slotinpod`, in dynamic pods alone.
     pub slot_in_pod: Option<i64>,
+    /// `bid.ext.dsa`, where the request wants it.
+    pub transparency: Option<&'r Transparency>,
     /// `bid.cid`.
     pub campaign: CampaignId,
     /// `bid.dealid`.

@@ -37,6 +37,23 @@ pub struct Creative {
     pub secure: bool,
     /// Approved for serving.
     pub approved: bool,
+    /// `bid.ext.dsa`; without it the creative is not shown where it is required.
+    pub transparency: Option<Transparency>,
+}
+
+/// What an ad declares of who is behind it (community extension "DSA Transparency", after the EU's Digital Services Act).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Transparency {
+    /// `behalf`: on whose behalf the ad is shown.
+    pub behalf: String,
+    /// `paid`: who pays for it.
+    pub paid: String,
+    /// `adrender`: the ad shows this by itself.
+    pub renders: bool,
+    /// `transparency[0].domain`: who applied `parameters`; empty = no such entry is sent.
+    pub domain: String,
+    /// `transparency[0].dsaparams`: 1 profiling, 2 basic ad serving, 3 precise position.
+    pub parameters: Vec<i64>,
 }
 
 impl Creative {

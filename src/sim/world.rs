@@ -317,6 +317,7 @@ fn creatives(owner: AdvertiserId) -> impl Iterator<Item = Creative> {
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     })
 }
 

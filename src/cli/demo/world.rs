@@ -361,6 +361,7 @@ pub(super) fn creative_of(id: CreativeId, name: String, key: &str, content: Cont
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 

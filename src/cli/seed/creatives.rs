@@ -53,6 +53,7 @@ fn creative(
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 

@@ -267,19 +267,19 @@ impl<'p> Place<'p> {
         of_banner && !creative.attributes.iter().any(|attribute| blocked.contains(attribute))
     }
 
-    /// An API that is not listed is unsupported (section 3.2.6); so is HTML once any content type is listed. Where the
-    /// exchange requires transparency information of every bid (`dsarequired` 2 and 3, community extension "DSA
-    /// Transparency"), none is made, because creatives have none to give.
+    /// An API that is not listed is unsupported (section 3.2.6); so is HTML once any content type is listed; so is an ad
+    /// that declares nothing of who is behind it where every one has to, or that leaves showing it to a publisher who
+    /// cannot (community extension "DSA Transparency": `dsarequired` 2 and 3, `pubrender` 0).
     fn supported(&self, CatalogCreative { creative, .. }: &CatalogCreative, medium: &Medium<'_>) -> bool {
-        if matches!(self.auction.regs.dsa_required(), Some(2 | 3)) {
-            return false;
-        }
+        let dsa = &self.auction.regs.dsa;
+        let declared = !matches!(dsa.required, Some(2 | 3))
+            || creative.transparency.as_ref().is_some_and(|t| t.renders || dsa.publisher_renders != Some(0));
         let api = creative.api.is_none_or(|api| medium.api().contains(&api));
         let html = match medium {
             Medium::Banner(offered) => offered.mimes.is_empty() || stream::lists(offered.mimes, "text/html"),
             _ => true,
         };
-        api && html
+        declared && api && html
     }
 }
 

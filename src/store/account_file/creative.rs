@@ -7,8 +7,8 @@ mod stream;
 use super::known::{Known, Unique, Uniques, reference};
 use super::report::{Code, Report};
 use super::targeting::domain;
-use super::wire::{CreativeWire, StreamWire};
-use crate::model::creative::{BannerAd, Content, Creative};
+use super::wire::{CreativeWire, DsaWire, StreamWire};
+use crate::model::creative::{BannerAd, Content, Creative, Transparency};
 use crate::model::ids::{AdvertiserId, CreativeId};
 use crate::model::targeting::MediaType;
 use crate::model::url::HttpUrl;
@@ -70,6 +70,7 @@ fn creative(
         language: language(report, wire.language.take()),
         bundle: wire.bundle.take().filter(|bundle| !bundle.is_empty()),
         approved: approved(report, wire.approval.as_deref()),
+        transparency: wire.dsa.take().map(|dsa| report.within("dsa", |report| transparency(report, dsa))),
         // Of a mistyped medium no field is judged: they would all be foreign to the wrong one.
         content: medium
             .map_or_else(|| Content::Banner(BannerAd::default()), |medium| content(report, medium, wire)),
@@ -247,6 +248,24 @@ fn language(report: &mut Report, language: Option<String>) -> Option<String> {
         );
     }
     Some(language)
+}
+
+/// What the ad declares under the Digital Services Act: both names are shown to people, so neither may be missing.
+fn transparency(report: &mut Report, wire: DsaWire) -> Transparency {
+    let behalf = report.required("behalf", wire.behalf.filter(|name| !name.trim().is_empty()));
+    let paid = report.required("paid", wire.paid.filter(|name| !name.trim().is_empty()));
+    let domain = wire.domain.and_then(|text| report.within("domain", |report| domain(report, text)));
+    let parameters = report.each("parameters", wire.parameters, |report, n| report.whole_here(n, 1..=65_535));
+    if domain.is_none() && !parameters.is_empty() {
+        report.error_at("domain", Code::Missing, "is missing; parameters are those of a domain");
+    }
+    Transparency {
+        behalf: behalf.unwrap_or_default(),
+        paid: paid.unwrap_or_default(),
+        renders: wire.renders.unwrap_or(false),
+        domain: domain.unwrap_or_default(),
+        parameters: parameters.into_iter().flatten().collect(),
+    }
 }
 
 /// Approved where the field is absent: whoever writes the file owns it.

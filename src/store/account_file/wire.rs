@@ -282,6 +282,13 @@ wire! {
         deals: Vec<FactorWire<String>>,
         hours: Vec<FactorWire<Vec<HoursWire>>>,
     }
+    DsaWire {
+        behalf: Option<String>,
+        paid: Option<String>,
+        renders: Option<bool>,
+        domain: Option<String>,
+        parameters: Vec<i64>,
+    }
     CreativeWire {
         id: Option<Quoted>,
         advertiser: Option<Quoted>,
@@ -316,6 +323,7 @@ wire! {
         language: Option<String>,
         bundle: Option<String>,
         secure: Option<bool>,
+        dsa: Option<DsaWire>,
         approval: Option<String>,
     }
     StreamWire {

@@ -376,6 +376,42 @@ fn a_bid_that_must_declare_its_transparency_is_not_made() {
 }
 
 #[test]
+fn a_bid_declares_its_transparency_where_it_is_wanted() {
+    use outbid::model::creative::Transparency;
+    let declared = |renders: bool| {
+        World::small(|account| {
+            account.creatives[0].transparency = Some(Transparency {
+                behalf: "Brand \"A\"".to_owned(),
+                paid: "Agency".to_owned(),
+                renders,
+                domain: "dsp.example".to_owned(),
+                parameters: vec![1, 2],
+            });
+        })
+    };
+    let answer = |world: &World, dsa: Value| {
+        let body = plain(|request| request["regs"] = json!({ "ext": { "dsa": dsa } }));
+        let answer = Server::new(world).answer(world, 1, &body)?;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        Ok(answer.pointer("/seatbid/0/bid/0/ext/dsa").cloned())
+    };
+    let world = declared(true);
+    let said = json!({
+        "behalf": "Brand \"A\"", "paid": "Agency", "adrender": 1,
+        "transparency": [{"domain": "dsp.example", "dsaparams": [1, 2]}]
+    });
+    for required in [1, 2, 3] {
+        assert_eq!(answer(&world, json!({"dsarequired": required, "pubrender": 0})), Ok(Some(said.clone())));
+    }
+    assert_eq!(answer(&world, json!({"dsarequired": 0})), Ok(None));
+    // A publisher who cannot show it needs an ad that does.
+    let world = declared(false);
+    assert!(answer(&world, json!({"dsarequired": 2, "pubrender": 1})).unwrap().is_some());
+    let cannot = answer(&world, json!({"dsarequired": 2, "pubrender": 0}));
+    assert_eq!(cannot, Err(NoBidReason::Unsupported));
+}
+
+#[test]
 fn a_size_with_a_factor_of_0_is_left_to_the_other_creatives() {
     use super::world::SIZES;
     use outbid::model::ids::CreativeId;

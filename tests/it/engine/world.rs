@@ -277,6 +277,7 @@ pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 

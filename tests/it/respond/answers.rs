@@ -93,6 +93,7 @@ pub(super) fn world() -> World {
             bundle: None,
             secure: true,
             approved: true,
+            transparency: None,
         },
         template: compile(MARKUP).unwrap(),
     }
@@ -134,6 +135,7 @@ impl World {
             duration_s: None,
             skips_itself: false,
             slot_in_pod: None,
+            transparency: None,
             campaign: CampaignId(5),
             deal_id: None,
             exp_s: 120,

@@ -86,6 +86,7 @@ fn creative(content: Content) -> Creative {
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 

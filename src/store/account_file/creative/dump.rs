@@ -2,11 +2,13 @@
 
 use super::super::dump::quoted;
 use super::super::wire::{
-    CompanionWire, CreativeWire, DataWire, FileWire, ImageWire, StreamWire, TrackerWire,
+    CompanionWire, CreativeWire, DataWire, DsaWire, FileWire, ImageWire, StreamWire, TrackerWire,
 };
 use super::native::{data_type, image_kind};
 use crate::model::auction::Size;
-use crate::model::creative::{BannerAd, Content, Creative, MediaFile, NativeAd, StreamAd, StreamSource};
+use crate::model::creative::{
+    BannerAd, Content, Creative, MediaFile, NativeAd, StreamAd, StreamSource, Transparency,
+};
 
 /// One creative.
 pub(in super::super) fn creative(creative: &Creative) -> CreativeWire {
@@ -30,6 +32,7 @@ pub(in super::super) fn creative(creative: &Creative) -> CreativeWire {
         language: creative.language.clone(),
         bundle: creative.bundle.clone(),
         secure: Some(creative.secure),
+        dsa: creative.transparency.as_ref().map(dsa),
         approval: Some(if creative.approved { "approved" } else { "pending" }.to_owned()),
         ..content
     }
@@ -119,5 +122,15 @@ fn native(ad: &NativeAd) -> CreativeWire {
         privacy_url: ad.privacy_url.clone(),
         pixels: ad.pixels.clone(),
         ..CreativeWire::default()
+    }
+}
+
+fn dsa(declared: &Transparency) -> DsaWire {
+    DsaWire {
+        behalf: Some(declared.behalf.clone()),
+        paid: Some(declared.paid.clone()),
+        renders: Some(declared.renders),
+        domain: Some(declared.domain.clone()).filter(|domain| !domain.is_empty()),
+        parameters: declared.parameters.clone(),
     }
 }
