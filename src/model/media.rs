@@ -188,6 +188,19 @@ pub struct Native<'a> {
     pub battr: &'a [i64],
 }
 
+impl Native<'_> {
+    /// More assets than any layout has; they are compared with one another.
+    const MAX_ASSETS: usize = 64;
+
+    /// Whether an answer can be given: there is an asset, and each has an id of its own, because the answer names them
+    /// by nothing else.
+    pub fn is_answerable(&self) -> bool {
+        let assets = self.assets;
+        (1..=Self::MAX_ASSETS).contains(&assets.len())
+            && (1..assets.len()).all(|at| assets[..at].iter().all(|before| before.id != assets[at].id))
+    }
+}
+
 /// `assets[]` of a native request.
 #[derive(Clone, Copy, Debug)]
 pub struct NativeAsset<'a> {

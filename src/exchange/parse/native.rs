@@ -31,7 +31,7 @@ pub(super) fn native<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {
     Ok(found.map(|native| Native { ver: native.ver.or(ver), api, battr, ..native }))
 }
 
-/// The request, as an object or in a string; `None` when it is neither, broken, or asks for no asset.
+/// The request, as an object or in a string; `None` when it is neither, broken, or cannot be answered.
 fn embedded<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {
     if r.peek()? == b'{' {
         return request(r);
@@ -75,7 +75,7 @@ fn request<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {
             other => field(r, other, &mut bare)?,
         }
     }
-    Ok(Some(wrapped.unwrap_or(bare)).filter(|native| !native.assets.is_empty()))
+    Ok(Some(wrapped.unwrap_or(bare)).filter(Native::is_answerable))
 }
 
 fn wrapped_request<'a>(r: &mut Reader<'a>) -> Read<Option<Native<'a>>> {

@@ -33,7 +33,7 @@ fn request<'a>(r: &mut Reader<'a>, m: &wire::NativeRequest) -> Read<Option<Nativ
         api: &[],
         battr: &[],
     };
-    Ok(Some(native).filter(|native| !native.assets.is_empty()))
+    Ok(Some(native).filter(Native::is_answerable))
 }
 
 fn assets<'a>(r: &mut Reader<'a>, messages: &[ask::Asset]) -> Read<&'a [NativeAsset<'a>]> {

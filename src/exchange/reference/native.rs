@@ -35,7 +35,7 @@ impl<'a> Oracle<'a> {
             Some(fields) => Native { wrapped: true, ..fields },
             None => outer,
         };
-        Ok(if found.assets.is_empty() { None } else { Some(found) })
+        Ok(Some(found).filter(Native::is_answerable))
     }
 
     fn native_fields(&self, node: &Node) -> Result<Native<'a>, ParseError> {

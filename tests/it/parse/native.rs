@@ -183,6 +183,8 @@ fn a_native_request_that_cannot_be_read_is_not_offered() {
         r#"{"request":"{\"assets\":[{\"id\":1}]"}"#,
         r#"{"request":"{\"assets\":[{\"id\":1}]} x"}"#,
         r#"{"request":"{\"assets\":[{\"id\":01}]}"}"#,
+        // An answer names assets by their ids alone.
+        r#"{"request":{"assets":[{"id":1,"title":{"len":9}},{"id":2},{"id":"1","img":{}}]}}"#,
         r#"{"request":"{\"assets\":[{\"id\":1}],\"ver\":\"\n\"}"}"#,
         r#"{"request":"{\"assets\":[]}"}"#,
         r#"{"request":"{\"assets\":{}}"}"#,
