@@ -22,6 +22,8 @@ const MODE: u32 = 0o640;
 /// Zeros written at once, in bytes, and what is waited for before the next.
 const ZEROS: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(10);
+/// Few syncs, because each makes others wait, and none of much.
+const PIECES_PER_SYNC: u32 = 16;
 
 /// A directory on disk.
 #[derive(Debug)]
@@ -143,8 +145,10 @@ impl Filler {
         let (file, stopped) = (file.try_clone().ok()?, Arc::clone(&stop));
         let fill = move || {
             // An error shows again, and is told, where content is written.
+            let mut pieces = 0;
             let _ = write_zeros(&file, bytes, || {
-                let synced = file.sync_data().is_ok();
+                let synced = pieces % PIECES_PER_SYNC != 0 || file.sync_data().is_ok();
+                pieces += 1;
                 std::thread::park_timeout(PAUSE);
                 synced && !stopped.load(Relaxed)
             });

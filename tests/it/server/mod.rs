@@ -68,6 +68,8 @@ impl Setup {
             "server.body_timeout_ms=20000",
             "server.header_timeout_ms=20000",
             "server.drain_grace_ms=0",
+            // Hundreds of servers start here; none needs room for a day.
+            "ledger.segment_bytes=1048576",
         ];
         let (sets, account) = (sets.map(str::to_owned).into(), world::account());
         let mut setup = Setup { sets, account, log: Box::new(NoLog), wall: None };
