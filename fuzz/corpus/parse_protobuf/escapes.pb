@@ -1,0 +1,4 @@
+
+aðŸ˜€"\/
+	ú¬
+1*ja, b ,,c’d:https://a.example/<script>
