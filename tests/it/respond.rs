@@ -1,7 +1,9 @@
 //! Answers, notice URLs and markup through their public faces.
 
 mod answers;
+mod hostile;
 mod macros;
 mod media;
 mod notices;
+mod payloads;
 mod vast;

@@ -334,7 +334,7 @@ const EVERYWHERE: &str = "<p>a${{PAGE_URL}}b}</p><img alt=\"${{INVENTORY}}\" tit
     <script>f('{{PAGE_URL}}', \"$ {{INVENTORY}}\", 'a{{PAGE_URL}}/script>')</script><title>{{PAGE_URL}}</title>";
 
 /// What gives markup its structure, in order.
-fn skeleton(markup: &str) -> String {
+pub(super) fn skeleton(markup: &str) -> String {
     markup.chars().filter(|c| "<>\"'`{}()\n\r".contains(*c)).collect()
 }
 
