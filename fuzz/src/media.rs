@@ -93,6 +93,7 @@ fn creative(bits: u8, texts: &Texts) -> Creative {
         bundle: None,
         secure: true,
         approved: true,
+        transparency: None,
     }
 }
 
