@@ -96,8 +96,12 @@ pub enum MacroError {
 
 /// Compiles markup. Cost: one pass, for the time when a creative is loaded.
 pub fn compile(markup: &str) -> Result<Template, MacroError> {
-    let mut compiler =
-        Compiler { scanner: Scanner::new(), template: Template::default(), fetches_pixel: false };
+    let mut compiler = Compiler {
+        scanner: Scanner::new(),
+        template: Template::default(),
+        fetches_pixel: false,
+        open_dollar: false,
+    };
     compiler.run(markup)?;
     let fault = |what| MacroError::Markup { what, offset: markup.len() };
     compiler.scanner.finish().map_err(fault)?;
@@ -171,6 +175,8 @@ struct Compiler {
     scanner: Scanner,
     template: Template,
     fetches_pixel: bool,
+    /// The literal before ended with `$`, and since then only values came that may be empty.
+    open_dollar: bool,
 }
 
 impl Compiler {
@@ -185,8 +191,9 @@ impl Compiler {
                 at += 1;
                 continue;
             };
-            self.literal(&markup[literal_from..at]);
+            self.literal(&markup[literal_from..at], literal_from)?;
             let kind = kind_of(value);
+            self.open_dollar &= kind == Kind::Hostile;
             let refused = |place| MacroError::Place { name, offset: at, place };
             let place = self.scanner.place(kind).map_err(refused)?;
             self.template.parts.push(TemplatePart::Macro(value, place.encoding));
@@ -195,16 +202,24 @@ impl Compiler {
             at += length;
             literal_from = at;
         }
-        self.literal(&markup[literal_from..]);
-        Ok(())
+        self.literal(&markup[literal_from..], literal_from)
     }
 
-    fn literal(&mut self, text: &str) {
+    /// Refuses a `$` and a `{` that an empty value would join to a macro of the exchange.
+    fn literal(&mut self, text: &str, offset: usize) -> Result<(), MacroError> {
+        if self.open_dollar && text.starts_with('{') {
+            let what = "a $ before and a { behind a value that may be empty read as a macro of the exchange";
+            return Err(MacroError::Markup { what, offset });
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.open_dollar = text.ends_with('$');
         match self.template.parts.last_mut() {
-            _ if text.is_empty() => {}
             Some(TemplatePart::Literal(before)) => before.push_str(text),
             _ => self.template.parts.push(TemplatePart::Literal(text.to_owned())),
         }
+        Ok(())
     }
 }
 

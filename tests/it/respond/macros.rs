@@ -129,6 +129,16 @@ fn markup_that_browsers_read_differently_is_refused() {
 }
 
 #[test]
+fn an_empty_value_joins_nothing_to_a_macro_of_the_exchange() {
+    let refused = |markup: &str| matches!(compile(markup), Err(MacroError::Markup { what, .. }) if what.contains("a $ before"));
+    assert!(refused("<p>${{INVENTORY}}{AUCTION_PRICE}</p>"));
+    assert!(refused("<p>${{INVENTORY}}{{PAGE_URL}}{AUCTION_PRICE}</p>"));
+    for markup in ["<p>${{WIDTH}}{AUCTION_PRICE}</p>", "<p>${{INVENTORY}} {AUCTION_PRICE}</p>"] {
+        assert!(!show(&compile(markup).unwrap(), "").contains("${"), "{markup}");
+    }
+}
+
+#[test]
 fn an_unknown_macro_is_named_with_the_nearest_known() {
     let check = |markup: &str, message: &str| assert_eq!(compile(markup).unwrap_err().to_string(), message);
     check("ab{{CLICKURL}}", "unknown macro {{CLICKURL}} at byte 2, did you mean {{CLICK_URL}}?");
