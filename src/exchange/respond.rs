@@ -329,7 +329,7 @@ fn push_number(number: i64, out: &mut Vec<u8>) {
 /// The bid id as a JSON string.
 fn push_bid_id(id: BidId, out: &mut Vec<u8>) {
     out.push(b'"');
-    out.extend_from_slice(BidIdText::of(id).as_str().as_bytes());
+    out.extend_from_slice(BidIdText::of(id).as_bytes());
     out.push(b'"');
 }
 

@@ -71,27 +71,49 @@ pub fn push_string(text: &str, out: &mut Vec<u8>) {
 
 /// Appends `text` as it stands inside a JSON string.
 pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + bytes.len() / 8);
-    let mut from = 0;
-    while let Some(special) = next_special(bytes, from) {
-        out.extend_from_slice(&bytes[from..special.at]);
-        out.extend_from_slice(special.escape.as_slice());
-        from = special.at + special.width;
-    }
-    out.extend_from_slice(&bytes[from..]);
+    out.reserve(text.len() + text.len() / 8);
+    escape(text, |piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 /// Appends to `out` the form that `text` has inside a JSON string. Where `out` is itself the inside of one, a text so
 /// gets there that is read out of JSON inside JSON.
 pub(super) fn push_nested(text: &str, out: &mut impl Sink) {
-    let mut from = 0;
-    while let Some(special) = next_special(text.as_bytes(), from) {
-        out.push(&text[from..special.at]);
-        out.push(special.escape.as_str());
-        from = special.at + special.width;
+    escape(text, |piece| out.push(piece));
+}
+
+/// Gives `push` the form that `text` has inside a JSON string, in pieces.
+fn escape(text: &str, mut push: impl FnMut(&str)) {
+    let bytes = text.as_bytes();
+    let (mut from, mut search) = (0, 0);
+    while let Some(found) = find_special(&bytes[search..]) {
+        let at = search + found;
+        search = at + 1;
+        let (escape, width) = match (bytes[at], bytes.get(at + 1..at + 3)) {
+            (b'"', _) => ("\\\"", 1),
+            (b'\\', _) => ("\\\\", 1),
+            (b'\n', _) => ("\\n", 1),
+            (b'\r', _) => ("\\r", 1),
+            (b'\t', _) => ("\\t", 1),
+            // All of U+2000–U+2FFF begin with 0xE2, only two of them are meant.
+            (0xe2, Some([0x80, 0xa8])) => ("\\u2028", 3),
+            (0xe2, Some([0x80, 0xa9])) => ("\\u2029", 3),
+            (0xe2, _) => continue,
+            (control, _) => {
+                push(&text[from..at]);
+                let hex = b"0123456789abcdef";
+                let (high, low) = (hex[usize::from(control >> 4)], hex[usize::from(control & 15)]);
+                let long = [b'\\', b'u', b'0', b'0', high, low];
+                push(std::str::from_utf8(&long).expect("escapes are ASCII"));
+                from = search;
+                continue;
+            }
+        };
+        push(&text[from..at]);
+        push(escape);
+        from = at + width;
+        search = from;
     }
-    out.push(&text[from..]);
+    push(&text[from..]);
 }
 
 /// A bid id as [`BidId`] displays it, without the detour over a formatter.
@@ -122,64 +144,13 @@ impl BidIdText {
         }
     }
 
+    /// Digits and hyphens.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.length]).expect("digits and hyphens are ASCII")
-    }
-}
-
-/// A character that JSON escapes.
-struct Special {
-    at: usize,
-    /// Its bytes.
-    width: usize,
-    escape: Escape,
-}
-
-/// An escape sequence: two characters or six.
-struct Escape([u8; 6]);
-
-impl Escape {
-    fn as_slice(&self) -> &[u8] {
-        if self.0[1] == b'u' { &self.0 } else { &self.0[..2] }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(self.as_slice()).expect("escapes are ASCII")
-    }
-
-    /// Of a quote, a backslash or a control character.
-    fn of(byte: u8) -> Escape {
-        let hex = b"0123456789abcdef";
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            _ => {
-                let (high, low) = (hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]);
-                return Escape([b'\\', b'u', b'0', b'0', high, low]);
-            }
-        };
-        Escape([b'\\', short, 0, 0, 0, 0])
-    }
-}
-
-/// The first character at or behind `from` that JSON escapes.
-fn next_special(bytes: &[u8], from: usize) -> Option<Special> {
-    let mut search = from;
-    loop {
-        let at = search + find_special(&bytes[search..])?;
-        // All of U+2000–U+2FFF begin with 0xE2, only two of them are meant.
-        let (escape, width) = match (bytes[at], bytes.get(at + 1..at + 3)) {
-            (0xe2, Some([0x80, 0xa8])) => (Escape(*b"\\u2028"), 3),
-            (0xe2, Some([0x80, 0xa9])) => (Escape(*b"\\u2029"), 3),
-            (0xe2, _) => {
-                search = at + 1;
-                continue;
-            }
-            (byte, _) => (Escape::of(byte), 1),
-        };
-        return Some(Special { at, width, escape });
+        std::str::from_utf8(self.as_bytes()).expect("digits and hyphens are ASCII")
     }
 }
 

@@ -201,12 +201,12 @@ impl PublicUrl {
 
     /// Length in bytes of every URL of a kind and form, macros not substituted; of an event's that of the longest.
     pub fn notice_bytes(&self, kind: NoticeKind, form: UrlForm) -> usize {
-        if kind == NoticeKind::Event {
-            let of =
-                |event| self.event_pieces(event, "", form).iter().map(|piece| piece.len()).sum::<usize>();
-            return StreamEvent::ALL.into_iter().map(of).max().unwrap_or_default() + TOKEN_CHARS;
-        }
-        self.pieces(kind, "", form).iter().map(|piece| piece.len()).sum::<usize>() + TOKEN_CHARS
+        let pieces = match kind {
+            // The longest, with the player's macro behind it.
+            NoticeKind::Event => self.event_pieces(StreamEvent::Error, "", form),
+            _ => self.pieces(kind, "", form),
+        };
+        pieces.iter().map(|piece| piece.len()).sum::<usize>() + TOKEN_CHARS
     }
 }
 
