@@ -22,6 +22,13 @@ impl<T> Default for Rule<T> {
     }
 }
 
+impl<T: PartialEq> Rule<T> {
+    /// Whether a value meets the rule.
+    pub fn accepts(&self, value: &T) -> bool {
+        !self.exclude.contains(value) && (self.include.is_empty() || self.include.contains(value))
+    }
+}
+
 impl<T> Rule<T> {
     /// Whether the rule restricts nothing.
     pub fn is_empty(&self) -> bool {

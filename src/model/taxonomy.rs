@@ -161,6 +161,12 @@ impl Taxonomy {
     }
 }
 
+/// Whether some entry number of a user lies in an interval of [`Taxonomy::interval`]; `entries` ascend.
+pub fn any_within(entries: &[u32], (from, to): (u32, u32)) -> bool {
+    let first = entries.partition_point(|entry| *entry < from);
+    entries.get(first).is_some_and(|entry| *entry < to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

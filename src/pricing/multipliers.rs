@@ -8,7 +8,7 @@ use crate::model::line_item::{ChannelKind, Multipliers};
 use crate::model::money::PPM;
 use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::HourMask;
-use crate::model::taxonomy::Taxonomy;
+use crate::model::taxonomy::{Taxonomy, any_within};
 
 /// Smallest product, in ppm.
 const MIN_PRODUCT: i64 = PPM / 20;
@@ -130,10 +130,7 @@ impl CompiledMultipliers {
 
     /// The factors for one impression and creative.
     pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
-        let has_entry = |(from, to, _): &&(u32, u32, i64)| {
-            let first = facts.segment_entries.partition_point(|entry| entry < from);
-            facts.segment_entries.get(first).is_some_and(|entry| entry < to)
-        };
+        let has_entry = |(from, to, _): &&(u32, u32, i64)| any_within(facts.segment_entries, (*from, *to));
         let by_dimension = [
             self.segments.iter().filter(has_entry).map(|m| m.2).max().unwrap_or(PPM),
             largest_equal(&self.exchanges, Some(&facts.exchange)),

@@ -70,14 +70,10 @@ pub(super) fn plan(
     Ok(Some(Plan { line_item, clauses: clauses.found, daypart }))
 }
 
-fn accepts<T: PartialEq>(rule: &Rule<T>, value: &T) -> bool {
-    !rule.exclude.contains(value) && (rule.include.is_empty() || rule.include.contains(value))
-}
-
 fn usable_fits(input: &MatchInput<'_>) -> Vec<Fit> {
     let Targeting { formats, sizes, .. } = input.targeting;
     let usable = |fit: &&Fit| {
-        accepts(formats, &fit.media_type()) && !matches!(fit, Fit::Banner(size) if !accepts(sizes, size))
+        formats.accepts(&fit.media_type()) && !matches!(fit, Fit::Banner(size) if !sizes.accepts(size))
     };
     input.fits.iter().filter(usable).copied().collect()
 }

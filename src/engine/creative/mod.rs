@@ -157,10 +157,8 @@ impl<'p> Place<'p> {
     /// What the creative fills and how; an error names the medium where only its terms are not met.
     fn filling(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, (NoBidReason, Option<Medium<'p>>)> {
         let imp = self.imp;
-        let formats = &self.line.item.targeting.formats;
         let ours = entry.creative.media_type();
-        let targeted = !formats.exclude.contains(&ours)
-            && (formats.include.is_empty() || formats.include.contains(&ours));
+        let targeted = self.line.item.targeting.formats.accepts(&ours);
         let not_offered = (NoBidReason::Format, None);
         let medium = imp.media().find(|medium| targeted && medium.media_type() == ours).ok_or(not_offered)?;
         let stream = |offered: &'p Stream<'p>, ad: &'p StreamAd, documents: &'p [VastTemplate]| {
@@ -195,8 +193,7 @@ impl<'p> Place<'p> {
         let rule = &self.line.item.targeting.sizes;
         let size = &ad.size;
         (offered.sizes.contains(size) || offered.flexible.iter().any(|format| format.admits(*size)))
-            && (rule.include.is_empty() || rule.include.contains(size))
-            && !rule.exclude.contains(size)
+            && rule.accepts(size)
             && !self.line.multipliers.excludes_size(*size)
     }
 

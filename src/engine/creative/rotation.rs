@@ -4,7 +4,7 @@ use crate::model::auction::Geo;
 use crate::model::country::Country;
 use crate::model::line_item::Condition;
 use crate::model::targeting::HourMask;
-use crate::model::taxonomy::Taxonomy;
+use crate::model::taxonomy::{Taxonomy, any_within};
 use crate::targeting;
 
 /// A creative of a line item inside one catalog.
@@ -59,10 +59,7 @@ impl Assigned {
 
 impl CompiledCondition {
     pub(in crate::engine) fn holds(&self, audience: &Audience<'_>) -> bool {
-        let is_held = |(from, to): &(u32, u32)| {
-            let first = audience.segment_entries.partition_point(|entry| entry < from);
-            audience.segment_entries.get(first).is_some_and(|entry| entry < to)
-        };
+        let is_held = |node: &(u32, u32)| any_within(audience.segment_entries, *node);
         let geo = audience.geo;
         (!self.needs_segments || self.segments.iter().any(is_held))
             && (self.countries.is_empty()

@@ -120,6 +120,16 @@ impl Report {
         })
     }
 
+    /// Reads a list below the current place, without the elements that could not be read.
+    pub(super) fn list<W, T>(
+        &mut self,
+        key: &'static str,
+        items: Vec<W>,
+        read: impl FnMut(&mut Report, W) -> Option<T>,
+    ) -> Vec<T> {
+        self.each(key, items, read).into_iter().flatten().collect()
+    }
+
     /// An error at the current place.
     pub(super) fn error(&mut self, code: Code, message: impl Into<String>) {
         let pointer = self.pointer(None);

@@ -9,14 +9,14 @@ use crate::model::safety::{AuthorizedSellers, Safety, Seller};
 /// Reads the refusals.
 pub(super) fn read(report: &mut Report, wire: SafetyWire) -> Safety {
     Safety {
-        domains: list(report, "domains", wire.domains, domain),
-        bundles: list(report, "bundles", wire.bundles, text),
-        publishers: list(report, "publishers", wire.publishers, text),
-        sellers: list(report, "sellers", wire.sellers, seller),
+        domains: report.list("domains", wire.domains, domain),
+        bundles: report.list("bundles", wire.bundles, text),
+        publishers: report.list("publishers", wire.publishers, text),
+        sellers: report.list("sellers", wire.sellers, seller),
         complete_supply_chain: wire.complete_supply_chain.unwrap_or(false),
         crawlers: wire.crawlers.unwrap_or(false),
         impossible_devices: wire.impossible_devices.unwrap_or(false),
-        addresses: list(report, "addresses", wire.addresses, |report, text| {
+        addresses: report.list("addresses", wire.addresses, |report, text| {
             let block = IpNet::parse(text.trim());
             if block.is_none() {
                 let message =
@@ -25,7 +25,7 @@ pub(super) fn read(report: &mut Report, wire: SafetyWire) -> Safety {
             }
             block
         }),
-        authorized_sellers: list(report, "ads_txt", wire.ads_txt, ads_txt),
+        authorized_sellers: report.list("ads_txt", wire.ads_txt, ads_txt),
     }
 }
 
@@ -56,15 +56,6 @@ pub(super) fn write(safety: &Safety) -> SafetyWire {
     }
 }
 
-fn list<W, T>(
-    report: &mut Report,
-    key: &'static str,
-    wire: Vec<W>,
-    read: impl FnMut(&mut Report, W) -> Option<T>,
-) -> Vec<T> {
-    if wire.is_empty() { Vec::new() } else { report.each(key, wire, read).into_iter().flatten().collect() }
-}
-
 fn text(report: &mut Report, text: String) -> Option<String> {
     let text = text.trim().to_ascii_lowercase();
     if text.is_empty() {
@@ -91,7 +82,7 @@ fn seller(report: &mut Report, given: String) -> Option<Seller> {
 fn ads_txt(report: &mut Report, wire: AdsTxtWire) -> Option<AuthorizedSellers> {
     let owner = report.required("domain", wire.domain);
     let owner = owner.and_then(|text| report.within("domain", |report| domain(report, text)));
-    let sellers = list(report, "lines", wire.lines, |report, line| {
+    let sellers = report.list("lines", wire.lines, |report, line| {
         let record = line.split('#').next().unwrap_or_default().trim();
         let mut fields = record.split(',').map(str::trim);
         let (system, account) = (fields.next().unwrap_or_default(), fields.next());

@@ -86,28 +86,16 @@ pub(super) fn multipliers(report: &mut Report, known: &Known, wire: MultipliersW
 
 /// Reads for whom, where and when a creative is meant.
 pub(super) fn condition(report: &mut Report, known: &Known, wire: ConditionWire) -> Condition {
-    fn list<W, T>(
-        report: &mut Report,
-        key: &'static str,
-        wire: Vec<W>,
-        read: impl FnMut(&mut Report, W) -> Option<T>,
-    ) -> Vec<T> {
-        if wire.is_empty() {
-            Vec::new()
-        } else {
-            report.each(key, wire, read).into_iter().flatten().collect()
-        }
-    }
     let mut mask = HourMask::NONE;
     let timed = !wire.hours.is_empty();
-    list(report, "hours", wire.hours, |report, hours| {
+    report.list("hours", wire.hours, |report, hours| {
         add_hours(report, hours, &mut mask);
         Some(())
     });
     Condition {
-        segments: list(report, "segments", wire.segments, |report, key| known.segment(report, &key)),
-        countries: list(report, "countries", wire.countries, |report, code| country(report, &code)),
-        regions: list(report, "regions", wire.regions, region),
+        segments: report.list("segments", wire.segments, |report, key| known.segment(report, &key)),
+        countries: report.list("countries", wire.countries, |report, code| country(report, &code)),
+        regions: report.list("regions", wire.regions, region),
         hours: timed.then_some(mask),
     }
 }
