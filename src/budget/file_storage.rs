@@ -4,7 +4,7 @@
 //! system tells the truth. An interrupted call is repeated here (by the standard library, and by this module where it
 //! calls past it). Every error names the path. Deliberately absent: a lock, which is the data directory's.
 
-use crate::model::storage::{Storage, StorageFile};
+use crate::model::storage::{Fill, Storage, StorageFile};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -19,8 +19,9 @@ use std::time::Duration;
 /// Readable for the owner and the group: the journal says what everybody spends.
 const MODE: u32 = 0o640;
 
-/// Zeros written at once, in bytes, and what is waited for before the next.
-const ZEROS: usize = 256 << 10;
+/// Zeros written at once, in bytes.
+const ZEROS: usize = 64 << 10;
+/// What is waited for before the next zeros where they are written beside other work.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Few syncs, because each makes others wait, and none of much.
 const PIECES_PER_SYNC: u32 = 16;
@@ -66,12 +67,9 @@ impl Storage for FileStorage {
         let mut options = OpenOptions::new();
         let file =
             options.write(true).create(true).truncate(true).mode(MODE).open(&path).map_err(at(&path))?;
-        let reserved = if reserve == 0 { Ok(false) } else { set_aside(&file, reserve) };
+        let reserved = if reserve == 0 { Ok(0) } else { set_aside(&file, reserve) };
         match reserved {
-            Ok(unwritten) => {
-                let filler = if unwritten { Filler::start(&file, reserve) } else { None };
-                Ok(Box::new(OpenFile { file, path, filler }))
-            }
+            Ok(unwritten) => Ok(Box::new(OpenFile { file, path, unwritten, filler: None })),
             Err(why) => {
                 // What was set aside of it must not keep the space that there is too little of.
                 let _ = std::fs::remove_file(&path);
@@ -83,7 +81,7 @@ impl Storage for FileStorage {
     fn open(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let path = self.path(name);
         let file = OpenOptions::new().write(true).open(&path).map_err(at(&path))?;
-        Ok(Box::new(OpenFile { file, path, filler: None }))
+        Ok(Box::new(OpenFile { file, path, unwritten: 0, filler: None }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -101,14 +99,14 @@ impl Storage for FileStorage {
     }
 }
 
-/// Really allocates, unlike [`File::set_len`]: space that is only promised can be gone when it is written to. Says
-/// whether the blocks were allocated without being written.
-fn set_aside(file: &File, bytes: u64) -> io::Result<bool> {
+/// Really allocates, unlike [`File::set_len`]: space that is only promised can be gone when it is written to. Returns
+/// how many bytes were allocated without being written.
+fn set_aside(file: &File, bytes: u64) -> io::Result<u64> {
     loop {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(bytes),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                return write_zeros(file, bytes, || true).map(|()| false);
+                return write_zeros(file, bytes, || true).map(|()| 0);
             }
             Err(Errno::INTR) => {}
             Err(why) => return Err(why.into()),
@@ -128,10 +126,8 @@ fn write_zeros(file: &File, bytes: u64, mut go_on: impl FnMut() -> bool) -> io::
     Ok(())
 }
 
-/// Fills an allocated file with zeros while nobody needs it: a block that was only allocated must be noted as written
-/// when its first content is synced, for which the sync waits for the file system's own journal. On a busy machine that
-/// took several times as long as the disk. It goes slowly, so that the syncs of others hardly wait for it, and ends
-/// before the file's first write; what it did not reach is as slow as it would have been.
+/// Fills an allocated file with zeros while nobody needs it, slowly, so that the syncs of others hardly wait for it,
+/// and ends before the file's first write; what it did not reach is as slow as it would have been.
 #[derive(Debug)]
 struct Filler {
     stop: Arc<AtomicBool>,
@@ -174,6 +170,10 @@ impl Drop for Filler {
 struct OpenFile {
     file: File,
     path: PathBuf,
+    /// How many bytes from the beginning are allocated, and were not written when the file was created. A block that
+    /// was only allocated must be noted as written when its first content is synced, for which the sync waits for the
+    /// file system's own journal: on a busy machine several times as long as for the disk.
+    unwritten: u64,
     /// Until the first write.
     filler: Option<Filler>,
 }
@@ -193,6 +193,20 @@ impl StorageFile for OpenFile {
         // The size is synced with the data where it changed; times are not, and need not be.
         self.file.sync_data().map_err(at(&self.path))
     }
+
+    fn fill(&mut self, when: Fill) -> io::Result<()> {
+        let bytes = std::mem::take(&mut self.unwritten);
+        match when {
+            Fill::Now if bytes > 0 => write_zeros(&self.file, bytes, || true)
+                .and_then(|()| self.file.sync_data())
+                .map_err(at(&self.path)),
+            Fill::Beside if bytes > 0 => {
+                self.filler = Filler::start(&self.file, bytes);
+                Ok(())
+            }
+            Fill::Now | Fill::Beside => Ok(()),
+        }
+    }
 }
 
 /// Adds the path to an error, keeping its kind.
@@ -210,17 +224,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let storage = FileStorage::open(dir.path()).unwrap();
         for round in 0..20u64 {
-            let mut file = storage.create("spare", 4 << 20).unwrap();
+            let mut file = storage.create("spare", 1 << 20).unwrap();
+            file.fill(if round == 0 { Fill::Now } else { Fill::Beside }).unwrap();
             // Somewhere within the filling, whose pieces are 10 ms apart.
             std::thread::sleep(Duration::from_micros(1_700 * round));
             for at in 0..16u64 {
-                file.write_at(at << 18, &[7; 100]).unwrap();
+                file.write_at(at << 16, &[7; 100]).unwrap();
             }
             std::thread::sleep(Duration::from_millis(15));
             let content = storage.read("spare").unwrap();
-            assert_eq!(content.len(), 4 << 20);
+            assert_eq!(content.len(), 1 << 20);
             for (at, byte) in content.iter().enumerate() {
-                assert_eq!(*byte, if at % (1 << 18) < 100 { 7 } else { 0 }, "round {round}, byte {at}");
+                assert_eq!(*byte, if at % (1 << 16) < 100 { 7 } else { 0 }, "round {round}, byte {at}");
             }
         }
     }

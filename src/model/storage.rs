@@ -41,4 +41,19 @@ pub trait StorageFile: Send {
 
     /// Makes the content durable.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Writes zeros over all the space that was set aside, before anything else is written. Nothing but the speed of
+    /// later syncs depends on it, and where it makes none it does nothing.
+    fn fill(&mut self, _when: Fill) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// When [`StorageFile::fill`] does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Before it returns, durably.
+    Now,
+    /// Beside other work and slowly, until the file's first write.
+    Beside,
 }

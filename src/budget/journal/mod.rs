@@ -130,6 +130,7 @@ impl Journal {
         };
         // Short of space is no reason not to open: what is durable can be read, and notices can wait.
         let _ = journal.maintain();
+        journal.reserve.opened();
         let recover::Survey { checkpoint, records, torn, warnings, .. } = survey;
         Ok((journal, Recovered { checkpoint, records, torn, warnings }))
     }

@@ -5,7 +5,7 @@
 
 use super::error::{JournalError, io_error, refused};
 use super::{Options, checkpoint};
-use crate::model::storage::{Storage, StorageFile};
+use crate::model::storage::{Fill, Storage, StorageFile};
 use std::collections::VecDeque;
 
 /// The name of the emergency file.
@@ -29,6 +29,8 @@ pub(super) struct Reserve {
     emergency_bytes: u64,
     emergency: bool,
     named: u64,
+    /// Nobody waits while a journal opens; later everybody would.
+    fill: Fill,
 }
 
 impl Reserve {
@@ -48,7 +50,13 @@ impl Reserve {
             emergency_bytes: options.emergency_bytes,
             emergency: options.emergency_bytes == 0,
             named: 0,
+            fill: Fill::Now,
         })
+    }
+
+    /// From here on somebody waits for the journal.
+    pub(super) fn opened(&mut self) {
+        self.fill = Fill::Beside;
     }
 
     /// Whether everything is set aside.
@@ -91,9 +99,11 @@ impl Reserve {
 
     fn create(&mut self, storage: &dyn Storage) -> Result<Spare, JournalError> {
         let name = format!("{SPARE}{}.wal", self.named);
-        let file = storage
-            .create(&name, self.segment_bytes)
-            .map_err(|why| refused("create", &name, self.segment_bytes, why))?;
+        let file = storage.create(&name, self.segment_bytes).and_then(|mut file| {
+            file.fill(self.fill)?;
+            Ok(file)
+        });
+        let file = file.map_err(|why| refused("create", &name, self.segment_bytes, why))?;
         self.named += 1;
         Ok(Spare { name, file })
     }
