@@ -10,7 +10,7 @@ use outbid::exchange::token::{TokenClass, TokenKey, TokenKeys, decode, encode};
 use outbid::exchange::url::PublicUrl;
 use outbid::model::auction::Size;
 use outbid::model::bid::{Bid, Fill};
-use outbid::model::creative::{BannerAd, Content, Creative};
+use outbid::model::creative::{Approvals, BannerAd, Content, Creative};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, MissingPrice, PriceCodec, PriceUnit,
 };
@@ -114,7 +114,7 @@ fn creative() -> Creative {
         language: Some("en".to_owned()),
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }

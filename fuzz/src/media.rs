@@ -6,7 +6,8 @@ use outbid::exchange::macros::{self, MarkupContext, Place, compile};
 use outbid::exchange::url::{PublicUrl, UrlForm};
 use outbid::model::auction::Size;
 use outbid::model::creative::{
-    Companion, CompiledMarkup, Content, Creative, MediaFile, StreamAd, StreamEvent, StreamSource, Template,
+    Approvals, Companion, CompiledMarkup, Content, Creative, MediaFile, StreamAd, StreamEvent, StreamSource,
+    Template,
 };
 use outbid::model::ids::{AdvertiserId, BidId, CampaignId, CreativeId, LineItemId};
 use roxmltree::Document;
@@ -92,7 +93,7 @@ fn creative(bits: u8, texts: &Texts) -> Creative {
         language: None,
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }

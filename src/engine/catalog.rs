@@ -315,7 +315,7 @@ fn translations(creative: &Creative, maps: &[CategoryMap]) -> Vec<(u16, Vec<Stri
 }
 
 fn approved_fits(assigned: &[Assigned], creatives: &[CatalogCreative]) -> Vec<Fit> {
-    let approved = assigned.iter().map(|a| &creatives[a.position].creative).filter(|c| c.approved);
+    let approved = assigned.iter().map(|a| &creatives[a.position].creative).filter(|c| c.approvals.any());
     let mut fits: Vec<Fit> = approved.map(Creative::fit).collect();
     fits.sort();
     fits.dedup();

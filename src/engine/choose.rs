@@ -2,7 +2,7 @@
 
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
-use super::creative::{self, Audience, Picked};
+use super::creative::{self, Audience, Draw, Picked};
 use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
 use super::pod::{self, Candidate};
@@ -20,6 +20,9 @@ use bumpalo::collections::Vec as ArenaVec;
 
 /// `at` of a deal whose `bidfloor` is the agreed price (OpenRTB 2.6 section 3.2.12).
 const FIXED_PRICE: i64 = 3;
+
+/// Why a line item makes no offer, with the offer as far as there was one.
+type Refusal = (NoBidReason, Option<Offer>);
 
 /// An offer for one place.
 pub(super) struct Best<'r> {
@@ -145,13 +148,14 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         self.deal.is_none_or(|deal| line.item.targeting.deals.include.iter().any(|id| id == deal.id))
     }
 
-    /// Creative, factors, offer: each or the reason why not.
+    /// Creative, factors, offer: each or the reason why not. Where floors ask more of long ads than of short ones, a
+    /// creative that falls under its floor gives way to the others of its line item.
     fn score(
         &mut self,
         core: &Core,
         line: &'r CatalogLineItem,
         line_item: LineItemIx,
-    ) -> Result<Best<'r>, (NoBidReason, Option<Offer>)> {
+    ) -> Result<Best<'r>, Refusal> {
         let request = self.request;
         let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
         let audience = Audience {
@@ -159,32 +163,57 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             geo: &request.auction.device.geo,
             hour: core.hours.get(line.zone),
         };
-        let creative = creative::pick(line, request, self.place.imp, self.deal, &audience, mix(tie));
-        let creative = creative.map_err(|reason| (reason, None))?;
-        let factors = self.factors(core, line, &creative);
-        let (rates, currency) = (&request.snapshot.rates, self.place.currency);
+        let mut draw = Draw { audience, seed: mix(tie), passed_over: 0 };
+        let mut first = None;
+        loop {
+            let creative = match creative::pick(line, request, self.place.imp, self.deal, &draw) {
+                Ok(creative) => creative,
+                Err(reason) => return Err(first.unwrap_or((reason, None))),
+            };
+            let floors = FloorInputs {
+                imp: self.place.imp,
+                deal: self.deal,
+                stream: creative.medium.stream().zip(creative.duration_s),
+                bid_currency: self.place.currency,
+                rates: &request.snapshot.rates,
+            };
+            match self.offer(core, line, line_item, &creative, &floors) {
+                Ok(offer) => return Ok(Best { line_item, offer, tie, creative }),
+                Err(refused @ (NoBidReason::BelowFloor, _))
+                    if creative.at < 64 && floors.depend_on_duration() =>
+                {
+                    draw.passed_over |= 1 << creative.at;
+                    first = first.or(Some(refused));
+                }
+                Err(refused) => return Err(refused),
+            }
+        }
+    }
+
+    fn offer(
+        &mut self,
+        core: &Core,
+        line: &'r CatalogLineItem,
+        line_item: LineItemIx,
+        creative: &Picked<'r>,
+        floors: &FloorInputs<'_>,
+    ) -> Result<Offer, Refusal> {
+        let factors = self.factors(core, line, creative);
         let fixed_price = self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE));
-        let floors = FloorInputs {
-            imp: self.place.imp,
-            deal: self.deal,
-            stream: creative.medium.stream().zip(creative.duration_s),
-            bid_currency: currency,
-            rates,
-        };
         let floor = if fixed_price { floors.agreed_price() } else { floors.floor() };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
             factors,
-            bid_currency: currency,
+            bid_currency: floors.bid_currency,
             exchange_cap: self.terms.exchange_cap,
             floor,
             fixed_price,
             guaranteed: self.deal.is_some_and(|deal| deal.guaranteed),
-            rates,
+            rates: floors.rates,
         };
         let offer = pricing::offer(&line.pricer, &inputs)?;
         self.observer.offered(self.place.position, line_item, self.deal.map(|d| d.id), &offer, &factors);
-        Ok(Best { line_item, offer, tie, creative })
+        Ok(offer)
     }
 
     fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>) -> Factors {

@@ -129,6 +129,8 @@ pub struct Imp<'a> {
     pub multiplier_ppm: Option<i64>,
     /// `dt`: when the ad is expected to be shown, in milliseconds since the Unix epoch.
     pub shown_at_ms: Option<i64>,
+    /// `refresh`: the place shows one ad after the other; `None` = nothing is said of it.
+    pub refresh: Option<Refresh>,
     /// `ssai`: 1 client, 2 server with client trackers, 3 all by the server.
     pub ssai: Option<i64>,
     /// `pmp.private_auction = 1`: only deal bids are allowed.
@@ -137,6 +139,15 @@ pub struct Imp<'a> {
     pub deals: &'a [Deal<'a>],
     /// Set when this impression must not be bid on: the first reason in rank order.
     pub fault: Option<NoBidReason>,
+}
+
+/// `imp.refresh` (section 3.2.33): what is said of a place that shows one ad after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Refresh {
+    /// `count`: how often it was refreshed since the page was loaded.
+    pub count: Option<u32>,
+    /// The least `minint` of `refsettings`: seconds between two ads.
+    pub min_interval_s: Option<u32>,
 }
 
 /// `pmp.deals[]` (section 3.2.12).

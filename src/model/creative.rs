@@ -1,7 +1,7 @@
 //! Creatives and their compiled markup templates.
 
 use super::auction::Size;
-use super::ids::{AdvertiserId, CreativeId};
+use super::ids::{AdvertiserId, CreativeId, ExchangeId};
 use super::targeting::{Fit, MediaType};
 
 /// A creative as configured.
@@ -35,10 +35,45 @@ pub struct Creative {
     pub bundle: Option<String>,
     /// Every URL of the content is https.
     pub secure: bool,
-    /// Approved for serving.
-    pub approved: bool,
+    /// Where it may be served.
+    pub approvals: Approvals,
     /// `bid.ext.dsa`; without it the creative is not shown where it is required.
     pub transparency: Option<Transparency>,
+}
+
+/// What was decided about a creative: everywhere, and by exchanges that decide for themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Approvals {
+    /// Where no exchange is named.
+    pub everywhere: Approval,
+    /// At these exchanges instead, each named once.
+    pub exceptions: Vec<(ExchangeId, Approval)>,
+}
+
+/// Whether a creative may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Approval {
+    /// It may.
+    #[default]
+    Approved,
+    /// Not yet.
+    Pending,
+    /// It may not.
+    Rejected,
+}
+
+impl Approvals {
+    /// Whether it may be served at an exchange.
+    pub fn at(&self, exchange: ExchangeId) -> bool {
+        let own = self.exceptions.iter().find(|(named, _)| *named == exchange);
+        own.map_or(self.everywhere, |(_, approval)| *approval) == Approval::Approved
+    }
+
+    /// Whether it may be served at some exchange.
+    pub fn any(&self) -> bool {
+        let mut all = self.exceptions.iter().map(|(_, approval)| approval).chain([&self.everywhere]);
+        all.any(|approval| *approval == Approval::Approved)
+    }
 }
 
 /// What an ad declares of who is behind it (community extension "DSA Transparency", after the EU's Digital Services Act).

@@ -60,6 +60,8 @@ pub enum NoBidReason {
     Duration,
     /// No creative fills all required native assets.
     Assets,
+    /// The kind of placement is not targeted: position, start, playback, refresh.
+    Placement,
     /// The place is not targeted.
     Geo,
     /// Device type, operating system, browser, connection or carrier is not targeted.
@@ -109,7 +111,7 @@ pub enum NoBidReason {
 
 impl NoBidReason {
     /// Every reason, in rank order.
-    pub const ALL: [NoBidReason; 47] = {
+    pub const ALL: [NoBidReason; 48] = {
         use NoBidReason::*;
         [
             InvalidRequest,
@@ -137,6 +139,7 @@ impl NoBidReason {
             Size,
             Duration,
             Assets,
+            Placement,
             Geo,
             Device,
             Inventory,
@@ -191,6 +194,7 @@ impl NoBidReason {
             Size => "size",
             Duration => "duration",
             Assets => "assets",
+            Placement => "placement",
             Geo => "geo",
             Device => "device",
             Inventory => "inventory",

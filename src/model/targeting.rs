@@ -216,4 +216,58 @@ pub struct Targeting {
     pub segments: SegmentRule,
     /// Hours of the week; `None` = always.
     pub daypart: Option<Daypart>,
+    /// Kinds of placement; `None` = any.
+    pub placement: Option<Box<PlacementRules>>,
+}
+
+/// What kind of placement an ad may be shown in. A rule is looked at for media that have its field, the others do not
+/// answer to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementRules {
+    /// `pos` of banner and video (AdCOM "Placement Positions").
+    pub positions: Rule<i64>,
+    /// `plcmt` of video (AdCOM "Plcmt Subtypes - Video"); never read from the deprecated `placement`.
+    pub video_placements: Rule<i64>,
+    /// When video or audio starts, by `startdelay`.
+    pub starts: Rule<StreamStart>,
+    /// The first `playbackmethod` of video, which is what will be used (AdCOM "Playback Methods").
+    pub playback_methods: Rule<i64>,
+    /// `feed` of audio (AdCOM "Feed Types").
+    pub feeds: Rule<i64>,
+    /// `context` of native (Native 1.2 section 7.1).
+    pub native_contexts: Rule<i64>,
+    /// `instl`: `Some(false)` = no interstitials, `Some(true)` = nothing else.
+    pub interstitial: Option<bool>,
+    /// `rwdd`: likewise for ads that are watched for a reward.
+    pub rewarded: Option<bool>,
+    /// `ssai` is not 3: a device, and not a server in its place, fetches the trackers.
+    pub client_trackers: bool,
+    /// Where a place refreshes itself: it was refreshed at most this often. A place that does not say how often is not
+    /// taken then.
+    pub max_refreshes: Option<u32>,
+    /// Where a place refreshes itself: an ad stays at least this many seconds.
+    pub min_refresh_s: Option<u32>,
+}
+
+/// When video or audio starts within the content: `startdelay` by its kind (AdCOM "Start Delay Modes").
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum StreamStart {
+    /// 0: before it.
+    PreRoll,
+    /// −1, or the second at which it starts.
+    MidRoll,
+    /// −2: after it.
+    PostRoll,
+}
+
+impl StreamStart {
+    /// The kind of a `startdelay`; `None` = a value that is not known.
+    pub fn of(start_delay: i64) -> Option<StreamStart> {
+        match start_delay {
+            0 => Some(StreamStart::PreRoll),
+            -1 | 1.. => Some(StreamStart::MidRoll),
+            -2 => Some(StreamStart::PostRoll),
+            _ => None,
+        }
+    }
 }

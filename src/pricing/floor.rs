@@ -66,6 +66,15 @@ impl FloorInputs<'_> {
         Ok(self.of_deal()?.unwrap_or(Floor(Cpm(0))))
     }
 
+    /// Whether another duration may mean another floor.
+    pub fn depend_on_duration(&self) -> bool {
+        let timed = |a_second: Cpm, floors: &[DurationFloor]| a_second > Cpm(0) || !floors.is_empty();
+        self.stream.is_some_and(|(stream, _)| {
+            timed(stream.min_cpm_per_second, stream.duration_floors)
+                || self.deal.is_some_and(|deal| timed(deal.min_cpm_per_second, deal.duration_floors))
+        })
+    }
+
     fn of_deal(&self) -> Result<Option<Floor>, FloorError> {
         let Some(deal) = self.deal else { return Ok(None) };
         let plain = deal.bid_floor.ok_or(FloorError::Unreadable)?;

@@ -8,7 +8,7 @@ use crate::engine::{Catalog, Settings, Snapshot};
 use crate::exchange::{TokenKey, TokenKeys, compile_markup};
 use crate::model::account::Account;
 use crate::model::auction::Size;
-use crate::model::creative::{BannerAd, Content, Creative};
+use crate::model::creative::{Approvals, BannerAd, Content, Creative};
 use crate::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
     PriceCodec, PriceUnit,
@@ -316,7 +316,7 @@ fn creatives(owner: AdvertiserId) -> impl Iterator<Item = Creative> {
         language: None,
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     })
 }

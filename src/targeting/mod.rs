@@ -8,7 +8,7 @@
 //! `tests/it/targeting/`). The rules themselves are stated in [`crate::model::targeting`].
 //!
 //! Deliberately absent: everything that changes between two builds of a catalog (flights, money, pacing, frequency)
-//! and everything that depends on the creative beyond its size (block lists, attributes). A target of device type 4
+//! and everything that depends on the creative beyond its size (block lists, attributes, kinds of placement). A target of device type 4
 //! (phone) does not accept 1 (mobile or tablet).
 
 mod compile;
@@ -16,6 +16,7 @@ mod dim;
 mod matcher;
 pub mod naive;
 mod normalise;
+mod placement;
 mod plan;
 mod terms;
 pub mod week;

@@ -10,6 +10,7 @@ mod media;
 mod mistakes;
 mod model;
 mod order;
+mod placement;
 mod privacy;
 mod request;
 mod run;

@@ -5,7 +5,7 @@ use super::media;
 use crate::audience::Membership;
 use crate::model::account::Account;
 use crate::model::auction::Size;
-use crate::model::creative::{BannerAd, Content, Creative};
+use crate::model::creative::{Approvals, BannerAd, Content, Creative};
 use crate::model::exchange::*;
 use crate::model::ids::*;
 use crate::model::line_item::*;
@@ -360,7 +360,7 @@ pub(super) fn creative_of(id: CreativeId, name: String, key: &str, content: Cont
         language: Some("en".to_owned()),
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }

@@ -4,7 +4,7 @@
 use super::dice::Dice;
 use super::facts;
 use crate::model::auction::Size;
-use crate::model::creative::{BannerAd, Content, Creative};
+use crate::model::creative::{Approvals, BannerAd, Content, Creative};
 use crate::model::ids::{AdvertiserId, CreativeId};
 
 /// The creatives of one campaign in the sizes that its advertiser made, at least one. Ids go on from `first`.
@@ -52,7 +52,7 @@ fn creative(
         language: dice.chance(600).then(|| "en".to_owned()),
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }

@@ -14,6 +14,7 @@ use crate::model::bid::Fill;
 use crate::model::creative::{
     BannerAd, CompiledMarkup, Content, Creative, NativeAd, StreamAd, Template, VastTemplate,
 };
+use crate::model::ids::ExchangeId;
 use crate::model::media::{Medium, Native, Stream};
 use crate::model::no_bid::NoBidReason;
 use bumpalo::Bump;
@@ -24,6 +25,8 @@ const CONTENT_1_0: u16 = 1;
 /// A creative and how it fills an impression.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Picked<'r> {
+    /// Its place among the creatives of its line item.
+    pub(super) at: usize,
     pub(super) creative: &'r Creative,
     pub(super) medium: Medium<'r>,
     pub(super) fill: Fill<'r>,
@@ -35,7 +38,23 @@ pub(super) struct Picked<'r> {
     pub(super) skips_itself: bool,
 }
 
-/// Picks one of the fitting creatives by weight, decided by `draw`: of those whose condition holds, else of those that
+/// How one creative of a line item is picked.
+#[derive(Clone, Copy)]
+pub(super) struct Draw<'f> {
+    pub(super) audience: Audience<'f>,
+    /// Decides between those that fit.
+    pub(super) seed: u64,
+    /// Places of creatives that were picked before and did not do, as a set of bits; places beyond have none.
+    pub(super) passed_over: u64,
+}
+
+impl Draw<'_> {
+    fn passes_over(&self, at: usize) -> bool {
+        at < 64 && self.passed_over >> at & 1 == 1
+    }
+}
+
+/// Picks one of the fitting creatives by weight: of those whose condition holds, else of those that
 /// have none. Where none fits, the reason is that of the one
 /// which passed most checks: the check at which the line item as a whole ends.
 pub(super) fn pick<'r>(
@@ -43,19 +62,18 @@ pub(super) fn pick<'r>(
     request: &Request<'r>,
     imp: &'r Imp<'r>,
     deal: Option<&'r Deal<'r>>,
-    audience: &Audience<'_>,
-    draw: u64,
+    draw: &Draw<'_>,
 ) -> Result<Picked<'r>, NoBidReason> {
     let catalog: &'r Catalog = request.catalog();
-    let place =
-        Place { auction: request.auction, line, imp, deal, https: request.settings.tracking_is_https };
+    let (auction, exchange) = (request.auction, request.profile.id);
+    let place = Place { auction, line, imp, deal, exchange, https: request.settings.tracking_is_https };
     // Weights of those that are meant for this request, and of those that are meant for every one.
     let (mut meant, mut general) = (0u64, 0u64);
     let mut last_reason = NoBidReason::Format;
-    for assigned in &line.creatives {
+    for (_, assigned) in line.creatives.iter().enumerate().filter(|(at, _)| !draw.passes_over(*at)) {
         let sum = match &assigned.when {
             None => &mut general,
-            Some(when) if when.holds(audience) => &mut meant,
+            Some(when) if when.holds(&draw.audience) => &mut meant,
             Some(_) => continue,
         };
         match place.fits(&catalog.creatives()[assigned.position]) {
@@ -67,17 +85,17 @@ pub(super) fn pick<'r>(
     if total == 0 {
         return Err(last_reason);
     }
-    let mut left = draw % total;
-    for assigned in &line.creatives {
+    let mut left = draw.seed % total;
+    for (at, assigned) in line.creatives.iter().enumerate().filter(|(at, _)| !draw.passes_over(*at)) {
         let counts = match &assigned.when {
             None => !conditional,
-            Some(when) => conditional && when.holds(audience),
+            Some(when) => conditional && when.holds(&draw.audience),
         };
         let entry = &catalog.creatives()[assigned.position];
         let Some(Ok(fitting)) = counts.then(|| place.fits(entry)) else { continue };
         match left.checked_sub(u64::from(assigned.weight)) {
             Some(rest) => left = rest,
-            None => return Ok(fitting.picked(&entry.creative, request.arena)),
+            None => return Ok(fitting.picked(at, &entry.creative, request.arena)),
         }
     }
     Err(last_reason)
@@ -100,7 +118,7 @@ impl<'r> Fitting<'r> {
         }
     }
 
-    fn picked(self, creative: &'r Creative, arena: &'r Bump) -> Picked<'r> {
+    fn picked(self, at: usize, creative: &'r Creative, arena: &'r Bump) -> Picked<'r> {
         let skips_itself = matches!(self, Fitting::Stream(_, given, _) if given.skips);
         let (fill, size, duration_s) = match self {
             Fitting::Banner(_, template, size) => (Fill::Html(template), Some(size), None),
@@ -112,7 +130,7 @@ impl<'r> Fitting<'r> {
                 (Fill::Native(native::fill(offered, ad, video, arena)), None, None)
             }
         };
-        Picked { creative, medium: self.medium(), fill, size, duration_s, skips_itself }
+        Picked { at, creative, medium: self.medium(), fill, size, duration_s, skips_itself }
     }
 }
 
@@ -123,13 +141,15 @@ struct Place<'p> {
     line: &'p CatalogLineItem,
     imp: &'p Imp<'p>,
     deal: Option<&'p Deal<'p>>,
+    exchange: ExchangeId,
     https: bool,
 }
 
 impl<'p> Place<'p> {
     fn fits(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, NoBidReason> {
         // In the order of the list of reasons, so that the first failing check is the first reason.
-        let checks: [(Check<'p>, NoBidReason); 8] = [
+        let checks: [(Check<'p>, NoBidReason); 9] = [
+            (Self::placement_targeted, NoBidReason::Placement),
             (Self::language_allowed, NoBidReason::Language),
             (Self::categories_allowed, NoBidReason::BlockedCategory),
             (Self::advertiser_allowed, NoBidReason::BlockedAdvertiser),
@@ -137,7 +157,7 @@ impl<'p> Place<'p> {
             (Self::attributes_allowed, NoBidReason::BlockedAttribute),
             (Self::secure_enough, NoBidReason::NotSecure),
             (Self::supported, NoBidReason::Unsupported),
-            (|_, entry, _| entry.creative.approved, NoBidReason::CreativeApproval),
+            (Self::approved_here, NoBidReason::CreativeApproval),
         ];
         let fitting = self.filling(entry);
         let medium = match &fitting {
@@ -195,6 +215,15 @@ impl<'p> Place<'p> {
         (offered.sizes.contains(size) || offered.flexible.iter().any(|format| format.admits(*size)))
             && rule.accepts(size)
             && !self.line.multipliers.excludes_size(*size)
+    }
+
+    fn placement_targeted(&self, _: &CatalogCreative, medium: &Medium<'_>) -> bool {
+        let rules = &self.line.item.targeting.placement;
+        rules.as_ref().is_none_or(|rules| rules.accept(self.imp, medium))
+    }
+
+    fn approved_here(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
+        creative.approvals.at(self.exchange)
     }
 
     /// `secure = 1`: everything https, the tracking URL included; absent is unknown and http may do.

@@ -11,7 +11,7 @@ use super::native::native;
 use super::stream::{Kind, stream};
 use crate::exchange::json::Reader;
 use crate::exchange::scan::Read;
-use crate::model::auction::Imp;
+use crate::model::auction::{Imp, Refresh};
 use crate::model::money::{Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 
@@ -64,6 +64,7 @@ fn read<'a>(r: &mut Reader<'a>, mut imp: Imp<'a>) -> Read<Imp<'a>> {
             b"rwdd" => imp.rewarded = r.flag()? == Some(true),
             b"qty" => imp.multiplier_ppm = multiplier(r)?,
             b"dt" => imp.shown_at_ms = r.int()?.filter(|ms| *ms > 0),
+            b"refresh" => imp.refresh = refresh(r)?,
             b"ssai" => imp.ssai = r.int()?,
             b"pmp" => (imp.private_auction, imp.deals) = pmp(r)?,
             _ => r.skip()?,
@@ -89,4 +90,38 @@ fn multiplier(r: &mut Reader<'_>) -> Read<Option<i64>> {
         }
     }
     Ok(found)
+}
+
+fn refresh(r: &mut Reader<'_>) -> Read<Option<Refresh>> {
+    let Some(mut walk) = r.object()? else { return Ok(None) };
+    let mut refresh = Refresh::default();
+    while let Some(key) = r.next_key(&mut walk)? {
+        match key {
+            b"count" => refresh.count = r.int()?.and_then(|count| u32::try_from(count).ok()),
+            b"refsettings" => refresh.min_interval_s = least_interval(r)?,
+            _ => r.skip()?,
+        }
+    }
+    Ok(Some(refresh))
+}
+
+fn least_interval(r: &mut Reader<'_>) -> Read<Option<u32>> {
+    let (mut least, mut count) = (None, 0);
+    let Some(mut walk) = r.array()? else { return Ok(None) };
+    while r.next_item(&mut walk)? {
+        count += 1;
+        let Some(mut entry) = r.object()? else { continue };
+        let mut interval = None;
+        while let Some(key) = r.next_key(&mut entry)? {
+            match key {
+                b"minint" => interval = r.positive()?,
+                _ => r.skip()?,
+            }
+        }
+        least = [least, interval].into_iter().flatten().min();
+    }
+    if count > r.limits.array {
+        r.breach("array", r.limits.array)?;
+    }
+    Ok(least)
 }

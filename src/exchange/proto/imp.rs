@@ -4,7 +4,7 @@ use super::native::native;
 use super::reader::{Read, Reader, positive};
 use super::wire;
 use crate::exchange::parse::side;
-use crate::model::auction::{Deal, Imp};
+use crate::model::auction::{Deal, Imp, Refresh};
 use crate::model::media::{Banner, DurationFloor, FlexibleSize, Pod, Size, Stream};
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
@@ -42,10 +42,20 @@ fn read<'a>(r: &mut Reader<'a>, m: &wire::Imp) -> Read<Imp<'a>> {
         rewarded: m.rwdd == Some(true),
         multiplier_ppm: multiplier(r, m.qty.as_ref()),
         shown_at_ms: m.dt.filter(|ms| *ms < i64::MAX as f64).map(|ms| ms as i64).filter(|ms| *ms > 0),
+        refresh: m.refresh.as_ref().map(|m| refresh(r, m)).transpose()?,
         ssai: m.ssai.map(i64::from),
         private_auction: pmp.is_some_and(|pmp| pmp.private_auction == Some(true)),
         deals: pmp.map_or(Ok(&[] as &[_]), |pmp| deals(r, &pmp.deals))?,
         fault: None,
+    })
+}
+
+fn refresh(r: &mut Reader<'_>, m: &wire::Refresh) -> Read<Refresh> {
+    r.is_short(&m.refsettings, r.limits.array)?;
+    let intervals = m.refsettings.iter().filter_map(|setting| setting.minint.and_then(positive));
+    Ok(Refresh {
+        count: m.count.and_then(|count| u32::try_from(count).ok()),
+        min_interval_s: intervals.min(),
     })
 }
 

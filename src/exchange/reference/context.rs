@@ -26,7 +26,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// The entries of an array of objects.
-    fn objects<'n>(&self, node: &'n Node) -> Result<&'n [Node], ParseError> {
+    pub(super) fn objects<'n>(&self, node: &'n Node) -> Result<&'n [Node], ParseError> {
         let Node::Array(entries) = node else { return Ok(&[]) };
         if entries.len() > self.limits.array {
             self.over_limit("array", self.limits.array)?;

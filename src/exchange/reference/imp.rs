@@ -1,7 +1,7 @@
 //! Impressions, their floors and their deals.
 
 use super::{Node, Oracle, ParseError};
-use crate::model::auction::{Deal, Imp};
+use crate::model::auction::{Deal, Imp, Refresh};
 use crate::model::media::DurationFloor;
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
@@ -39,6 +39,7 @@ impl<'a> Oracle<'a> {
             rewarded: self.is_set(node, "rwdd"),
             multiplier_ppm: node.all("qty").last().map_or(Some(PPM), multiplier),
             shown_at_ms: self.int_field(node, "dt").filter(|ms| ms.is_positive()),
+            refresh: node.read("refresh", |n| self.refresh(n))?,
             ssai: self.int_field(node, "ssai"),
             private_auction,
             deals,
@@ -55,6 +56,19 @@ impl<'a> Oracle<'a> {
         }
         imp.fault = self.fault.take();
         Ok(imp)
+    }
+
+    fn refresh(&self, node: &Node) -> Result<Option<Refresh>, ParseError> {
+        let Node::Object(_) = node else { return Ok(None) };
+        let intervals = node.read("refsettings", |settings| {
+            Ok(self
+                .objects(settings)?
+                .iter()
+                .filter_map(|entry| self.count_field(entry, "minint"))
+                .collect::<Vec<_>>())
+        })?;
+        let count = self.int_field(node, "count").and_then(|count| u32::try_from(count).ok());
+        Ok(Some(Refresh { count, min_interval_s: intervals.into_iter().min() }))
     }
 
     fn pmp(&self, node: &Node) -> Result<(bool, &'a [Deal<'a>]), ParseError> {

@@ -7,11 +7,12 @@ mod stream;
 use super::known::{Known, Unique, Uniques, reference};
 use super::report::{Code, Report};
 use super::targeting::domain;
-use super::wire::{CreativeWire, DsaWire, StreamWire};
-use crate::model::creative::{BannerAd, Content, Creative, Transparency};
+use super::wire::{ApprovalWire, CreativeWire, DsaWire, StreamWire};
+use crate::model::creative::{Approvals, BannerAd, Content, Creative, Transparency};
 use crate::model::ids::{AdvertiserId, CreativeId};
 use crate::model::targeting::MediaType;
 use crate::model::url::HttpUrl;
+use std::collections::BTreeSet;
 
 /// Reads all creatives and remembers their ids and owners.
 pub(super) fn read_all(report: &mut Report, known: &mut Known, wires: Vec<CreativeWire>) -> Vec<Creative> {
@@ -25,7 +26,7 @@ pub(super) fn read_all(report: &mut Report, known: &mut Known, wires: Vec<Creati
         let advertiser = owner.unwrap_or_default();
         let id = CreativeId(id.unwrap_or_default());
         known.creatives.insert(id, owner);
-        let creative = creative(report, id, advertiser, wire);
+        let creative = creative(report, known, (id, advertiser), wire);
         uniques.name(report, (advertiser, creative.name.clone()), index);
         creative
     })
@@ -33,8 +34,8 @@ pub(super) fn read_all(report: &mut Report, known: &mut Known, wires: Vec<Creati
 
 fn creative(
     report: &mut Report,
-    id: CreativeId,
-    advertiser: AdvertiserId,
+    known: &Known,
+    (id, advertiser): (CreativeId, AdvertiserId),
     mut wire: CreativeWire,
 ) -> Creative {
     let medium = report.named("format", Some(wire.format.as_deref().unwrap_or("banner")));
@@ -69,7 +70,7 @@ fn creative(
         api: report.whole("api", wire.api, 1..=65_535),
         language: language(report, wire.language.take()),
         bundle: wire.bundle.take().filter(|bundle| !bundle.is_empty()),
-        approved: approved(report, wire.approval.as_deref()),
+        approvals: approvals(report, known, wire.approval.take(), std::mem::take(&mut wire.approvals)),
         transparency: wire.dsa.take().map(|dsa| report.within("dsa", |report| transparency(report, dsa))),
         // Of a mistyped medium no field is judged: they would all be foreign to the wrong one.
         content: medium
@@ -269,14 +270,22 @@ fn transparency(report: &mut Report, wire: DsaWire) -> Transparency {
 }
 
 /// Approved where the field is absent: whoever writes the file owns it.
-fn approved(report: &mut Report, approval: Option<&str>) -> bool {
-    match approval {
-        None | Some("approved") => true,
-        Some("pending" | "rejected") => false,
-        Some(other) => {
-            let message = format!("{other:?} is not known; use one of approved, pending, rejected");
-            report.error_at("approval", Code::Malformed, message);
-            false
+fn approvals(
+    report: &mut Report,
+    known: &Known,
+    approval: Option<String>,
+    exceptions: Vec<ApprovalWire>,
+) -> Approvals {
+    let everywhere = report.named("approval", approval.as_deref()).unwrap_or_default();
+    let mut named = BTreeSet::new();
+    let exceptions = report.list("approvals", exceptions, |report, wire| {
+        let name = report.required("exchange", wire.exchange)?;
+        let exchange = report.within("exchange", |report| known.exchange(report, &name));
+        if !named.insert(name) {
+            report.error_at("exchange", Code::Duplicate, "is named more than once");
         }
-    }
+        let approval = report.required("approval", wire.approval);
+        exchange.zip(report.named("approval", approval.as_deref()))
+    });
+    Approvals { everywhere, exceptions }
 }

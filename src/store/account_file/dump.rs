@@ -13,7 +13,7 @@ use crate::model::line_item::{
 };
 use crate::model::money::Cpm;
 use crate::model::rates::Rates;
-use crate::model::targeting::{Category, Daypart, HourMask, Rule, SegmentRule, Targeting};
+use crate::model::targeting::{Category, Daypart, HourMask, PlacementRules, Rule, SegmentRule, Targeting};
 use crate::model::taxonomy::Segment;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -33,13 +33,13 @@ pub enum Inconsistent {
 }
 
 /// Names by id, for references.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     exchanges: HashMap<ExchangeId, &'a str>,
     segments: HashMap<SegmentId, &'a str>,
 }
 
 impl Names<'_> {
-    fn exchange(&self, id: &ExchangeId) -> Result<String, Inconsistent> {
+    pub(super) fn exchange(&self, id: &ExchangeId) -> Result<String, Inconsistent> {
         self.exchanges.get(id).map(|name| (*name).to_owned()).ok_or(Inconsistent::Exchange(*id))
     }
 
@@ -65,7 +65,8 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
         segments,
         advertisers: account.advertisers.iter().map(advertiser).collect(),
         campaigns,
-        creatives: account.creatives.iter().map(creative::dump::creative).collect(),
+        creatives: (account.creatives.iter().map(|creative| creative::dump::creative(creative, &names)))
+            .collect::<Result<_, _>>()?,
         line_items,
     })
 }
@@ -282,7 +283,24 @@ fn targeting(targeting: &Targeting, names: &Names<'_>) -> Result<TargetingWire, 
         keywords: text(&targeting.keywords),
         audience: audience(&targeting.segments, names)?,
         dayparts: targeting.daypart.as_ref().map(dayparts),
+        placement: targeting.placement.as_deref().map(placement),
     })
+}
+
+fn placement(rules: &PlacementRules) -> PlacementWire {
+    PlacementWire {
+        positions: rule(&rules.positions, |n| *n),
+        video_placements: rule(&rules.video_placements, |n| *n),
+        starts: rule(&rules.starts, |start| name_of(*start)),
+        playback_methods: rule(&rules.playback_methods, |n| *n),
+        feeds: rule(&rules.feeds, |n| *n),
+        native_contexts: rule(&rules.native_contexts, |n| *n),
+        interstitial: rules.interstitial,
+        rewarded: rules.rewarded,
+        client_trackers: Some(rules.client_trackers),
+        max_refreshes: rules.max_refreshes.map(i64::from),
+        min_refresh_s: rules.min_refresh_s.map(i64::from),
+    }
 }
 
 fn category(category: &Category) -> CategoryWire {

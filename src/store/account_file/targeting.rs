@@ -3,13 +3,15 @@
 use super::known::Known;
 use super::report::{Code, Report};
 use super::wire::{
-    CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, MultipliersWire, RuleWire,
-    TargetingWire,
+    CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, MultipliersWire, PlacementWire,
+    RuleWire, TargetingWire,
 };
 use crate::model::country::Country;
 use crate::model::ids::SegmentId;
 use crate::model::line_item::{ChannelKind, Condition, Multipliers};
-use crate::model::targeting::{Category, Daypart, HourMask, MediaType, Rule, SegmentRule, Targeting};
+use crate::model::targeting::{
+    Category, Daypart, HourMask, MediaType, PlacementRules, Rule, SegmentRule, Targeting,
+};
 use crate::model::url::is_host;
 
 /// The days of a week as the file names them, Monday first.
@@ -57,6 +59,24 @@ pub(super) fn read(report: &mut Report, known: &Known, home_zone: &str, wire: Ta
         keywords: rule(report, "keywords", wire.keywords, lower_text),
         segments,
         daypart: wire.dayparts.map(|dayparts| report.within("dayparts", |r| daypart(r, home_zone, dayparts))),
+        placement: wire.placement.map(|wire| Box::new(report.within("placement", |r| placement(r, wire)))),
+    }
+}
+
+fn placement(report: &mut Report, wire: PlacementWire) -> PlacementRules {
+    let mut numbers = |key, wire, least, most| rule(report, key, wire, |r, n| r.whole_here(n, least..=most));
+    PlacementRules {
+        positions: numbers("positions", wire.positions, 0, 7),
+        video_placements: numbers("video_placements", wire.video_placements, 1, 4),
+        playback_methods: numbers("playback_methods", wire.playback_methods, 1, 7),
+        feeds: numbers("feeds", wire.feeds, 1, 3),
+        native_contexts: numbers("native_contexts", wire.native_contexts, 1, 65_535),
+        starts: rule(report, "starts", wire.starts, |report, name| report.named_here(&name)),
+        interstitial: wire.interstitial,
+        rewarded: wire.rewarded,
+        client_trackers: wire.client_trackers.unwrap_or(false),
+        max_refreshes: report.whole("max_refreshes", wire.max_refreshes, 0..=i64::from(u32::MAX)),
+        min_refresh_s: report.whole("min_refresh_s", wire.min_refresh_s, 1..=i64::from(u32::MAX)),
     }
 }
 

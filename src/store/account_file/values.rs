@@ -4,10 +4,11 @@
 use super::report::{Code, Report};
 use super::wire::Quoted;
 use crate::model::auction::Size;
+use crate::model::creative::Approval;
 use crate::model::line_item::ChannelKind;
 use crate::model::money::{Cpm, Currency, Nanos};
 use crate::model::suggest::closest;
-use crate::model::targeting::MediaType;
+use crate::model::targeting::{MediaType, StreamStart};
 use crate::model::url::HttpUrl;
 use std::ops::RangeInclusive;
 
@@ -32,6 +33,19 @@ pub(super) trait Named: Copy + PartialEq + 'static {
         let found = Self::ALL.iter().find(|(_, value)| *value == self);
         found.map(|(name, _)| *name).expect("every value is in its list")
     }
+}
+
+impl Named for StreamStart {
+    const ALL: &'static [(&'static str, StreamStart)] = &[
+        ("pre_roll", StreamStart::PreRoll),
+        ("mid_roll", StreamStart::MidRoll),
+        ("post_roll", StreamStart::PostRoll),
+    ];
+}
+
+impl Named for Approval {
+    const ALL: &'static [(&'static str, Approval)] =
+        &[("approved", Approval::Approved), ("pending", Approval::Pending), ("rejected", Approval::Rejected)];
 }
 
 impl Named for MediaType {

@@ -271,6 +271,24 @@ wire! {
         keywords: RuleWire<String>,
         audience: AudienceWire,
         dayparts: Option<DaypartsWire>,
+        placement: Option<PlacementWire>,
+    }
+    PlacementWire {
+        positions: RuleWire<i64>,
+        video_placements: RuleWire<i64>,
+        starts: RuleWire<String>,
+        playback_methods: RuleWire<i64>,
+        feeds: RuleWire<i64>,
+        native_contexts: RuleWire<i64>,
+        interstitial: Option<bool>,
+        rewarded: Option<bool>,
+        client_trackers: Option<bool>,
+        max_refreshes: Option<i64>,
+        min_refresh_s: Option<i64>,
+    }
+    ApprovalWire {
+        exchange: Option<String>,
+        approval: Option<String>,
     }
     MultipliersWire {
         segments: Vec<FactorWire<String>>,
@@ -325,6 +343,7 @@ wire! {
         secure: Option<bool>,
         dsa: Option<DsaWire>,
         approval: Option<String>,
+        approvals: Vec<ApprovalWire>,
     }
     StreamWire {
         duration_s: Option<i64>,

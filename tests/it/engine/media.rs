@@ -15,7 +15,7 @@ use outbid::model::targeting::{HourMask, MediaType};
 use serde_json::{Value, json};
 
 /// Two files of thirty seconds: 1280 × 720 with 2,000 kbit/s as MP4, 640 × 360 with 600 as WebM.
-fn video() -> StreamAd {
+pub(super) fn video() -> StreamAd {
     let file = |w, h, kbps, mime: &str| MediaFile {
         url: format!("https://cdn.example/{w}.{mime}"),
         mime: mime.to_owned(),
@@ -58,7 +58,7 @@ fn with(content: Content) -> impl FnOnce(&mut Account) {
 }
 
 /// What is shown of every bid.
-fn bids<R>(
+pub(super) fn bids<R>(
     account: impl FnOnce(&mut Account),
     imp: Value,
     show: impl Fn(&Bid<'_>) -> R,
@@ -78,7 +78,7 @@ fn check(content: Content, imp: Value, expected: Result<(), NoBidReason>) {
 }
 
 /// The smallest video object that fits, with changes.
-fn video_imp(change: Value) -> Value {
+pub(super) fn video_imp(change: Value) -> Value {
     let mut offered = json!({"mimes": ["video/mp4"], "protocols": [3, 7], "maxduration": 30});
     offered.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
     json!({ "video": offered })

@@ -281,7 +281,7 @@ impl<'c> Case<'c> {
             && attributes
             && secure
             && supported
-            && creative.approved
+            && creative.approvals.at(self.profile.id)
     }
 
     fn categories_pass(&self, creative: &Creative) -> bool {

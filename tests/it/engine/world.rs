@@ -8,7 +8,7 @@ use outbid::model::account::Account;
 use outbid::model::auction::Size;
 use outbid::model::clock::Now;
 use outbid::model::country::Country;
-use outbid::model::creative::{BannerAd, Content, Creative};
+use outbid::model::creative::{Approval, Approvals, BannerAd, Content, Creative};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, MissingPrice,
     PriceCodec, PriceUnit,
@@ -276,7 +276,7 @@ pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
         language: None,
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }
@@ -396,7 +396,13 @@ impl Dice {
             language: self.one(&[None, None, Some("en"), Some("de")]).map(str::to_owned),
             bundle: self.one(&[None, None, None, Some("com.game")]).map(str::to_owned),
             secure: !self.chance(5),
-            approved: !self.chance(8),
+            approvals: Approvals {
+                everywhere: if self.chance(8) { Approval::Pending } else { Approval::Approved },
+                exceptions: (1..=3)
+                    .filter(|_| self.chance(16))
+                    .map(|id| (ExchangeId(id), Approval::Rejected))
+                    .collect(),
+            },
             ..creative(id, owner)
         }
     }

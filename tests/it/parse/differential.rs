@@ -238,7 +238,7 @@ const KEYS: &[&str] = &[
     "maxdur", "request_native", "assets", "required", "title", "len", "img", "type", "data", "eventtrackers", "event", "methods",
     "context", "contextsubtype", "plcmttype", "plcmtcnt", "privacy", "ver", "api", "dt", "ssai", "inventorypartnerdomain", "venuetype",
     "venuetypeid", "venuetypetax", "venuetax", "pubrender", "datatopub", "hp", "fd", "pchain", "lat", "lon", "accuracy", "segment", "segtax",
-    "name",
+    "name", "refresh", "count", "refsettings", "minint", "rwdd",
 ];
 
 /// The name of a field, most of them read.
@@ -342,7 +342,7 @@ pub(crate) fn any_imp() -> impl Strategy<Value = serde_json::Value> {
         object_of(&["format", "w", "h", "btype", "battr", "mimes", "api", "pos", "expdir", "vcm", "id"]);
     let deal =
         object_of(&["id", "bidfloor", "bidfloorcur", "at", "mincpmpersec", "durfloors", "wseat", "guar"]);
-    let own = object_of(&["bidfloor", "dt", "ssai", "exp", "secure", "qty", "instl"]);
+    let own = object_of(&["bidfloor", "dt", "ssai", "exp", "secure", "qty", "instl", "refresh", "rwdd"]);
     let mimes = |mut stream: Value| {
         stream["mimes"] = json!(["video/mp4", "audio/mp4"]);
         stream

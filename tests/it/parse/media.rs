@@ -254,3 +254,22 @@ fn the_time_of_showing_and_the_stitching_are_read() {
     check_imp(r#""ssai":"3""#, |imp| imp.ssai, "Some(3)");
     check_imp(r#""ssai":{}"#, |imp| imp.ssai, "None");
 }
+
+#[test]
+fn a_place_that_refreshes_itself_says_how_often_and_how_fast() {
+    for (value, expected) in [
+        ("{}", "Some(Refresh { count: None, min_interval_s: None })"),
+        (r#"{"count":0}"#, "Some(Refresh { count: Some(0), min_interval_s: None })"),
+        (r#"{"count":"3","ext":{}}"#, "Some(Refresh { count: Some(3), min_interval_s: None })"),
+        (r#"{"count":-1}"#, "Some(Refresh { count: None, min_interval_s: None })"),
+        (
+            r#"{"refsettings":[{"reftype":1,"minint":60},{"minint":"30"},{"reftype":2},7,{"minint":0}]}"#,
+            "Some(Refresh { count: None, min_interval_s: Some(30) })",
+        ),
+        (r#"{"refsettings":{"minint":30}}"#, "Some(Refresh { count: None, min_interval_s: None })"),
+        ("[]", "None"),
+        ("null", "None"),
+    ] {
+        check_imp(&format!("\"refresh\":{value}"), |imp| imp.refresh, expected);
+    }
+}

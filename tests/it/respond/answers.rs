@@ -10,7 +10,7 @@ use outbid::exchange::token::{self, TokenKey, TokenKeys};
 use outbid::exchange::url::{NoticeKind, PublicUrl, UrlForm};
 use outbid::model::auction::Size;
 use outbid::model::bid::{Bid, Fill};
-use outbid::model::creative::{BannerAd, Content, Creative, Template};
+use outbid::model::creative::{Approvals, BannerAd, Content, Creative, Template};
 use outbid::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HmacPriceKeys, HoldLives, HouseRules,
     MissingPrice, PriceCodec, PriceUnit,
@@ -92,7 +92,7 @@ pub(super) fn world() -> World {
             language: Some("en".to_owned()),
             bundle: None,
             secure: true,
-            approved: true,
+            approvals: Approvals::default(),
             transparency: None,
         },
         template: compile(MARKUP).unwrap(),

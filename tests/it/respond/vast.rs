@@ -7,8 +7,8 @@ use outbid::exchange::macros::{self, MarkupContext, Place};
 use outbid::exchange::url::{PublicUrl, UrlForm};
 use outbid::model::auction::Size;
 use outbid::model::creative::{
-    Companion, CompiledMarkup, Content, Creative, MediaFile, NativeAd, StreamAd, StreamEvent, StreamSource,
-    VastTemplate,
+    Approvals, Companion, CompiledMarkup, Content, Creative, MediaFile, NativeAd, StreamAd, StreamEvent,
+    StreamSource, VastTemplate,
 };
 use outbid::model::ids::{AdvertiserId, BidId, CampaignId, CreativeId, LineItemId};
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ fn creative(content: Content) -> Creative {
         language: None,
         bundle: None,
         secure: true,
-        approved: true,
+        approvals: Approvals::default(),
         transparency: None,
     }
 }

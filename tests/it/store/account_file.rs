@@ -108,7 +108,7 @@ fn the_minimal_account_has_sensible_defaults() {
     let creative = &account.creatives[0];
     assert_eq!(creative.landing_domains, ["acme.example"]);
     assert_eq!(
-        (creative.secure, creative.approved, creative.banner().unwrap().banner_type, creative.cattax),
+        (creative.secure, creative.approvals.any(), creative.banner().unwrap().banner_type, creative.cattax),
         (true, true, 2, 1)
     );
     assert_eq!(rewritten(&account), account);
@@ -364,9 +364,17 @@ fn targeting_values_that_can_never_match_are_refused() {
         ("categories", json!({"id": "2"})),
         ("formats", json!("popup")),
         ("device_types", json!(9)),
+        ("placement/positions", json!(8)),
+        ("placement/video_placements", json!(0)),
+        ("placement/starts", json!("preroll")),
     ] {
         let mut account = minimal();
-        set(&mut account, "/line_items/0/targeting", json!({dimension: {"include": [value]}}));
+        let rule = json!({"include": [value]});
+        let targeting = match dimension.split_once('/') {
+            Some((part, dimension)) => json!({part: {dimension: rule}}),
+            None => json!({dimension: rule}),
+        };
+        set(&mut account, "/line_items/0/targeting", targeting);
         let AccountErrors::Invalid { errors, .. } = parse(&account).unwrap_err() else {
             panic!("{dimension}")
         };

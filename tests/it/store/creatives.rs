@@ -1,10 +1,11 @@
 //! Creatives of every medium in the account file: what is read, what is refused and where.
 
-use super::account_file::{minimal, parse, rewritten, set};
+use super::account_file::{self, minimal, parse, rewritten, set};
 use outbid::model::auction::Size;
 use outbid::model::creative::{
     Companion, Content, Creative, MediaFile, NativeImage, StreamEvent, StreamSource,
 };
+use outbid::model::ids::ExchangeId;
 use outbid::model::targeting::MediaType;
 use outbid::store::account_file::{AccountErrors, Code};
 use serde_json::{Value, json};
@@ -263,4 +264,24 @@ fn a_banner_says_where_it_expands() {
     assert_eq!(read(banner.clone(), &[]).banner().unwrap().expands, [1, 5]);
     check(banner.clone(), &[("/expands/1", json!(7))], "/expands/1", Code::OutOfRange, "from 1 to 6");
     check(banner, &[("/expands/1", json!(1))], "/expands/1", Code::Duplicate, "entry 0");
+}
+
+#[test]
+fn an_exchange_may_decide_about_a_creative_by_itself() {
+    let mut account = minimal();
+    set(&mut account, "/creatives/0/approval", json!("pending"));
+    set(&mut account, "/creatives/0/approvals", json!([{"exchange": "demo", "approval": "approved"}]));
+    let loaded = parse(&account).unwrap().account;
+    let approvals = &loaded.creatives[0].approvals;
+    assert!(approvals.at(loaded.exchanges[0].id) && !approvals.at(ExchangeId(99)) && approvals.any());
+    assert_eq!(rewritten(&loaded), loaded);
+    let at = "/creatives/0/approvals";
+    let refused =
+        |list: Value, pointer: &str, code, text| account_file::check(&[(at, list)], pointer, code, text);
+    let entry = |exchange: &str, approval: &str| json!({"exchange": exchange, "approval": approval});
+    refused(json!([entry("demmo", "approved")]), &format!("{at}/0/exchange"), Code::UnknownReference, "demo");
+    refused(json!([entry("demo", "yes")]), &format!("{at}/0/approval"), Code::Malformed, "rejected");
+    refused(json!([{"exchange": "demo"}]), &format!("{at}/0/approval"), Code::Missing, "is missing");
+    let twice = json!([entry("demo", "approved"), entry("demo", "rejected")]);
+    refused(twice, &format!("{at}/1/exchange"), Code::Duplicate, "more than once");
 }

@@ -109,6 +109,7 @@ impl Dice {
         let targeting = Targeting {
             exchanges: self.rule(&[ExchangeId(1), ExchangeId(2), ExchangeId(3)]),
             deals: self.texts(&DEALS),
+            placement: None,
             formats: if self.chance(4) {
                 self.rule(&[MediaType::Banner, MediaType::Video])
             } else {

@@ -1,23 +1,34 @@
 //! Creatives: model → JSON.
 
-use super::super::dump::quoted;
+use super::super::dump::{Inconsistent, Names, quoted};
+use super::super::values::Named;
 use super::super::wire::{
-    CompanionWire, CreativeWire, DataWire, DsaWire, FileWire, ImageWire, StreamWire, TrackerWire,
+    ApprovalWire, CompanionWire, CreativeWire, DataWire, DsaWire, FileWire, ImageWire, StreamWire,
+    TrackerWire,
 };
 use super::native::{data_type, image_kind};
 use crate::model::auction::Size;
 use crate::model::creative::{
-    BannerAd, Content, Creative, MediaFile, NativeAd, StreamAd, StreamSource, Transparency,
+    Approval, BannerAd, Content, Creative, MediaFile, NativeAd, StreamAd, StreamSource, Transparency,
 };
+use crate::model::ids::ExchangeId;
 
 /// One creative.
-pub(in super::super) fn creative(creative: &Creative) -> CreativeWire {
+pub(in super::super) fn creative(
+    creative: &Creative,
+    names: &Names<'_>,
+) -> Result<CreativeWire, Inconsistent> {
+    let exception = |(exchange, approval): &(ExchangeId, Approval)| {
+        let exchange = Some(names.exchange(exchange)?);
+        Ok(ApprovalWire { exchange, approval: Some(approval.name().to_owned()) })
+    };
+    let approvals = creative.approvals.exceptions.iter().map(exception).collect::<Result<_, _>>()?;
     let content = match &creative.content {
         Content::Banner(ad) => banner(ad),
         Content::Video(ad) | Content::Audio(ad) => flat(stream(ad)),
         Content::Native(ad) => native(ad),
     };
-    CreativeWire {
+    Ok(CreativeWire {
         id: quoted(creative.id),
         advertiser: quoted(creative.advertiser),
         name: Some(creative.name.clone()),
@@ -33,9 +44,10 @@ pub(in super::super) fn creative(creative: &Creative) -> CreativeWire {
         bundle: creative.bundle.clone(),
         secure: Some(creative.secure),
         dsa: creative.transparency.as_ref().map(dsa),
-        approval: Some(if creative.approved { "approved" } else { "pending" }.to_owned()),
+        approval: Some(creative.approvals.everywhere.name().to_owned()),
+        approvals,
         ..content
-    }
+    })
 }
 
 fn banner(ad: &BannerAd) -> CreativeWire {
