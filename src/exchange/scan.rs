@@ -142,6 +142,9 @@ impl<'a> Scanner<'a> {
         Some((start, start + end))
     }
 
+    /// The most digits that [`Scanner::plain_int`] reads.
+    pub(super) const PLAIN_DIGITS: usize = 18;
+
     /// Reads an integer of at most 18 digits; `None`, with nothing consumed, where the general way must be taken.
     #[inline(always)]
     pub(super) fn plain_int(&mut self) -> Option<i64> {

@@ -70,16 +70,25 @@ pub(super) fn pick<'r>(
     // Weights of those that are meant for this request, and of those that are meant for every one.
     let (mut meant, mut general) = (0u64, 0u64);
     let mut last_reason = NoBidReason::Format;
-    for (_, assigned) in line.creatives.iter().enumerate().filter(|(at, _)| !draw.passes_over(*at)) {
+    // Mostly one creative alone fits, and need not be looked at once more.
+    let (mut fitting, mut first) = (0, None);
+    for (at, assigned) in line.creatives.iter().enumerate().filter(|(at, _)| !draw.passes_over(*at)) {
         let sum = match &assigned.when {
             None => &mut general,
             Some(when) if when.holds(&draw.audience) => &mut meant,
             Some(_) => continue,
         };
         match place.fits(&catalog.creatives()[assigned.position]) {
-            Ok(_) => *sum += u64::from(assigned.weight),
+            Ok(found) => {
+                *sum += u64::from(assigned.weight);
+                fitting += 1;
+                first = first.or(Some((at, assigned.position, found)));
+            }
             Err(reason) => last_reason = last_reason.max(reason),
         }
+    }
+    if let (1, Some((at, position, only))) = (fitting, first) {
+        return Ok(only.picked(at, &catalog.creatives()[position].creative, request.arena));
     }
     let (total, conditional) = if meant > 0 { (meant, true) } else { (general, false) };
     if total == 0 {
@@ -236,7 +245,7 @@ impl<'p> Place<'p> {
         let Some(language) = &creative.language else { return true };
         self.auction.wlang.is_empty()
             || self.auction.wlang.iter().any(|allowed| {
-                let allowed = allowed.trim();
+                let allowed = allowed.trim_ascii();
                 let base = allowed.split('-').next().unwrap_or(allowed);
                 allowed.eq_ignore_ascii_case(language) || base.eq_ignore_ascii_case(language)
             })
@@ -273,7 +282,7 @@ impl<'p> Place<'p> {
 
     fn app_allowed(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {
         let Some(bundle) = &creative.bundle else { return true };
-        !self.auction.bapp.iter().any(|blocked| blocked.trim().eq_ignore_ascii_case(bundle))
+        !self.auction.bapp.iter().any(|blocked| blocked.trim_ascii().eq_ignore_ascii_case(bundle))
     }
 
     /// `battr` of the medium; `btype` and `expdir` of a banner.
@@ -310,7 +319,7 @@ impl<'p> Place<'p> {
 }
 
 fn is_under(cattax: u16, category: &str, node: &str) -> bool {
-    let node = node.trim();
+    let node = node.trim_ascii();
     if node.is_empty() {
         return false;
     }
@@ -321,7 +330,8 @@ fn is_under(cattax: u16, category: &str, node: &str) -> bool {
 
 /// Whether `domain` is `entry` or lies below it; case, surrounding spaces and a trailing dot do not count.
 fn is_domain_or_subdomain(domain: &str, entry: &str) -> bool {
-    let entry = entry.trim().trim_end_matches('.').as_bytes();
+    let entry = entry.as_bytes().trim_ascii();
+    let entry = entry.strip_suffix(b".").unwrap_or(entry);
     let domain = domain.as_bytes();
     let Some(start) = domain.len().checked_sub(entry.len()) else { return false };
     !entry.is_empty()

@@ -94,7 +94,9 @@ fn same_shape(file: &MediaFile, w: u16, h: u16) -> bool {
 /// Whether a list of content types has this one; parameters and case do not count.
 pub(super) fn lists(mimes: &[&str], mime: &str) -> bool {
     mimes.iter().any(|listed| {
-        let plain = listed.split(';').next().unwrap_or(listed).trim();
-        plain.eq_ignore_ascii_case(mime)
+        let listed = listed.as_bytes().trim_ascii_start();
+        let Some((head, rest)) = listed.split_at_checked(mime.len()) else { return false };
+        let rest = rest.trim_ascii_start();
+        head.eq_ignore_ascii_case(mime.as_bytes()) && (rest.is_empty() || rest[0] == b';')
     })
 }
