@@ -1,4 +1,5 @@
-//! The demo's ads beside banners: a film in two lengths, a spot for the ear, assets for feeds, and screens in the street.
+//! The demo's ads beside banners: a film and a spot for the ear in the lengths that publishers ask for, assets for feeds,
+//! and screens in the street.
 
 use super::world::{SITE, creative_of, line_item};
 use crate::model::auction::Size;
@@ -23,8 +24,8 @@ pub(super) const NAMES: [(&str, &str); 4] = [
 /// Adds the creatives and gives the line items, whose ids begin at 101.
 pub(super) fn add(creatives: &mut Vec<Creative>) -> Vec<LineItem> {
     let contents = [
-        vec![Content::Video(film(15, &WIDE)), Content::Video(film(30, &WIDE))],
-        vec![Content::Audio(spot())],
+        FILM_S.map(|seconds| Content::Video(film(seconds, &WIDE))).to_vec(),
+        SPOT_S.map(|seconds| Content::Audio(spot(seconds))).to_vec(),
         vec![Content::Native(feed())],
         vec![
             poster(1080, 1920),
@@ -42,8 +43,9 @@ pub(super) fn add(creatives: &mut Vec<Creative>) -> Vec<LineItem> {
         (101..).zip(NAMES).zip(contents).zip(bids).map(|(((id, (key, name)), contents), bid)| {
             let assigned = contents.into_iter().map(|content| {
                 let id = CreativeId(creatives.len() as u32 + 1);
+                let weight = weight(&content);
                 creatives.push(creative_of(id, format!("{key} {}", title(&content)), key, content));
-                CreativeAssignment { creative: id, weight: 1, when: Condition::default() }
+                CreativeAssignment { creative: id, weight, when: Condition::default() }
             });
             let assigned = assigned.collect();
             let item = line_item(LineItemId(id), name, bid, Targeting::default(), multipliers(key), assigned);
@@ -68,6 +70,19 @@ fn title(content: &Content) -> String {
         Content::Native(_) => "assets".to_owned(),
     }
 }
+
+/// What takes longer than anybody watches unasked is for those who ask for it.
+fn weight(content: &Content) -> u32 {
+    match content {
+        Content::Video(ad) | Content::Audio(ad) if ad.duration_s > 30 => 1,
+        _ => 20,
+    }
+}
+
+/// Lengths of the film in seconds: from the bumper to the whole story.
+const FILM_S: [u32; 5] = [6, 15, 30, 60, 120];
+/// Lengths of the spot in seconds.
+const SPOT_S: [u32; 2] = [15, 30];
 
 /// Width and height in pixels, kilobits a second.
 const WIDE: [(u16, u16, u32); 3] = [(1920, 1080, 4_500), (1280, 720, 2_000), (640, 360, 800)];
@@ -95,16 +110,16 @@ fn film(duration_s: u32, qualities: &[(u16, u16, u32)]) -> StreamAd {
     }
 }
 
-fn spot() -> StreamAd {
-    let file = |mime: &str, name: &str, bitrate| MediaFile {
-        url: format!("https://cdn.{SITE}/spot/{name}"),
+fn spot(duration_s: u32) -> StreamAd {
+    let file = |mime: &str, ending: &str, bitrate| MediaFile {
+        url: format!("https://cdn.{SITE}/spot/{duration_s}s.{ending}"),
         mime: mime.to_owned(),
         size: Size::default(),
         bitrate: Some(bitrate),
         streaming: false,
     };
-    let files = vec![file("audio/mpeg", "30s.mp3", 192), file("audio/mp4", "30s.m4a", 128)];
-    StreamAd { duration_s: 30, source: StreamSource::Files(files), linearity: 1, ..StreamAd::default() }
+    let files = vec![file("audio/mpeg", "mp3", 192), file("audio/mp4", "m4a", 128)];
+    StreamAd { duration_s, source: StreamSource::Files(files), linearity: 1, ..StreamAd::default() }
 }
 
 fn feed() -> NativeAd {
@@ -117,6 +132,7 @@ fn feed() -> NativeAd {
     let texts = [
         (1, "Harbour Mutual"),
         (2, "Home, health and those you love: one policy, four minutes, no forms to print."),
+        (2, "One policy for all you love"),
         (12, "Get a quote"),
     ];
     NativeAd {
@@ -124,7 +140,14 @@ fn feed() -> NativeAd {
             "Insured in four minutes, without a single form".to_owned(),
             "Insured in four minutes".to_owned(),
         ],
-        images: vec![image(3, 1200, 627, "main"), image(3, 600, 600, "square"), image(1, 80, 80, "icon")],
+        images: vec![
+            image(3, 1200, 627, "main"),
+            image(3, 600, 600, "square"),
+            image(3, 300, 250, "small"),
+            image(3, 180, 120, "thumbnail"),
+            image(1, 80, 80, "icon"),
+            image(1, 512, 512, "logo"),
+        ],
         data: texts.map(|(kind, text)| (kind, text.to_owned())).to_vec(),
         video: Some(StreamAd { companions: Vec::new(), ..film(15, &WIDE) }),
         fallback_url: None,

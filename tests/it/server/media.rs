@@ -58,8 +58,11 @@ fn what_can_be_filled_is_filled_as_it_was_asked() {
         json!({"minduration": 16}),
         json!({"rqddurs": [15]}),
         json!({"rqddurs": [10, 30], "minduration": 0, "maxduration": 0}),
-        json!({"maxduration": 14, "maxextended": 1}),
-        json!({"maxduration": 14, "maxextended": -1}),
+        json!({"maxduration": 6}),
+        json!({"minduration": 31, "maxduration": 60}),
+        json!({"minduration": 120, "maxduration": 150}),
+        json!({"minduration": 7, "maxduration": 14, "maxextended": 1}),
+        json!({"minduration": 7, "maxduration": 14, "maxextended": -1}),
         json!({"mimes": ["video/webm", "Video/MP4; codecs=avc1"]}),
         json!({"maxbitrate": 900}),
         json!({"poddur": 60, "maxseq": 3, "podid": "p"}),
@@ -72,7 +75,7 @@ fn what_can_be_filled_is_filled_as_it_was_asked() {
     for terms in [
         json!({"protocols": [9, 10]}),
         json!({"protocols": [5, 6]}),
-        json!({"maxduration": 14}),
+        json!({"minduration": 7, "maxduration": 14}),
         json!({"rqddurs": [20]}),
         json!({"mimes": ["video/webm"]}),
         json!({"mimes": []}),
@@ -85,7 +88,8 @@ fn what_can_be_filled_is_filled_as_it_was_asked() {
         check(&video(terms), None);
     }
     check(&audio(json!({"mimes": ["audio/ogg"]})), None);
-    check(&audio(json!({"maxduration": 29})), None);
+    check(&audio(json!({"maxduration": 29})), Some(3));
+    check(&audio(json!({"maxduration": 14})), None);
     native_cases(&check);
 }
 
