@@ -133,11 +133,40 @@ impl Seen {
 }
 
 /// The floor that a bid must reach and its currency, by OpenRTB's implementation guide section 7.11: a deal's own
-/// floor in its own currency (USD where none is given, never the impression's), else the impression's.
-fn effective_floor(imp: &Value, deal: Option<&Value>) -> (f64, String) {
-    let of = |value: &Value| {
-        let floor = field(value, "bidfloor")?;
-        Some((number(Some(floor)).unwrap_or(f64::INFINITY), read::currency(field(value, "bidfloorcur"))))
+/// floor in its own currency (USD where none is given, never the impression's), else that of the seconds which video
+/// or audio takes, else the impression's. `stream` is the object that is bid on and the seconds of the bid.
+pub(crate) fn effective_floor(
+    imp: &Value,
+    deal: Option<&Value>,
+    stream: Option<(&Value, u32)>,
+) -> (f64, String) {
+    let of_deal = deal.and_then(|deal| {
+        let timed = stream.and_then(|(_, seconds)| timed_floor(deal, seconds));
+        Some((timed.or_else(|| plain_floor(deal))?, read::currency(field(deal, "bidfloorcur"))))
+    });
+    let of_imp = || {
+        let timed = stream.and_then(|(object, seconds)| timed_floor(object, seconds));
+        let floor = timed.or_else(|| plain_floor(imp)).unwrap_or(0.0);
+        (floor, read::currency(field(imp, "bidfloorcur")))
     };
-    deal.and_then(of).or_else(|| of(imp)).unwrap_or((0.0, "USD".to_owned()))
+    of_deal.unwrap_or_else(of_imp)
+}
+
+/// `bidfloor`; what cannot be read is a floor that nobody reaches.
+fn plain_floor(value: &Value) -> Option<f64> {
+    field(value, "bidfloor").map(|floor| number(Some(floor)).unwrap_or(f64::INFINITY))
+}
+
+/// The floor of so many seconds: by the second, else of the range in `durfloors` that they are in.
+fn timed_floor(value: &Value, seconds: u32) -> Option<f64> {
+    if let Some(a_second) = number(field(value, "mincpmpersec")).filter(|floor| *floor != 0.0) {
+        return Some(a_second * f64::from(seconds));
+    }
+    let bound = |range: &Value, name: &str| number(field(range, name));
+    let ranges = field(value, "durfloors").and_then(Value::as_array)?;
+    let here = ranges.iter().find(|range| {
+        bound(range, "mindur").is_none_or(|least| f64::from(seconds) >= least)
+            && bound(range, "maxdur").is_none_or(|most| f64::from(seconds) <= most)
+    });
+    here.map(|range| plain_floor(range).unwrap_or(0.0))
 }

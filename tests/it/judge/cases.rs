@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
 use super::read::{field, list, text};
-use super::{JudgeContext, judge, lint_pair};
+use super::{JudgeContext, effective_floor, judge, lint_pair};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -172,6 +172,32 @@ fn the_price_is_judged_against_the_floor_that_counts() {
         response["cur"] = json!("EUR");
         request["imp"][0]["bidfloor"] = json!(1.5626);
     });
+}
+
+/// The floor of a bid of so many seconds for an impression's video.
+fn check_floor(imp: &Value, deal: Option<&Value>, seconds: u32, expected: (f64, &str)) {
+    let (floor, currency) = effective_floor(imp, deal, Some((&imp["video"], seconds)));
+    assert_eq!((floor, currency.as_str()), expected, "{imp} {deal:?}");
+}
+
+#[test]
+fn floors_by_duration_stand_before_the_plain_one() {
+    let ranges = json!([
+        { "mindur": 1, "maxdur": 15, "bidfloor": 5 }, { "mindur": 16, "maxdur": 30, "bidfloor": 10 }
+    ]);
+    let imp = |video: Value| json!({ "bidfloor": 1, "bidfloorcur": "EUR", "video": video });
+    check_floor(&imp(json!({})), None, 15, (1.0, "EUR"));
+    check_floor(&imp(json!({ "mincpmpersec": 0.25 })), None, 30, (7.5, "EUR"));
+    let ranged = imp(json!({ "durfloors": ranges }));
+    for (seconds, floor) in [(15, 5.0), (16, 10.0), (30, 10.0), (31, 1.0)] {
+        check_floor(&ranged, None, seconds, (floor, "EUR"));
+    }
+    check_floor(&ranged, Some(&json!({ "bidfloor": 2 })), 15, (2.0, "USD"));
+    check_floor(&ranged, Some(&json!({ "mincpmpersec": 0.5, "bidfloor": 2 })), 15, (7.5, "USD"));
+    check_floor(&ranged, Some(&json!({ "bidfloorcur": "GBP" })), 15, (5.0, "EUR"));
+    let odd = json!({ "durfloors": ranges, "bidfloor": "much", "bidfloorcur": "GBP" });
+    check_floor(&ranged, Some(&odd), 16, (10.0, "GBP"));
+    check_floor(&ranged, Some(&odd), 31, (f64::INFINITY, "GBP"));
 }
 
 #[test]

@@ -49,6 +49,14 @@ fn deal_of<'v>(imp: &'v Value, bid: &Value) -> Option<&'v Value> {
     deals.iter().find(|deal| text(field(deal, "id")).as_ref() == Some(&id))
 }
 
+/// The object of video or audio that a bid is for, and the seconds that it takes.
+fn stream_of<'v>(imp: &'v Value, bid: &Value) -> Option<(&'v Value, u32)> {
+    let mtype = field(bid, "mtype")?.as_i64()?;
+    let (_, name) =
+        MEDIA.iter().find(|(number, name)| *number == mtype && ["video", "audio"].contains(name))?;
+    Some((field(imp, name)?, u32::try_from(field(bid, "dur")?.as_i64()?).ok()?))
+}
+
 fn judge_price(
     imp: &Value,
     response: &Value,
@@ -61,7 +69,7 @@ fn judge_price(
     verdict.fail_if(!usable, "price: is not a number above zero");
     let cur = currency(field(response, "cur"));
     let deal = deal_of(imp, bid);
-    let (floor, floor_cur) = effective_floor(imp, deal);
+    let (floor, floor_cur) = effective_floor(imp, deal, stream_of(imp, bid));
     if !usable || floor == 0.0 {
         return;
     }
