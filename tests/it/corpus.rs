@@ -1,5 +1,5 @@
 //! Real traffic and the test suites of others, against the demo over HTTP: nothing legal is refused, nothing breaks,
-//! every bid is one that an exchange would take, and what the account may lawfully fill is bid on.
+//! every bid is one that an exchange would take, and of each medium what the account may lawfully fill is bid on.
 //!
 //! `cargo test --test it corpus -- --nocapture` prints the figures.
 
@@ -8,10 +8,11 @@
 mod lawful;
 
 use crate::server::{Server, Setup};
-use lawful::{Offer, has_banner, may_fill};
+use lawful::{Offer, may_fill};
 use outbid::cli::demo::world;
 use outbid::exchange::{Limits, parse};
-use outbid::model::account::Account;
+use outbid::model::clock::Clock;
+use outbid::telemetry::clock::SystemClock;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -134,113 +135,97 @@ fn check_answers(server: &Server, lines: &[Line], pass: &Pass) -> usize {
     bids
 }
 
-/// What the demo's line item for everybody else brings, from the account.
-fn offer() -> Offer {
-    let account = world::account();
-    let line = account.line_items.iter().find(|line| line.id == world::CATCH_ALL).unwrap();
-    let creative = |id| account.creatives.iter().find(|creative| creative.id == id).unwrap();
-    let creatives: Vec<_> = line.creatives.iter().map(|assigned| creative(assigned.creative)).collect();
-    let first = creatives[0];
-    let profile = &account.exchanges[0];
-    Offer {
-        sizes: creatives
-            .iter()
-            .map(|c| {
-                let size = c.banner().expect("the demo's corpus run has banners").size;
-                (i64::from(size.w), i64::from(size.h))
-            })
-            .collect(),
-        price: line.bid.0 as f64 / 1e6,
-        rates: account.rates.iter().map(|(code, rate)| (code.to_string(), rate.0 as f64 / 1e9)).collect(),
-        seat: "harbour",
-        domain: "harbour-mutual.example",
-        category: "IAB13-6",
-        language: "en",
-        banner_type: first.banner().expect("a banner").banner_type,
-        max_exp_s: f64::from(profile.holds.max_s - profile.holds.grace_s),
-        max_multiplier: profile.max_multiplier_ppm as f64 / 1e6,
-    }
-}
-
-/// Of the banner requests, those that may be filled and those that were, with the reasons of the rest.
-fn check_share(lines: &[Line], pass: &Pass, exchange: &str) {
-    let offer = offer();
-    let (mut banners, mut lawful, mut filled) = (0, 0, 0);
+/// Of the requests that offer a medium, those that may be filled and those that were, with the reasons of the rest.
+/// The server must have nothing of another medium.
+fn check_share(lines: &[Line], pass: &Pass, exchange: &str, offer: &Offer) {
+    let medium = offer.medium;
+    let (mut offering, mut lawful, mut filled) = (0, 0, 0);
     let mut excluded: BTreeMap<&str, usize> = BTreeMap::new();
     let mut missed = Vec::new();
     for (line, (status, _)) in lines.iter().zip(&pass.answers) {
         let Ok(request) = serde_json::from_str::<Value>(&line.body) else { continue };
-        if !has_banner(&request) {
-            assert_ne!(*status, 200, "line {}: a bid without a banner", line.number);
+        if lawful::offering(&request, medium).next().is_none() {
+            assert_ne!(*status, 200, "line {}: a bid without {medium}: {}", line.number, line.body);
             continue;
         }
-        banners += 1;
-        match (must_be_refused(&line.body).map_or_else(|| may_fill(&request, &offer), Err), status) {
+        offering += 1;
+        match (must_be_refused(&line.body).map_or_else(|| may_fill(&request, offer), Err), status) {
             (Ok(()), 200) => (lawful, filled) = (lawful + 1, filled + 1),
             (Ok(()), _) => {
                 lawful += 1;
                 missed.push(line);
             }
             (Err(reason), status) => {
-                assert_ne!(*status, 200, "line {}: a bid although {reason}: {}", line.number, line.body);
+                assert_ne!(*status, 200, "line {}: {medium} although {reason}: {}", line.number, line.body);
                 *excluded.entry(reason).or_default() += 1;
             }
         }
     }
-    eprintln!("{exchange}: {banners} requests with a banner, not fillable:");
+    let count: usize = excluded.values().sum();
+    eprintln!("{exchange}, {medium}: {offering} requests offer it; {count} of them cannot be filled:");
     let mut table: Vec<_> = excluded.into_iter().collect();
     table.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     table.iter().for_each(|(reason, count)| eprintln!("  {count:>5}  {reason}"));
+    assert!(lawful > 0, "no request offers {medium} that may be filled");
     let share = f64::from(filled) / f64::from(lawful);
-    eprintln!("{exchange}: {filled} of {lawful} fillable banner requests got a bid: {:.2} %", share * 100.0);
+    eprintln!("{exchange}, {medium}: {filled} of {lawful} others got a bid of it: {:.2} %", share * 100.0);
     for line in missed.iter().take(20) {
         eprintln!("  missed: line {} of {}: {}", line.number, line.source, line.body);
     }
-    assert!(share >= SHARE, "{share}");
+    assert!(share >= SHARE, "{medium}: {share}");
 }
 
+/// Each medium is measured alone: a server that has nothing but the demo's ads of this medium for everybody is asked the
+/// whole corpus. A request of several media so counts once for each, and another medium's higher bid hides nothing.
 #[test]
-fn the_whole_corpus_is_answered_lawfully_and_what_may_be_filled_is_bid_on() {
+fn of_each_medium_in_the_corpus_what_may_be_filled_is_bid_on() {
     let lines = corpus();
     if lines.is_empty() {
         return;
     }
-    // Banners alone, because what may be filled is told for them.
-    let banners = |account: &mut Account| account.line_items.retain(|line| line.id <= world::CATCH_ALL);
-    let server = Setup::demo().account(banners).start();
-    for exchange in ["demo", "demo2"] {
-        let pass = send_all(&server, exchange, &lines);
-        check_statuses(&lines, &pass, exchange);
-        let bids = check_answers(&server, &lines, &pass);
-        eprintln!("{exchange}: {bids} answers with bids, all taken by both judges");
-        check_share(&lines, &pass, exchange);
-        assert_eq!(
-            server.metric(&format!("outbid_bid_requests_total{{exchange=\"{exchange}\",outcome=\"error\"}}")),
-            0
-        );
+    for medium in lawful::MEDIA {
+        let mut account = world::account();
+        lawful::keep_only(&mut account, medium.0);
+        let now_ms = SystemClock::new().now().unix_ms;
+        let offer = Offer::of(&account, medium, now_ms);
+        let server = Setup::demo().account(|account| lawful::keep_only(account, medium.0)).start();
+        for exchange in ["demo", "demo2"] {
+            let pass = send_all(&server, exchange, &lines);
+            let bids = check_answers(&server, &lines, &pass);
+            check_share(&lines, &pass, exchange, &offer);
+            eprintln!("{exchange}, {}: both judges take all {bids} answers with bids", offer.medium);
+        }
+        assert_eq!(server.metric("outbid_panics_total"), 0);
     }
-    assert_eq!(server.metric("outbid_panics_total"), 0);
 }
 
-/// With a line item for every medium: what is bid is taken by both judges, and each medium of real traffic gets bids.
+/// With a line item for every medium: nothing legal is refused, nothing breaks, what is bid is taken by both judges, and
+/// each medium of real traffic gets bids.
 #[test]
-fn every_medium_of_the_corpus_is_bid_on_and_the_bids_are_lawful() {
+fn the_whole_corpus_is_answered_lawfully_and_every_medium_is_bid_on() {
     let lines = corpus();
     if lines.is_empty() {
         return;
     }
     let server = Setup::demo().start();
-    let pass = send_all(&server, "demo", &lines);
-    check_statuses(&lines, &pass, "demo");
-    check_answers(&server, &lines, &pass);
-    let mut by_medium: BTreeMap<i64, usize> = BTreeMap::new();
-    for (_, answer) in pass.answers.iter().filter(|(status, _)| *status == 200) {
-        let answer: Value = serde_json::from_str(answer).unwrap();
-        for bid in answer["seatbid"][0]["bid"].as_array().unwrap() {
-            *by_medium.entry(bid["mtype"].as_i64().unwrap()).or_default() += 1;
+    for exchange in ["demo", "demo2"] {
+        let pass = send_all(&server, exchange, &lines);
+        check_statuses(&lines, &pass, exchange);
+        let bids = check_answers(&server, &lines, &pass);
+        eprintln!("{exchange}: {bids} answers with bids, all taken by both judges");
+        let mut by_medium: BTreeMap<i64, usize> = BTreeMap::new();
+        for (_, answer) in pass.answers.iter().filter(|(status, _)| *status == 200) {
+            let answer: Value = serde_json::from_str(answer).unwrap();
+            for bid in answer["seatbid"][0]["bid"].as_array().unwrap() {
+                *by_medium.entry(bid["mtype"].as_i64().unwrap()).or_default() += 1;
+            }
         }
+        eprintln!("{exchange}: bids by mtype: {by_medium:?}");
+        assert!([1, 2, 3, 4].iter().all(|mtype| by_medium.get(mtype) > Some(&0)), "{by_medium:?}");
+        assert_eq!(
+            server.metric(&format!("outbid_bid_requests_total{{exchange=\"{exchange}\",outcome=\"error\"}}")),
+            0
+        );
     }
-    eprintln!("bids by mtype: {by_medium:?}");
-    assert!([1, 2, 4].iter().all(|mtype| by_medium.get(mtype) > Some(&0)), "{by_medium:?}");
     assert_eq!(server.metric("outbid_panics_total"), 0);
 }
