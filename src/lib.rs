@@ -13,6 +13,7 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod events;
 pub mod exchange;
 pub mod model;
 pub mod pricing;

@@ -7,6 +7,7 @@ use crate::budget::journal::Options;
 use crate::budget::{JournalLog, Ledger, RunawayRule};
 use crate::config::{self, Config, OnRunaway, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
+use crate::events::{self, EventLog, LogName, Retention};
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
@@ -135,6 +136,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         stops: config.ledger.on_runaway == OnRunaway::Stop,
     };
     fund(&ledger, &catalog, &rates, rule, now)?;
+    let (events, event_writer) = open_events(data, &config, cores, Arc::clone(&clock))?;
     let settings = Settings {
         seed: u64::from(epoch),
         tracking_is_https: public_url.is_secure(),
@@ -162,16 +164,18 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         audience,
         id_key,
         ledger,
+        events: Some(events),
         public_url,
         settings,
     }));
-    Ok(Booted { shared, writer })
+    Ok(Booted { shared, writer, event_writer })
 }
 
 /// Everything that serving needs, and the thread that writes the books.
 pub(super) struct Booted {
     pub(super) shared: Arc<Shared>,
     writer: JoinHandle<()>,
+    event_writer: JoinHandle<()>,
 }
 
 impl Booted {
@@ -180,6 +184,12 @@ impl Booted {
         self.shared.ledger().end();
         if self.writer.join().is_err() {
             tracing::error!("the ledger's thread had panicked");
+        }
+        if let Some(events) = self.shared.events() {
+            events.end();
+        }
+        if self.event_writer.join().is_err() {
+            tracing::error!("the thread of the event log had panicked");
         }
     }
 }
@@ -209,6 +219,42 @@ fn open_ledger(
     let started = Ledger::start(books, Box::new(log), epoch, cores, clock);
     let (ledger, writer) = started.context("ledger thread")?;
     Ok((Arc::new(ledger), writer))
+}
+
+/// Opens the event log of a data directory and starts its writer.
+fn open_events(
+    data: &DataDir,
+    config: &Config,
+    cores: usize,
+    clock: Arc<dyn Clock>,
+) -> Result<(EventLog, JoinHandle<()>), Failure> {
+    let keep = &config.events;
+    let retention = |keep_bytes, hours: u32| Retention {
+        segment_bytes: keep.segment_bytes,
+        keep_bytes,
+        keep_ms: i64::from(hours) * 3_600_000,
+    };
+    let options = events::Options {
+        bids: retention(keep.bids_keep_bytes, keep.bids_keep_h),
+        notices: retention(keep.notices_keep_bytes, keep.notices_keep_h),
+        ring: keep.ring,
+    };
+    let started = EventLog::start(&data.events(), options, cores, clock);
+    let (log, found, writer) = started.context("event log")?;
+    for (name, found) in LogName::ALL.into_iter().zip(found) {
+        if let Some((file, bytes)) = &found.torn {
+            tracing::warn!(
+                log = name.as_str(),
+                file,
+                bytes,
+                "the event log had a torn end, which was cut off"
+            );
+        }
+        if let Some(file) = &found.damaged {
+            tracing::warn!(log = name.as_str(), file, "the event log is damaged; see `outbid events verify`");
+        }
+    }
+    Ok((log, writer))
 }
 
 /// Tells the ledger what the account says of money; done when every line item has its first lease.

@@ -6,6 +6,7 @@
 mod boot;
 mod check;
 pub mod demo;
+mod events;
 mod explain;
 mod ledger;
 mod output;
@@ -77,6 +78,11 @@ enum Command {
         #[command(subcommand)]
         what: wal::What,
     },
+    /// Shows what happened: bids, no-bids, notices.
+    Events {
+        #[command(subcommand)]
+        task: events::Task,
+    },
     /// Plays seeded markets with crashes, faults and late bills against the ledger.
     Sim(sim::SimArguments),
     /// Prints the version.
@@ -118,6 +124,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
+        Command::Events { task } => events::run(&common, &task),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Version { json } => {
             output::version(json);

@@ -198,6 +198,22 @@ options! {
         /// What such an alarm does besides: stop throws the advertiser's kill switch.
         on_runaway: OnRunaway = "alarm";
     }
+    /// The event log: what happened, for learners, reports and explanations.
+    events: Events {
+        /// Bids and no-bids of one core that have room in memory until they are written, 50 times a second; beyond it
+        /// they are dropped and counted.
+        ring: usize = 16_384 in 16..=1_048_576;
+        /// A segment is ended at this many bytes.
+        segment_bytes: u64 = 67_108_864 in 65_536..=4_294_967_296;
+        /// The oldest bids and no-bids go while all of them together take more than this many bytes ...
+        bids_keep_bytes: u64 = 4_294_967_296 in 131_072..=1_099_511_627_776;
+        /// ... or when they are older than this many hours.
+        bids_keep_h: u32 = 72 in 1..=87_600;
+        /// The oldest notices likewise ...
+        notices_keep_bytes: u64 = 17_179_869_184 in 131_072..=1_099_511_627_776;
+        /// ... or when they are older than this many hours.
+        notices_keep_h: u32 = 2_160 in 1..=87_600;
+    }
     /// Limits on what comes from outside. Passing one has a defined answer and a counter; a block list is never cut.
     limits: Limits {
         /// Longest bid request body in bytes, as sent; longer is answered 413.

@@ -12,6 +12,7 @@ pub mod civil;
 pub mod clock;
 pub mod country;
 pub mod creative;
+pub mod event;
 pub mod exchange;
 pub mod ids;
 pub mod line_item;

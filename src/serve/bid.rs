@@ -5,6 +5,7 @@ use super::body::{self, BodyError};
 use super::holds::CountedHolds;
 use super::http::{Answer, Handler, answer, empty, last};
 use super::limits::{InFlight, Overload, RateCap};
+use super::record::Recorder;
 use super::state::Shared;
 use crate::budget::CoreBudget;
 use crate::engine::{self, BidIds, Core, Deadline, NoObserver, Request, Snapshot};
@@ -56,6 +57,7 @@ struct BidCore {
     written: Vec<u8>,
     encoded: Vec<u8>,
     exchanges: ExchangeRows,
+    recorder: Recorder,
 }
 
 /// How a request is written, and so its answer.
@@ -116,6 +118,7 @@ impl BidHandler {
             written: Vec::new(),
             encoded: Vec::new(),
             exchanges: ExchangeRows::default(),
+            recorder: Recorder::new(&shared, core, Arc::clone(&metrics)),
         };
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
     }
@@ -265,7 +268,10 @@ impl BidHandler {
         }
         let decision = match decided {
             Ok(decision) => decision,
-            Err(reason) => return self.no_bid(known, &auction, reason, &mut core.written),
+            Err(reason) => {
+                core.recorder.no_bid(&auction, known.profile.id, reason, request.now.unix_ms);
+                return self.no_bid(known, &auction, reason, &mut core.written);
+            }
         };
         let response = Response {
             request_id: auction.id,
@@ -282,11 +288,16 @@ impl BidHandler {
         if done.bids == 0 || deadline.passed() {
             core.written.clear();
             let reason = if done.bids == 0 { NoBidReason::LimitExceeded } else { NoBidReason::Deadline };
+            core.recorder.no_bid(&auction, known.profile.id, reason, request.now.unix_ms);
             return self.no_bid(known, &auction, reason, &mut core.written);
         }
+        let is_written = |index: usize| done.skipped.iter().all(|skipped| skipped.bid != index);
+        let sent =
+            decision.bids.iter().enumerate().filter(|(index, _)| is_written(*index)).map(|(_, bid)| bid);
+        core.recorder.bids(&auction, sent, request.now.unix_ms);
         // From here on the answer goes out: what it promises stays held. A test moves no money.
         for (index, hold) in decision.holds.into_iter().enumerate() {
-            if !auction.test && done.skipped.iter().all(|skipped| skipped.bid != index) {
+            if !auction.test && is_written(index) {
                 hold.keep();
             }
         }

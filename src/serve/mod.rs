@@ -19,6 +19,7 @@ mod limits;
 mod maintenance;
 mod notice;
 mod ops;
+mod record;
 mod runtime;
 mod state;
 

@@ -6,11 +6,14 @@
 
 use super::billing::{self, Asked, Assessment};
 use super::http::{Answer, Handler, answer, empty};
+use super::record;
 use super::state::{Phase, Shared};
 use crate::budget::{Posting, Resolution, Seen};
-use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, TokenClass, TokenError, verify_token};
+use crate::exchange::price;
+use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, Notified, TokenClass, TokenError, verify_token};
 use crate::model::clock::Now;
 use crate::model::creative::{Creative, StreamEvent};
+use crate::model::event::NoticeEvent;
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
 use crate::model::ids::LineItemId;
 use crate::model::money::Nanos;
@@ -191,9 +194,12 @@ impl NoticeHandler {
             return Class::Test;
         }
         if kind == NoticeKind::Event {
-            return self.play(claims, query);
+            return self.play(claims, query).await;
         }
         let counted = self.witness(kind, claims);
+        if counted {
+            self.tell(kind, profile, claims, query).await;
+        }
         match (kind, assessed) {
             (_, Some(assessed)) => self.bill(profile, claims, &assessed, now).await,
             (NoticeKind::Loss, None) => self.lose(claims).await,
@@ -205,7 +211,7 @@ impl NoticeHandler {
 
     /// What a player reports: counted once per bid and event, and nothing is paid for it. A click that opened the page
     /// of somebody else is a click like any other.
-    fn play(&self, claims: &TokenClaims, query: &NoticeQuery<'_>) -> Class {
+    async fn play(&self, claims: &TokenClaims, query: &NoticeQuery<'_>) -> Class {
         let fact = match query.event.value() {
             Some(StreamEvent::Start) => 1,
             Some(StreamEvent::FirstQuartile) => 2,
@@ -215,18 +221,45 @@ impl NoticeHandler {
             Some(StreamEvent::Skip) => 32,
             Some(StreamEvent::Error) => 64,
             Some(StreamEvent::Click) => {
-                return if self.witness(NoticeKind::Click, claims) {
-                    Class::Accepted
-                } else {
-                    Class::Duplicate
-                };
+                if !self.witness(NoticeKind::Click, claims) {
+                    return Class::Duplicate;
+                }
+                record::click(&self.shared, claims).await;
+                return Class::Accepted;
             }
             // An impression may book money and has a URL of its own.
             Some(StreamEvent::Impression) | None => return Class::Rejected,
         };
-        let mut played = self.shared.played.lock();
-        let new = !played.is_stale(claims.bid) && played.record_bit(claims.bid, claims.issued_s, fact);
+        let new = {
+            let mut played = self.shared.played.lock();
+            !played.is_stale(claims.bid) && played.record_bit(claims.bid, claims.issued_s, fact)
+        };
+        if let (true, Some(event)) = (new, query.event.value()) {
+            record::notice(&self.shared, NoticeEvent::Player(event), claims);
+        }
         if new { Class::Accepted } else { Class::Duplicate }
+    }
+
+    /// Records an event that counted. Of a bill nothing is recorded before it is charged.
+    async fn tell(
+        &self,
+        kind: NoticeKind,
+        profile: &ExchangeProfile,
+        claims: &TokenClaims,
+        query: &NoticeQuery<'_>,
+    ) {
+        let event = match kind {
+            NoticeKind::Win => {
+                let now_s = self.shared.clock.now().unix_s();
+                let price = price::read(query.price, &profile.price_codec, profile.price_unit, now_s);
+                NoticeEvent::Win(price.ok().and_then(Notified::value))
+            }
+            NoticeKind::Loss => NoticeEvent::Loss(query.loss.value()),
+            NoticeKind::Impression => NoticeEvent::Impression,
+            NoticeKind::Click => return record::click(&self.shared, claims).await,
+            NoticeKind::Billing | NoticeKind::Event => return,
+        };
+        record::notice(&self.shared, event, claims);
     }
 
     /// Counts an event once per bid.
@@ -290,6 +323,8 @@ impl NoticeHandler {
                 delivery.billed += 1;
                 delivery.spend.0 += charged.0;
             });
+            let event = NoticeEvent::Bill { charged, price: bill.price };
+            record::notice(&self.shared, event, claims);
         }
         class
     }

@@ -63,6 +63,7 @@ impl OpsHandler {
             figures.export(&self.shared.metrics, &catalog);
         }
         self.refresh(&catalog);
+        super::record::show(&self.shared);
         answer(StatusCode::OK, "text/plain; version=0.0.4", self.shared.metrics.render())
     }
 

@@ -5,6 +5,7 @@ use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::{Ledger, SeenBids};
 use crate::config::Config;
 use crate::engine::{Settings, SnapshotCell};
+use crate::events::EventLog;
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
 use crate::model::clock::Clock;
 use crate::model::ids::{ExchangeId, LineItemId};
@@ -43,6 +44,8 @@ pub struct SharedParts {
     pub id_key: IdKey,
     /// The books.
     pub ledger: Arc<Ledger>,
+    /// What happened; `None` = nothing is recorded.
+    pub events: Option<EventLog>,
     /// Keys of the notice tokens.
     pub token_keys: TokenKeys,
     /// Base of every notice URL.
@@ -64,6 +67,7 @@ pub struct Shared {
     pub(crate) audience: AudienceIndex,
     pub(crate) id_key: IdKey,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: TokenKeys,
     pub(crate) public_url: PublicUrl,
     pub(crate) clock: Arc<dyn Clock>,
@@ -105,6 +109,7 @@ impl Shared {
             audience: parts.audience,
             id_key: parts.id_key,
             ledger: parts.ledger,
+            events: parts.events,
             token_keys: parts.token_keys,
             public_url: parts.public_url,
             clock: parts.clock,
@@ -139,6 +144,11 @@ impl Shared {
     /// The books.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// The event log, where one is kept.
+    pub fn events(&self) -> Option<&EventLog> {
+        self.events.as_ref()
     }
 
     /// The audience index.

@@ -62,6 +62,13 @@ catalogue! {
         "Bid requests answered 204 unread: queue, in_flight, qps, open_holds, draining.";
     PANICS = Counter "outbid_panics_total" [] "Panics that were caught on the bid path and answered 204; each is a bug.";
     DROPPED_EVENTS = Counter "outbid_dropped_events_total" [] "Bid and no-bid records dropped because a ring was full.";
+    EVENTS = Counter "outbid_events_total" ["kind"]
+        "Records of the event log: bid, no_bid, win, bill, loss, impression, click, player.";
+    EVENTS_BYTES = Gauge "outbid_events_bytes" ["log"] "Size of the event log on disk: bids, notices.";
+    EVENTS_SEGMENTS = Gauge "outbid_events_segments" ["log"] "Segments of the event log.";
+    EVENTS_FAILED = Gauge "outbid_events_failed" [] "1 when a log keeps nothing more until a restart.";
+    EVENTS_UNCONFIRMED = Counter "outbid_events_unconfirmed_total" ["kind"]
+        "Notices that were answered although their record was not known to be durable.";
     BID_LATENCY = Histogram "outbid_bid_latency_seconds" []
         "From the first byte of a bid request seen to its answer written.";
     DECISION_LATENCY = Histogram "outbid_decision_latency_seconds" [] "Parse, decide and respond, without the network.";

@@ -6,6 +6,7 @@ mod budget;
 mod config;
 mod corpus;
 mod engine;
+mod events;
 mod fuzz;
 mod journal;
 mod judge;

@@ -13,11 +13,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("targeting", &["model"]),
     ("pricing", &["model"]),
     ("budget", &["model"]),
+    ("events", &["model"]),
     ("store", &["model"]),
     ("config", &["model"]),
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
-    ("serve", &["model", "engine", "exchange", "budget", "audience", "privacy", "config"]),
+    ("serve", &["model", "engine", "events", "exchange", "budget", "audience", "privacy", "config"]),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];

@@ -16,7 +16,8 @@ const NOT_YET: [&str; 4] = [
     catalogue::CONFIG_RELOAD_TIME.name,
 ];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 4] = [
+const AT_FIRST_EVENT: [&str; 5] = [
+    catalogue::EVENTS_UNCONFIRMED.name,
     catalogue::LEDGER_EXPIRED_HOLDS.name,
     catalogue::NOTICES.name,
     catalogue::PLAYER_EVENTS.name,
@@ -25,7 +26,8 @@ const AT_FIRST_EVENT: [&str; 4] = [
 
 #[test]
 fn the_metrics_are_those_of_the_catalogue() {
-    let server = Setup::demo().start();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Setup::demo().events(crate::events::event_log(dir.path())).start();
     server.bid("demo", &good_request("m"));
     let reply = server.ops("/metrics");
     assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4"));

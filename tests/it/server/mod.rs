@@ -51,6 +51,7 @@ pub(crate) struct Setup {
     account: Account,
     log: Box<dyn EventLog>,
     wall: Option<Arc<dyn WallSteps>>,
+    events: Option<outbid::events::EventLog>,
 }
 
 impl Setup {
@@ -72,7 +73,7 @@ impl Setup {
             "ledger.segment_bytes=1048576",
         ];
         let (sets, account) = (sets.map(str::to_owned).into(), world::account());
-        let mut setup = Setup { sets, account, log: Box::new(NoLog), wall: None };
+        let mut setup = Setup { sets, account, log: Box::new(NoLog), wall: None, events: None };
         setup.sets.push(format!("track.public_url={PUBLIC_URL}"));
         setup.sets.push(format!("admin.bootstrap_key={ADMIN_KEY}"));
         for profile in &mut setup.account.exchanges {
@@ -96,6 +97,12 @@ impl Setup {
     /// Takes another journal than one that remembers nothing.
     pub(crate) fn log(mut self, log: Box<dyn EventLog>) -> Setup {
         self.log = log;
+        self
+    }
+
+    /// Records what happens.
+    pub(crate) fn events(mut self, log: outbid::events::EventLog) -> Setup {
+        self.events = Some(log);
         self
     }
 
@@ -133,6 +140,7 @@ impl Setup {
             audience: audience(),
             id_key: ID_KEY,
             ledger,
+            events: self.events,
             token_keys: token_keys(),
             public_url,
             clock,

@@ -71,6 +71,7 @@ impl Server {
             audience: AudienceIndex::default(),
             id_key: IdKey([3; 16]),
             ledger,
+            events: None,
             token_keys: keys.clone(),
             public_url: PublicUrl::parse(PUBLIC_URL).unwrap(),
             clock: Arc::new(Shown(Arc::clone(&clock))),

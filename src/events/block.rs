@@ -1,0 +1,155 @@
+//! The bytes of a segment, little-endian: `"outbidEV" ‖ version:u32 ‖ crc32c:u32 ‖ first:u64`, then blocks of
+//! `length:u32 ‖ crc32c:u32 ‖ first:u64 ‖ count:u32 ‖ payload`. A block holds the records of one write, each with its
+//! length before it; `first` is the number of its first record, `length` that of the payload. A checksum covers all
+//! that follows it.
+
+pub(super) const SEGMENT_HEADER: usize = 24;
+pub(super) const BLOCK_HEADER: usize = 20;
+/// Longest payload of a block: a length beyond it is no length.
+pub(super) const MAX_PAYLOAD: usize = 16 << 20;
+
+const MAGIC: &[u8; 8] = b"outbidEV";
+const VERSION: u32 = 1;
+const SUFFIX: &str = ".events";
+const PREFIX: &str = "events-";
+
+/// The name of the segment that begins with record `first`.
+pub(super) fn name(first: u64) -> String {
+    format!("{PREFIX}{first:020}{SUFFIX}")
+}
+
+/// The number in a segment's name; `None` of another file's name.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let plain = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// The first bytes of a segment.
+pub(super) fn segment_header(first: u64) -> [u8; SEGMENT_HEADER] {
+    let mut header = [0; SEGMENT_HEADER];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[16..].copy_from_slice(&first.to_le_bytes());
+    let crc = crc32c::crc32c(&header[16..]);
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+/// What is wrong with a segment's header, if something is.
+pub(super) fn check_header(bytes: &[u8], first: u64) -> Result<(), String> {
+    let Some(header) = bytes.get(..SEGMENT_HEADER) else {
+        return Err("it is shorter than its header".to_owned());
+    };
+    let found = u32::from_le_bytes(*header[8..].first_chunk().expect("inside the header"));
+    match () {
+        () if &header[..8] != MAGIC => Err("it does not begin as a segment of events".to_owned()),
+        () if found > VERSION => Err(format!("it has format version {found}, this program reads {VERSION}")),
+        () if header != segment_header(first) => Err("its header does not go with its name".to_owned()),
+        () => Ok(()),
+    }
+}
+
+/// A block as it lies in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block<'b> {
+    pub(super) first: u64,
+    pub(super) count: u32,
+    pub(super) payload: &'b [u8],
+}
+
+impl Block<'_> {
+    /// How many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        BLOCK_HEADER + self.payload.len()
+    }
+
+    /// The number of the record after its last.
+    pub(super) fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+}
+
+/// Appends a block.
+pub(super) fn write(out: &mut Vec<u8>, first: u64, count: u32, payload: &[u8]) {
+    out.reserve(BLOCK_HEADER + payload.len());
+    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    let crc_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&count.to_le_bytes());
+    out.extend_from_slice(payload);
+    let crc = crc32c::crc32c(&out[crc_at + 4..]);
+    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Why there is no block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoBlock {
+    /// The bytes end before it does: it may still be written.
+    Short,
+    /// Its checksum, length or count is wrong.
+    Wrong,
+}
+
+/// The block at the beginning of `bytes`, whose first record must be `expected` or, where that is `None`, any.
+pub(super) fn read(bytes: &[u8], expected: Option<u64>) -> Result<Block<'_>, NoBlock> {
+    let header = bytes.get(..BLOCK_HEADER).ok_or(NoBlock::Short)?;
+    let short = |at: usize| u32::from_le_bytes(*header[at..].first_chunk().expect("inside the header"));
+    let length = short(0) as usize;
+    if length == 0 || length > MAX_PAYLOAD {
+        return Err(NoBlock::Wrong);
+    }
+    let whole = bytes.get(..BLOCK_HEADER + length).ok_or(NoBlock::Short)?;
+    let first = u64::from_le_bytes(*header[8..].first_chunk().expect("inside the header"));
+    let count = short(16);
+    let right = crc32c::crc32c(&whole[8..]) == short(4) && count > 0;
+    if !right
+        || expected.is_some_and(|expected| expected != first)
+        || first.checked_add(count.into()).is_none()
+    {
+        return Err(NoBlock::Wrong);
+    }
+    Ok(Block { first, count, payload: &whole[BLOCK_HEADER..] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_bit_anywhere_is_seen() {
+        let mut block = Vec::new();
+        write(&mut block, 7, 2, b"payload");
+        assert_eq!(
+            read(&block, Some(7)).map(|b| (b.first, b.end(), b.payload)).unwrap(),
+            (7, 9, &b"payload"[..])
+        );
+        assert_eq!(read(&block, Some(8)).unwrap_err(), NoBlock::Wrong);
+        for cut in 0..block.len() {
+            assert_eq!(read(&block[..cut], None).unwrap_err(), NoBlock::Short);
+        }
+        for bit in 0..block.len() * 8 {
+            let mut changed = block.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&changed, None).is_err(), "bit {bit}");
+        }
+        let header = segment_header(7);
+        assert_eq!(check_header(&header, 7), Ok(()));
+        for bit in 0..header.len() * 8 {
+            let mut changed = header;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(check_header(&changed, 7).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_back_and_nothing_else_is_one() {
+        assert_eq!(parse_name(&name(42)), Some(42));
+        for other in
+            ["events-1.events", "events-0000000000000000000x.events", "journal-00000000000000000001.wal"]
+        {
+            assert_eq!(parse_name(other), None);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The writing end of one log: records gather in memory, a flush appends them as one block, a sync makes them durable.
+
+use super::block::{self, SEGMENT_HEADER};
+use super::{EventsError, on, wire};
+use crate::model::event::Event;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Readable for the owner and the group.
+const MODE: u32 = 0o640;
+
+/// How long segments are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// A segment is ended when it passes this many bytes.
+    pub segment_bytes: u64,
+    /// The oldest segments go while all of them together pass this many bytes.
+    pub keep_bytes: u64,
+    /// Segments whose last record is older than this go, in milliseconds.
+    pub keep_ms: i64,
+}
+
+/// What was found when a log was opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Opened {
+    /// The number that the next record gets; the first of all is 1.
+    pub next: u64,
+    /// A torn end that was cut off: the segment's name and how many bytes.
+    pub torn: Option<(String, u64)>,
+    /// The newest segment has a damaged place; it is left as it is, and a new segment was begun behind it.
+    pub damaged: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct EventWriter {
+    dir: PathBuf,
+    retention: Retention,
+    /// Those that are ended, the oldest first.
+    ended: VecDeque<Ended>,
+    active: Active,
+    /// The number that the next record gets.
+    next: u64,
+    /// The records that wait for a flush, and how many they are.
+    payload: Vec<u8>,
+    waiting: u32,
+    /// The time of the newest record.
+    newest_ms: i64,
+    written: Vec<u8>,
+    unsynced: bool,
+}
+
+#[derive(Debug)]
+struct Ended {
+    first: u64,
+    bytes: u64,
+    /// The time of its newest record; of one that an earlier process ended, when its file was last written.
+    newest_ms: i64,
+}
+
+#[derive(Debug)]
+struct Active {
+    file: File,
+    path: PathBuf,
+    first: u64,
+    bytes: u64,
+}
+
+impl EventWriter {
+    /// Opens a log, creating its directory where it is missing. A torn end is cut off; whatever else is wrong is left
+    /// where it is, because nothing depends on old records here.
+    pub fn open(dir: &Path, retention: Retention) -> Result<(EventWriter, Opened), EventsError> {
+        std::fs::create_dir_all(dir).map_err(on("create", dir))?;
+        let mut ended: VecDeque<Ended> = VecDeque::new();
+        for (first, path) in list(dir)? {
+            let about = std::fs::metadata(&path).map_err(on("read", &path))?;
+            let modified = about.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            let newest_ms = modified.map_or(0, |since| since.as_millis() as i64);
+            ended.push_back(Ended { first, bytes: about.len(), newest_ms });
+        }
+        let mut opened = Opened { next: 1, ..Opened::default() };
+        let active = match ended.pop_back() {
+            None => None,
+            Some(last) => {
+                let (active, newest) = reopen(dir, &last, &mut opened)?;
+                if active.is_none() {
+                    ended.push_back(last);
+                }
+                active.map(|active| (active, newest))
+            }
+        };
+        let (active, newest_ms) = match active {
+            Some(active) => active,
+            None => (Active::begin(dir, opened.next)?, 0),
+        };
+        let writer = EventWriter {
+            dir: dir.to_owned(),
+            retention,
+            ended,
+            active,
+            next: opened.next,
+            payload: Vec::new(),
+            waiting: 0,
+            newest_ms,
+            written: Vec::new(),
+            unsynced: false,
+        };
+        Ok((writer, opened))
+    }
+
+    /// Adds a record in memory and returns its number.
+    pub fn append(&mut self, event: &Event) -> u64 {
+        wire::write(event, &mut self.payload);
+        self.waiting += 1;
+        self.newest_ms = self.newest_ms.max(event.at_ms);
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// How many bytes wait for a flush.
+    pub fn waiting_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Hands what waits to the system; a reader sees it from then on. After an error it still waits, and the next
+    /// attempt writes the same bytes at the same place.
+    pub fn flush(&mut self) -> Result<(), EventsError> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        if self.active.bytes > SEGMENT_HEADER as u64 && self.active.bytes >= self.retention.segment_bytes {
+            self.roll()?;
+        }
+        self.written.clear();
+        let first = self.next - u64::from(self.waiting);
+        block::write(&mut self.written, first, self.waiting, &self.payload);
+        let active = &mut self.active;
+        active.file.write_all_at(&self.written, active.bytes).map_err(on("write", &active.path))?;
+        active.bytes += self.written.len() as u64;
+        self.payload.clear();
+        self.waiting = 0;
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Makes everything that was flushed survive a crash of the machine. After an error nothing is known of it, and the
+    /// log must not be written any more.
+    pub fn sync(&mut self) -> Result<(), EventsError> {
+        if self.unsynced {
+            self.active.file.sync_data().map_err(on("sync", &self.active.path))?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Removes the segments that are too old or too many; never the one that is written to. Returns how many.
+    pub fn retain(&mut self, now_ms: i64) -> Result<usize, EventsError> {
+        let mut removed = 0;
+        let mut all = self.bytes();
+        while let Some(oldest) = self.ended.front() {
+            let is_old = now_ms.saturating_sub(oldest.newest_ms) > self.retention.keep_ms;
+            if !is_old && all <= self.retention.keep_bytes {
+                break;
+            }
+            let path = self.dir.join(block::name(oldest.first));
+            match std::fs::remove_file(&path) {
+                Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(on("remove", &path)(why));
+                }
+                _ => {}
+            }
+            all -= oldest.bytes;
+            removed += 1;
+            self.ended.pop_front();
+        }
+        Ok(removed)
+    }
+
+    /// The size of all segments, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.ended.iter().map(|segment| segment.bytes).sum::<u64>() + self.active.bytes
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        self.ended.len() + 1
+    }
+
+    fn roll(&mut self) -> Result<(), EventsError> {
+        let first = self.next - u64::from(self.waiting);
+        let begun = Active::begin(&self.dir, first)?;
+        // What the old one holds may have been confirmed by nobody yet.
+        self.sync()?;
+        let old = std::mem::replace(&mut self.active, begun);
+        self.ended.push_back(Ended { first: old.first, bytes: old.bytes, newest_ms: self.newest_ms });
+        Ok(())
+    }
+}
+
+impl Active {
+    /// A new segment, its name and header durable.
+    fn begin(dir: &Path, first: u64) -> Result<Active, EventsError> {
+        let path = dir.join(block::name(first));
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(MODE).open(&path);
+        let file = file.map_err(on("create", &path))?;
+        file.write_all_at(&block::segment_header(first), 0).map_err(on("write", &path))?;
+        file.sync_all().map_err(on("sync", &path))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(on("sync", dir))?;
+        Ok(Active { file, path, first, bytes: SEGMENT_HEADER as u64 })
+    }
+}
+
+/// The segments of a directory, the oldest first.
+pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, EventsError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(on("read", dir))? {
+        let name = entry.map_err(on("read", dir))?.file_name();
+        if let Some(first) = name.to_str().and_then(block::parse_name) {
+            found.push((first, dir.join(name)));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Goes on in the newest segment where that is whole or only torn, and finds the next number and the time of the newest
+/// record. `None` = it must be left alone.
+fn reopen(dir: &Path, last: &Ended, opened: &mut Opened) -> Result<(Option<Active>, i64), EventsError> {
+    let path = dir.join(block::name(last.first));
+    let bytes = std::fs::read(&path).map_err(on("read", &path))?;
+    let (mut at, mut next, mut newest_ms) = (SEGMENT_HEADER, last.first, 0);
+    if block::check_header(&bytes, last.first).is_err() {
+        // Torn before the first record: its number was given to nobody.
+        let is_torn = bytes.len() < SEGMENT_HEADER;
+        opened.next = if is_torn { last.first } else { last.first.saturating_add(RESERVED) };
+        if is_torn {
+            std::fs::remove_file(&path).map_err(on("remove", &path))?;
+            opened.torn = Some((block::name(last.first), bytes.len() as u64));
+            return Ok((Some(Active::begin(dir, last.first)?), 0));
+        }
+        opened.damaged = Some(block::name(last.first));
+        return Ok((None, 0));
+    }
+    let mut is_damaged = false;
+    while at < bytes.len() {
+        match block::read(&bytes[at..], Some(next)) {
+            Ok(found) => {
+                (at, next) = (at + found.size(), found.end());
+                newest_ms = times(found.payload).max().unwrap_or(0).max(newest_ms);
+            }
+            // A block behind it shows that this is not where the writing stopped.
+            Err(_) => match resume(&bytes, at, next) {
+                Some((behind, block)) => {
+                    is_damaged = true;
+                    (at, next) = (behind, block.first);
+                }
+                None => break,
+            },
+        }
+    }
+    opened.next = next;
+    if is_damaged {
+        opened.damaged = Some(block::name(last.first));
+        return Ok((None, newest_ms));
+    }
+    let file = OpenOptions::new().write(true).open(&path).map_err(on("open", &path))?;
+    if at < bytes.len() {
+        file.set_len(at as u64).and_then(|()| file.sync_all()).map_err(on("cut", &path))?;
+        opened.torn = Some((block::name(last.first), (bytes.len() - at) as u64));
+    }
+    Ok((Some(Active { file, path, first: last.first, bytes: at as u64 }), newest_ms))
+}
+
+/// More numbers than a segment can have used whose header cannot be read.
+const RESERVED: u64 = 1 << 32;
+
+/// The next whole block behind a damaged place, of records from `next` on, and where it begins.
+pub(super) fn resume(bytes: &[u8], damaged: usize, next: u64) -> Option<(usize, block::Block<'_>)> {
+    (damaged + 1..bytes.len().saturating_sub(block::BLOCK_HEADER)).find_map(|at| {
+        let block = block::read(&bytes[at..], None).ok().filter(|block| block.first >= next)?;
+        Some((at, block))
+    })
+}
+
+fn times(mut payload: &[u8]) -> impl Iterator<Item = i64> {
+    std::iter::from_fn(move || if payload.is_empty() { None } else { wire::read(&mut payload) })
+        .flatten()
+        .map(|event| event.at_ms)
+}

@@ -1,0 +1,241 @@
+//! The reading end of one log: from any number on, following what is written, over damaged places.
+
+use super::block::{self, BLOCK_HEADER, NoBlock, SEGMENT_HEADER};
+use super::log::{list, resume};
+use super::{EventsError, on, wire};
+use crate::model::event::Event;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What a reader comes upon.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// A record with its number.
+    Event(u64, Event),
+    /// Records from the first number to before the second are gone: removed for their age or size, or lost in damage.
+    Gap(u64, u64),
+    /// Bytes that are no records.
+    Damaged {
+        /// The segment.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Reads a log. A second reader, a writer and retention may be at work in the same directory.
+#[derive(Debug)]
+pub struct EventReader {
+    dir: PathBuf,
+    /// The number of the next record that is wanted.
+    next: u64,
+    segment: Option<Open>,
+    /// The segment that was last reported for its header.
+    unreadable: Option<u64>,
+    ready: VecDeque<Item>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    first: u64,
+    offset: u64,
+}
+
+impl EventReader {
+    /// A reader that begins with record `from`, or with the oldest there is where that one is gone; 0 and 1 are both
+    /// the first of all.
+    pub fn open(dir: &Path, from: u64) -> EventReader {
+        EventReader {
+            dir: dir.to_owned(),
+            next: from.max(1),
+            segment: None,
+            unreadable: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The number of the record after the last one that was handed out.
+    pub fn position(&self) -> u64 {
+        let ahead = self.ready.iter().find_map(|item| match item {
+            Item::Event(number, _) => Some(*number),
+            Item::Gap(from, _) => Some(*from),
+            Item::Damaged { .. } => None,
+        });
+        ahead.unwrap_or(self.next)
+    }
+
+    /// The next item; `None` = nothing more is written so far.
+    #[allow(clippy::should_implement_trait, reason = "it fails, and `None` is not its end")]
+    pub fn next(&mut self) -> Result<Option<Item>, EventsError> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            if self.segment.is_none() && !self.enter()? {
+                return Ok(None);
+            }
+            if !self.read_block()? && !self.leave()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens the segment that has the wanted record, or else the first one behind it.
+    fn enter(&mut self) -> Result<bool, EventsError> {
+        let segments = match list(&self.dir) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            found => found?,
+        };
+        let behind = segments.partition_point(|(first, _)| *first <= self.next);
+        let Some((first, path)) = segments.get(behind.saturating_sub(1)) else { return Ok(false) };
+        let file = match File::open(path) {
+            // Retention was faster.
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            opened => opened.map_err(on("open", path))?,
+        };
+        if *first > self.next {
+            self.ready.push_back(Item::Gap(self.next, *first));
+            self.next = *first;
+        }
+        let mut header = [0; SEGMENT_HEADER];
+        let read = read_at(&file, &mut header, 0).map_err(on("read", path))?;
+        if read == SEGMENT_HEADER
+            && let Err(what) = block::check_header(&header, *first)
+        {
+            if self.unreadable != Some(*first) {
+                self.ready.push_back(Item::Damaged { file: block::name(*first), offset: 0, what });
+                self.unreadable = Some(*first);
+            }
+            // What is in it cannot be told; the next one may.
+            if let Some((after, _)) = segments.get(behind) {
+                self.ready.push_back(Item::Gap(self.next, *after));
+                self.next = *after;
+            }
+            return Ok(!self.ready.is_empty());
+        }
+        self.segment = Some(Open { file, first: *first, offset: SEGMENT_HEADER as u64 });
+        Ok(true)
+    }
+
+    /// Reads the next block of the open segment; `false` = there is none yet.
+    fn read_block(&mut self) -> Result<bool, EventsError> {
+        let Some(open) = &mut self.segment else { return Ok(true) };
+        let path = self.dir.join(block::name(open.first));
+        let mut bytes = vec![0; BLOCK_HEADER];
+        if read_at(&open.file, &mut bytes, open.offset).map_err(on("read", &path))? < BLOCK_HEADER {
+            return Ok(false);
+        }
+        let length = u32::from_le_bytes(*bytes.first_chunk().expect("a header is longer")) as usize;
+        if (1..=block::MAX_PAYLOAD).contains(&length) {
+            bytes.resize(BLOCK_HEADER + length, 0);
+            let read = read_at(&open.file, &mut bytes, open.offset).map_err(on("read", &path))?;
+            bytes.truncate(read);
+        }
+        match block::read(&bytes, None) {
+            Ok(found) => {
+                open.offset += found.size() as u64;
+                take(&mut self.ready, &mut self.next, &found);
+                Ok(true)
+            }
+            // A wrong length may look like a block that is still being written.
+            Err(NoBlock::Short | NoBlock::Wrong) => self.pass_damage(&path),
+        }
+    }
+
+    /// Looks for the next whole block behind a damaged place.
+    fn pass_damage(&mut self, path: &Path) -> Result<bool, EventsError> {
+        let Some(open) = &mut self.segment else { return Ok(true) };
+        let bytes = std::fs::read(path).map_err(on("read", path))?;
+        let Some((at, found)) = resume(&bytes, open.offset as usize, self.next) else { return Ok(false) };
+        let what = format!("{} bytes are no records", at as u64 - open.offset);
+        self.ready.push_back(Item::Damaged { file: block::name(open.first), offset: open.offset, what });
+        open.offset = (at + found.size()) as u64;
+        take(&mut self.ready, &mut self.next, &found);
+        Ok(true)
+    }
+
+    /// Goes on to the next segment where there is one; what is left of this one is torn then.
+    fn leave(&mut self) -> Result<bool, EventsError> {
+        let Some(open) = &self.segment else { return Ok(false) };
+        let Some((after, _)) = list(&self.dir)?.into_iter().find(|(first, _)| *first > open.first) else {
+            return Ok(false);
+        };
+        // Its last block may have been written between the two looks.
+        let path = self.dir.join(block::name(open.first));
+        let size = open.file.metadata().map_err(on("read", &path))?.len();
+        if size > open.offset {
+            let (offset, first) = (open.offset, open.first);
+            if self.read_block()? {
+                return Ok(true);
+            }
+            let what = format!("{} bytes at its end are no records", size - offset);
+            self.ready.push_back(Item::Damaged { file: block::name(first), offset, what });
+        }
+        if after > self.next {
+            self.ready.push_back(Item::Gap(self.next, after));
+            self.next = after;
+        }
+        self.segment = None;
+        Ok(true)
+    }
+}
+
+/// Queues the records of a block from `next` on.
+fn take(ready: &mut VecDeque<Item>, next: &mut u64, block: &block::Block<'_>) {
+    if block.first > *next {
+        ready.push_back(Item::Gap(*next, block.first));
+        *next = block.first;
+    }
+    let mut payload = block.payload;
+    for number in block.first..block.end() {
+        match wire::read(&mut payload) {
+            Some(Some(event)) if number >= *next => ready.push_back(Item::Event(number, event)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    *next = (*next).max(block.end());
+}
+
+/// What one segment holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SegmentStat {
+    /// Its name.
+    pub file: String,
+    /// Its first record.
+    pub first: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// The segments of a log, the oldest first; none where there is no such directory.
+pub fn segments(dir: &Path) -> Result<Vec<SegmentStat>, EventsError> {
+    let found = match list(dir) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let stat = |(first, path): (u64, PathBuf)| {
+        let bytes = std::fs::metadata(&path).map_err(on("read", &path))?.len();
+        Ok(SegmentStat { file: block::name(first), first, bytes })
+    };
+    found.into_iter().map(stat).collect()
+}
+
+/// Reads as much as there is, up to the whole buffer.
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(why) if why.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,159 @@
+//! What happened, as the event log keeps it and as learners and reports read it: one plain value a record.
+//!
+//! Money columns of a report come from the ledger's journal and not from here (money.md, I12).
+
+use super::country::Country;
+use super::creative::StreamEvent;
+use super::ids::{BidId, CampaignId, CreativeId, ExchangeId, LineItemId, UserKey};
+use super::money::{Cpm, Currency, Nanos};
+use super::no_bid::NoBidReason;
+use super::targeting::MediaType;
+use super::{auction::Size, line_item::ChannelKind};
+
+/// One record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// When: milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A bid was answered.
+    Bid(BidMade),
+    /// A request got no bid.
+    NoBid(NoBid),
+    /// A notice of a bid came, and counted.
+    Notice(Noticed),
+}
+
+impl What {
+    /// The names of every kind, in the order in which they happen.
+    pub const KINDS: [&'static str; 8] =
+        ["bid", "no_bid", "win", "bill", "loss", "impression", "click", "player"];
+
+    /// The name of the kind, one of [`What::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::Bid(_) => "bid",
+            What::NoBid(_) => "no_bid",
+            What::Notice(noticed) => noticed.kind.name(),
+        }
+    }
+}
+
+/// A bid that was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BidMade {
+    /// The bid.
+    pub id: BidId,
+    /// Who was answered.
+    pub exchange: ExchangeId,
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The line item.
+    pub line_item: LineItemId,
+    /// The creative.
+    pub creative: CreativeId,
+    /// The price in `currency`.
+    pub price: Cpm,
+    /// Its currency.
+    pub currency: Currency,
+    /// Impressions for which one play counts, in millionths.
+    pub multiplier_ppm: i64,
+    /// The identifier under which the user is known; 0 where none may be used.
+    pub user: UserKey,
+    /// What is shown.
+    pub media: MediaType,
+    /// Its size, where it has one.
+    pub size: Option<Size>,
+    /// Seconds that it takes; 0 where it takes no time.
+    pub duration_s: u32,
+    /// On a deal, not in the open auction.
+    pub deal: bool,
+    /// Not billed.
+    pub test: bool,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where an impression is shown, as far as learners and reports need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// The kind of channel; `None` = not said.
+    pub channel: Option<ChannelKind>,
+    /// Stable hash of the site's domain or the app's bundle in lower case; 0 = neither is known.
+    pub inventory: u64,
+    /// The country.
+    pub country: Option<Country>,
+    /// OpenRTB `devicetype`.
+    pub device_type: Option<u8>,
+}
+
+/// A request that got no bid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoBid {
+    /// Who asked.
+    pub exchange: ExchangeId,
+    /// The first reason in rank order.
+    pub reason: NoBidReason,
+    /// Where.
+    pub place: Place,
+}
+
+/// A notice that counted: duplicates, forgeries and tests are no events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Noticed {
+    /// Of what.
+    pub kind: NoticeEvent,
+    /// The bid.
+    pub bid: BidId,
+    /// The exchange that was answered.
+    pub exchange: ExchangeId,
+    /// The line item.
+    pub line_item: LineItemId,
+    /// The creative.
+    pub creative: CreativeId,
+    /// The identifier under which the user was known; 0 where none was used.
+    pub user: UserKey,
+    /// Seconds from the bid to the notice.
+    pub after_s: u32,
+}
+
+/// What a notice tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoticeEvent {
+    /// The auction was won, at this price if the exchange says one. Nothing is shown yet.
+    Win(Option<Cpm>),
+    /// The bill was charged.
+    Bill {
+        /// What the advertiser was charged, in the wallet's currency.
+        charged: Nanos,
+        /// The price that was asked, in the bid's currency.
+        price: Cpm,
+    },
+    /// The auction was lost, for this reason (OpenRTB's loss codes) if the exchange says one.
+    Loss(Option<u16>),
+    /// The ad was shown.
+    Impression,
+    /// The ad was clicked.
+    Click,
+    /// A player reported an event of video or audio.
+    Player(StreamEvent),
+}
+
+impl NoticeEvent {
+    fn name(self) -> &'static str {
+        match self {
+            NoticeEvent::Win(_) => "win",
+            NoticeEvent::Bill { .. } => "bill",
+            NoticeEvent::Loss(_) => "loss",
+            NoticeEvent::Impression => "impression",
+            NoticeEvent::Click => "click",
+            NoticeEvent::Player(_) => "player",
+        }
+    }
+}

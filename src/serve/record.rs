@@ -1,0 +1,167 @@
+//! What the event log keeps of bids and notices, made from what is at hand when they are answered.
+
+use super::state::Shared;
+use crate::events::Ring;
+use crate::model::auction::{Auction, Channel, Inventory};
+use crate::model::bid::Bid;
+use crate::model::event::{BidMade, Event, NoBid, NoticeEvent, Noticed, Place, What};
+use crate::model::ids::ExchangeId;
+use crate::model::line_item::ChannelKind;
+use crate::model::no_bid::NoBidReason;
+use crate::model::token::TokenClaims;
+use crate::telemetry::catalogue;
+use crate::telemetry::hot::CoreMetrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A click is answered after this at the latest, whatever the disk does: who clicked is waiting.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The bids of one core.
+pub(super) struct Recorder {
+    ring: Option<Ring>,
+    metrics: Arc<CoreMetrics>,
+}
+
+impl Recorder {
+    pub(super) fn new(shared: &Shared, core: u16, metrics: Arc<CoreMetrics>) -> Recorder {
+        Recorder { ring: shared.events.as_ref().map(|log| log.ring(usize::from(core))), metrics }
+    }
+
+    /// Bids that are on their way.
+    pub(super) fn bids<'b>(
+        &self,
+        auction: &Auction<'_>,
+        bids: impl Iterator<Item = &'b Bid<'b>>,
+        at_ms: i64,
+    ) {
+        let Some(ring) = &self.ring else { return };
+        let place = place(auction);
+        for bid in bids {
+            let what = What::Bid(bid_made(bid, place));
+            self.push(ring, Event { at_ms, what });
+        }
+    }
+
+    /// A request without a bid.
+    pub(super) fn no_bid(
+        &self,
+        auction: &Auction<'_>,
+        exchange: ExchangeId,
+        reason: NoBidReason,
+        at_ms: i64,
+    ) {
+        let Some(ring) = &self.ring else { return };
+        let what = What::NoBid(NoBid { exchange, reason, place: place(auction) });
+        self.push(ring, Event { at_ms, what });
+    }
+
+    fn push(&self, ring: &Ring, event: Event) {
+        if !ring.push(event) {
+            self.metrics.dropped_events.inc();
+        }
+    }
+}
+
+fn bid_made(bid: &Bid<'_>, place: Place) -> BidMade {
+    BidMade {
+        id: bid.id,
+        exchange: bid.claims.exchange,
+        campaign: bid.campaign,
+        line_item: bid.claims.line_item,
+        creative: bid.creative.id,
+        price: bid.price,
+        currency: bid.currency,
+        multiplier_ppm: bid.claims.multiplier_ppm,
+        user: bid.claims.user,
+        media: bid.creative.media_type(),
+        size: bid.size,
+        duration_s: bid.duration_s.unwrap_or(0),
+        deal: bid.deal_id.is_some(),
+        test: bid.claims.test,
+        place,
+    }
+}
+
+fn place(auction: &Auction<'_>) -> Place {
+    let named = |inventory: &Inventory<'_>| inventory.bundle.or(inventory.domain).map_or(0, stable_hash);
+    let (channel, inventory) = match &auction.channel {
+        Channel::Unknown => (None, 0),
+        Channel::Site(site) => (Some(ChannelKind::Site), named(site)),
+        Channel::App(app) => (Some(ChannelKind::App), named(app)),
+        Channel::Dooh(screen) => (Some(ChannelKind::Dooh), named(screen)),
+    };
+    let device_type = auction.device.device_type.and_then(|number| u8::try_from(number).ok());
+    Place { channel, inventory, country: auction.device.geo.country, device_type }
+}
+
+/// FNV-1a with 64 bits (Fowler, Noll, Vo) over the text in lower case: the same in every version of this program.
+fn stable_hash(text: &str) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME))
+}
+
+/// A notice that counted; nobody waits for its record.
+pub(super) fn notice(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims) {
+    if let Some(log) = &shared.events {
+        log.record(noticed(shared, kind, claims), None);
+    }
+}
+
+/// A click: its record is durable before the answer, as long as the disk answers.
+pub(super) async fn click(shared: &Shared, claims: &TokenClaims) {
+    let Some(log) = &shared.events else { return };
+    let (sender, receiver) = oneshot::channel();
+    let confirm = Box::new(move |kept| {
+        // Nobody may wait any more.
+        let _late = sender.send(kept);
+    });
+    log.record(noticed(shared, NoticeEvent::Click, claims), Some(confirm));
+    if !matches!(tokio::time::timeout(PATIENCE, receiver).await, Ok(Ok(true))) {
+        shared.metrics.counter(catalogue::EVENTS_UNCONFIRMED, &["click"]).increment(1);
+    }
+}
+
+fn noticed(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims) -> Event {
+    let now = shared.clock.now();
+    let what = What::Notice(Noticed {
+        kind,
+        bid: claims.bid,
+        exchange: claims.exchange,
+        line_item: claims.line_item,
+        creative: claims.creative,
+        user: claims.user,
+        after_s: u32::try_from(now.unix_s() - i64::from(claims.issued_s)).unwrap_or(0),
+    });
+    Event { at_ms: now.unix_ms, what }
+}
+
+/// Shows what the log holds.
+pub(super) fn show(shared: &Shared) {
+    use crate::events::LogName;
+    let Some(log) = &shared.events else { return };
+    let metrics = &shared.metrics;
+    for (kind, written) in log.written() {
+        metrics.counter(catalogue::EVENTS, &[kind]).absolute(written);
+    }
+    for name in LogName::ALL {
+        let (bytes, segments) = log.size(name);
+        metrics.gauge(catalogue::EVENTS_BYTES, &[name.as_str()]).set(bytes as f64);
+        metrics.gauge(catalogue::EVENTS_SEGMENTS, &[name.as_str()]).set(segments as f64);
+    }
+    metrics.gauge(catalogue::EVENTS_FAILED, &[]).set(f64::from(u8::from(log.is_failed())));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_hash_of_a_place_is_that_of_the_published_vectors_and_knows_no_case() {
+        // Test vectors of the FNV reference code.
+        assert_eq!(super::stable_hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(super::stable_hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(super::stable_hash("foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(super::stable_hash("FooBar"), super::stable_hash("foobar"));
+    }
+}

@@ -1,0 +1,180 @@
+//! What a server records, read back by the command.
+
+use crate::server::{Server, Setup, good_request};
+use outbid::events::{EventLog, EventReader, Item, LogName, Options, Retention};
+use outbid::model::clock::Clock;
+use outbid::model::event::{Event, NoticeEvent, What};
+use outbid::model::money::Cpm;
+use outbid::telemetry::clock::SystemClock;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+const KEEP: Retention = Retention { segment_bytes: 1 << 20, keep_bytes: u64::MAX, keep_ms: i64::MAX };
+const OPTIONS: Options = Options { bids: KEEP, notices: KEEP, ring: 64 };
+
+/// An event log in `dir`/events, for one core.
+pub(crate) fn event_log(dir: &Path) -> EventLog {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    EventLog::start(&dir.join("events"), OPTIONS, 1, clock).unwrap().0
+}
+
+/// A server of the demo's account that keeps its events in `dir`/events.
+fn server(dir: &Path) -> Server {
+    Setup::demo().events(event_log(dir)).start()
+}
+
+/// Waits until so many records are there.
+fn records(dir: &Path, log: LogName, count: usize) -> Vec<Event> {
+    let mut reader = EventReader::open(&log.dir(&dir.join("events")), 1);
+    let mut found = Vec::new();
+    for _ in 0..500 {
+        while let Some(item) = reader.next().unwrap() {
+            let Item::Event(_, event) = item else { panic!("{item:?}") };
+            found.push(event);
+        }
+        if found.len() >= count {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(found.len(), count, "{found:#?}");
+    found
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_outbid"));
+    let output = command.arg("events").args(arguments).arg("--data").arg(dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_bid_a_no_bid_and_every_notice_that_counts_are_recorded_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path());
+    let bid = server.only_bid("demo", &good_request("a"));
+    let mut nobody = good_request("b");
+    nobody["wseat"] = "other".into();
+    assert_eq!(server.bid("demo", &nobody).status, 204);
+    let events = records(dir.path(), LogName::Bids, 2);
+    let What::Bid(made) = events[0].what else { panic!("{events:?}") };
+    assert_eq!(made.id.to_string(), bid["id"].as_str().unwrap());
+    assert_eq!(made.creative.to_string(), bid["crid"].as_str().unwrap());
+    assert_eq!(made.price.to_string().parse::<f64>().unwrap(), bid["price"].as_f64().unwrap());
+    let What::NoBid(refused) = events[1].what else { panic!("{events:?}") };
+    assert_eq!(refused.reason.as_str(), "seat");
+
+    let notice = |url: &str| {
+        server.track("GET", &url.replace("${AUCTION_PRICE}", "0.5").replace("${AUCTION_CURRENCY}", "USD"))
+    };
+    for _ in 0..2 {
+        assert_eq!(notice(bid["nurl"].as_str().unwrap()).status, 204);
+        assert_eq!(notice(bid["burl"].as_str().unwrap()).status, 204);
+        for kind in ["/i/", "/c/"] {
+            let adm = bid["adm"].as_str().unwrap();
+            let at = adm.find(kind).unwrap();
+            let start = adm[..at].rfind("http").unwrap();
+            let end = at + adm[at..].find(['"', '\'', '&', '\\']).unwrap();
+            assert!(notice(&adm[start..end]).status < 400, "{}", &adm[start..end]);
+        }
+    }
+    let events = records(dir.path(), LogName::Notices, 4);
+    let kinds: Vec<_> = events.iter().map(|event| event.what.kind()).collect();
+    assert_eq!(kinds, ["win", "bill", "impression", "click"]);
+    for event in &events {
+        let What::Notice(noticed) = event.what else { panic!("{event:?}") };
+        assert_eq!(
+            (noticed.bid, noticed.line_item, noticed.creative),
+            (made.id, made.line_item, made.creative)
+        );
+        if let NoticeEvent::Bill { charged, price } = noticed.kind {
+            assert_eq!(price, Cpm(500_000));
+            assert!(charged.0 >= 500_000, "{charged}");
+        }
+    }
+    let total = |kind: &str| server.metric(&format!("outbid_events_total{{kind=\"{kind}\"}}"));
+    assert_eq!(
+        ["bid", "no_bid", "win", "bill", "impression", "click", "loss"].map(total),
+        [1, 1, 1, 1, 1, 1, 0]
+    );
+    assert_eq!(server.metric("outbid_events_failed"), 0);
+
+    let (code, shown, _) = command(dir.path(), &["cat"]);
+    let lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, lines.len()), (Some(0), 6));
+    assert!(
+        lines.iter().filter(|line| line["kind"] != "no_bid").all(|line| line["bid"] == bid["id"]),
+        "{shown}"
+    );
+    let (_, clicks, _) = command(dir.path(), &["cat", "--kind", "click,bill", "-n", "1"]);
+    assert!(clicks.contains("\"kind\":\"bill\"") && clicks.lines().count() == 1, "{clicks}");
+    let (code, stat, _) = command(dir.path(), &["stat", "--json"]);
+    let stat: Value = serde_json::from_str(&stat).unwrap();
+    assert_eq!(
+        (code, &stat["notices"]["records"]["click"], &stat["bids"]["faults"]),
+        (Some(0), &1.into(), &Value::Array(vec![]))
+    );
+}
+
+#[test]
+fn damage_is_named_and_ends_with_4() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path());
+    for request in ["a", "b"] {
+        server.only_bid("demo", &good_request(request));
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    records(dir.path(), LogName::Bids, 2);
+    assert_eq!(command(dir.path(), &["verify"]).0, Some(0));
+    let segment = dir.path().join("events/bids").join("events-00000000000000000001.events");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[24 + 25] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let (code, said, errors) = command(dir.path(), &["verify"]);
+    assert_eq!(code, Some(4), "{said}{errors}");
+    assert!(
+        said.contains("events-00000000000000000001.events at byte 24")
+            && said.contains("records 1 to 1 are gone"),
+        "{said}"
+    );
+    let nowhere = command(&dir.path().join("none"), &["stat"]);
+    assert!(nowhere.0 == Some(1) && nowhere.2.contains("--data DIR"), "{nowhere:?}");
+}
+
+#[test]
+fn a_full_ring_drops_and_never_waits_and_a_confirmed_notice_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (log, _, thread) = EventLog::start(dir.path(), OPTIONS, 1, clock).unwrap();
+    let ring = log.ring(0);
+    let kept = (0..10_000).filter(|number| ring.push(super::click(*number))).count();
+    assert!((64..10_000).contains(&kept), "{kept}");
+    let (sender, receiver) = mpsc::channel();
+    for number in 1..=100 {
+        let sender = sender.clone();
+        let confirm = Box::new(move |kept| sender.send((number, kept)).unwrap());
+        log.record(super::click(number), Some(confirm));
+    }
+    for expected in 1..=100 {
+        assert_eq!(receiver.recv().unwrap(), (expected, true));
+        if expected == 1 {
+            assert!(!super::numbers(&LogName::Notices.dir(dir.path())).is_empty());
+        }
+    }
+    log.record(super::click(101), None);
+    log.end();
+    thread.join().unwrap();
+    assert_eq!(super::numbers(&LogName::Notices.dir(dir.path())), (1..=101).collect::<Vec<_>>());
+    let bids = EventReader::open(&LogName::Bids.dir(dir.path()), 1);
+    let mut bids = bids;
+    let count = std::iter::from_fn(|| bids.next().unwrap()).count();
+    assert_eq!(count, kept);
+    // After the end nothing is kept, and whoever asks is told.
+    let (sender, receiver) = mpsc::channel();
+    log.record(super::click(102), Some(Box::new(move |kept| sender.send(kept).unwrap())));
+    assert!(!receiver.recv().unwrap());
+}
