@@ -293,7 +293,8 @@ impl<'a> Reader<'a> {
         Ok(self.scalar()?.positive_u32())
     }
 
-    /// Reads a least size in pixels from 1 up; what is too large for the type counts as its maximum.
+    /// Reads a size in pixels from 1 up that an ad is measured by; what is too large for the type counts as its maximum,
+    /// which nothing reaches.
     pub(super) fn at_least(&mut self) -> Read<Option<u16>> {
         Ok(self.positive()?.map(|pixels| u16::try_from(pixels).unwrap_or(u16::MAX)))
     }

@@ -6,7 +6,6 @@
 //! not offered; it never costs the impression its other media.
 
 use super::Limits;
-use super::banner::side;
 use crate::exchange::json::{Reader, push};
 use crate::exchange::scan::Read;
 use crate::model::media::{EventTracker, Native, NativeAsset, NativeAssetKind};
@@ -157,6 +156,7 @@ fn title<'a>(r: &mut Reader<'a>) -> Read<Kind<'a>> {
     Ok(Some(NativeAssetKind::Title { len: len.unwrap_or(u32::MAX) }))
 }
 
+/// `img`; a size that is too large for any image counts as the largest, because without it any would do.
 fn image<'a>(r: &mut Reader<'a>) -> Read<Kind<'a>> {
     let Some(mut walk) = r.object()? else { return Ok(None) };
     let (mut kind, mut mimes) = (None, &[] as &[_]);
@@ -164,8 +164,8 @@ fn image<'a>(r: &mut Reader<'a>) -> Read<Kind<'a>> {
     while let Some(key) = r.next_key(&mut walk)? {
         match key {
             b"type" => kind = r.int()?,
-            b"w" => w = side(r.int()?),
-            b"h" => h = side(r.int()?),
+            b"w" => w = r.at_least()?,
+            b"h" => h = r.at_least()?,
             b"wmin" => w_min = r.at_least()?,
             b"hmin" => h_min = r.at_least()?,
             b"mimes" => mimes = r.texts()?,

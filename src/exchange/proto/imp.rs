@@ -100,11 +100,11 @@ pub(super) fn banner<'a>(r: &mut Reader<'a>, m: &wire::Banner) -> Read<Banner<'a
 }
 
 /// A side in pixels.
-pub(super) fn pixels(given: Option<i32>) -> Option<u16> {
+fn pixels(given: Option<i32>) -> Option<u16> {
     side(given.map(i64::from))
 }
 
-/// A least side in pixels; what is too large cannot be reached.
+/// A side in pixels that an ad is measured by; what is too large cannot be reached.
 pub(super) fn at_least(given: Option<i32>) -> Option<u16> {
     given.and_then(positive).map(|pixels| u16::try_from(pixels).unwrap_or(u16::MAX))
 }

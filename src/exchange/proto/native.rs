@@ -1,6 +1,6 @@
 //! `native`: its request is JSON in a string here as well, or a message of its own.
 
-use super::imp::{at_least, pixels};
+use super::imp::at_least;
 use super::reader::{Read, Reader, positive};
 use super::wire::{self, native_request as ask};
 use crate::exchange::parse::read_native_text;
@@ -70,8 +70,8 @@ fn kind<'a>(r: &mut Reader<'a>, m: &ask::Asset) -> Read<NativeAssetKind<'a>> {
 fn image<'a>(r: &mut Reader<'a>, m: &ask::Image) -> Read<NativeAssetKind<'a>> {
     Ok(NativeAssetKind::Image {
         kind: m.r#type.map(i64::from),
-        w: pixels(m.w),
-        h: pixels(m.h),
+        w: at_least(m.w),
+        h: at_least(m.h),
         w_min: at_least(m.wmin),
         h_min: at_least(m.hmin),
         mimes: r.texts(&m.mimes)?,

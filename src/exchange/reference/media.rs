@@ -54,7 +54,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A least side: one that is too large cannot be reached, which the largest says as well.
+    /// A side that an ad is measured by: one that is too large cannot be reached, which the largest says as well.
     pub(super) fn least(&self, object: &Node, key: &str) -> Option<u16> {
         self.count_field(object, key).map(|pixels| pixels.min(65_535) as u16)
     }

@@ -84,8 +84,8 @@ impl<'a> Oracle<'a> {
             let Node::Object(_) = n else { return Ok(None) };
             Ok(Some(NativeAssetKind::Image {
                 kind: self.int_field(n, "type"),
-                w: self.side(n, "w"),
-                h: self.side(n, "h"),
+                w: self.least(n, "w"),
+                h: self.least(n, "h"),
                 w_min: self.least(n, "wmin"),
                 h_min: self.least(n, "hmin"),
                 mimes: self.kept_texts(n, "mimes")?,

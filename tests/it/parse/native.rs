@@ -68,6 +68,8 @@ fn every_kind_of_asset_is_read() {
         r#"3 img Some(3) [1200, 627, 300, 157] ["image/jpeg"]"#,
     );
     check_assets(r#"[{"id":3,"img":{"w":0,"wmin":1e6}}]"#, "3 img None [0, 0, 65535, 0] []");
+    // A size that no image has is still asked for.
+    check_assets(r#"[{"id":3,"img":{"w":2147483647,"h":-1}}]"#, "3 img None [65535, 0, 0, 0] []");
     check_assets(
         r#"[{"id":4,"video":{"mimes":["video/mp4"],"minduration":5,"maxduration":30,"protocols":[2,3]}}]"#,
         r#"4 video ["video/mp4"] 5-Some(30) [2, 3]"#,
