@@ -155,6 +155,7 @@ fn answer(bencher: Bencher, markup: &str, count: usize) {
         creative: &creative,
         fill: Fill::Html(&template),
         size: creative.banner().map(|banner| banner.size),
+        flexible: None,
         duration_s: None,
         skips_itself: false,
         slot_in_pod: None,

@@ -299,6 +299,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             creative: best.creative.creative,
             fill: best.creative.fill,
             size: best.creative.size,
+            flexible: best.creative.flexible,
             duration_s: best.creative.duration_s,
             skips_itself: best.creative.skips_itself,
             slot_in_pod: pod::slot(&best.creative, bids_before),

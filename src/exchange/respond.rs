@@ -257,6 +257,13 @@ fn push_creative(bid: &Bid<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"h\":");
         push_number(size.h.into(), out);
     }
+    // Required where the format was a ratio (section 4.2.3); the size in pixels is what it comes to.
+    if let Some(ratio) = bid.flexible {
+        out.extend_from_slice(b",\"wratio\":");
+        push_number(ratio.w_ratio.into(), out);
+        out.extend_from_slice(b",\"hratio\":");
+        push_number(ratio.h_ratio.into(), out);
+    }
     out.extend_from_slice(b",\"mtype\":");
     push_number(creative.media_type() as i64, out);
     push_stream(bid, out);

@@ -3,6 +3,7 @@
 use super::auction::Size;
 use super::creative::{Creative, NativeImage, Template, Transparency, VastTemplate};
 use super::ids::{BidId, CampaignId};
+use super::media::FlexibleSize;
 use super::money::{Cpm, Currency};
 use super::token::TokenClaims;
 
@@ -25,6 +26,8 @@ pub struct Bid<'r> {
     pub fill: Fill<'r>,
     /// `bid.w` and `bid.h`: of a banner, and of video where a size was asked for.
     pub size: Option<Size>,
+    /// `bid.wratio` and `bid.hratio`: the format that a banner fills, where that is a ratio and no size in pixels.
+    pub flexible: Option<FlexibleSize>,
     /// `bid.dur`: seconds of video and audio.
     pub duration_s: Option<u32>,
     /// It brings a skip button that the player was not asked for, so that `bid.attr` names it (implementation guide

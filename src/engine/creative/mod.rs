@@ -15,7 +15,7 @@ use crate::model::creative::{
     BannerAd, CompiledMarkup, Content, Creative, NativeAd, StreamAd, Template, VastTemplate,
 };
 use crate::model::ids::ExchangeId;
-use crate::model::media::{Medium, Native, Stream};
+use crate::model::media::{FlexibleSize, Medium, Native, Stream};
 use crate::model::no_bid::NoBidReason;
 use bumpalo::Bump;
 
@@ -32,6 +32,8 @@ pub(super) struct Picked<'r> {
     pub(super) fill: Fill<'r>,
     /// Of a banner, or of the video file that fits.
     pub(super) size: Option<Size>,
+    /// Of a banner that was offered as a ratio alone.
+    pub(super) flexible: Option<FlexibleSize>,
     /// Of video and audio.
     pub(super) duration_s: Option<u32>,
     /// It brings a skip button that the player was not asked for.
@@ -129,6 +131,10 @@ impl<'r> Fitting<'r> {
 
     fn picked(self, at: usize, creative: &'r Creative, arena: &'r Bump) -> Picked<'r> {
         let skips_itself = matches!(self, Fitting::Stream(_, given, _) if given.skips);
+        let flexible = match self {
+            Fitting::Banner(offered, _, size) => flexible(offered, size),
+            Fitting::Stream(..) | Fitting::Native(..) => None,
+        };
         let (fill, size, duration_s) = match self {
             Fitting::Banner(_, template, size) => (Fill::Html(template), Some(size), None),
             Fitting::Stream(_, given, seconds) => {
@@ -139,7 +145,7 @@ impl<'r> Fitting<'r> {
                 (Fill::Native(native::fill(offered, ad, video, arena)), None, None)
             }
         };
-        Picked { at, creative, medium: self.medium(), fill, size, duration_s, skips_itself }
+        Picked { at, creative, medium: self.medium(), fill, size, flexible, duration_s, skips_itself }
     }
 }
 
@@ -221,7 +227,7 @@ impl<'p> Place<'p> {
     fn size_fits(&self, offered: &Banner<'_>, ad: &BannerAd) -> bool {
         let rule = &self.line.item.targeting.sizes;
         let size = &ad.size;
-        (offered.sizes.contains(size) || offered.flexible.iter().any(|format| format.admits(*size)))
+        (offered.sizes.contains(size) || flexible(offered, *size).is_some())
             && rule.accepts(size)
             && !self.line.multipliers.excludes_size(*size)
     }
@@ -316,6 +322,12 @@ impl<'p> Place<'p> {
         };
         declared && api && html
     }
+}
+
+/// The ratio that a size fills, where it is not offered in pixels.
+fn flexible(offered: &Banner<'_>, size: Size) -> Option<FlexibleSize> {
+    let in_pixels = offered.sizes.contains(&size);
+    offered.flexible.iter().find(|format| !in_pixels && format.admits(size)).copied()
 }
 
 fn is_under(cattax: u16, category: &str, node: &str) -> bool {

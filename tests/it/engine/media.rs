@@ -100,6 +100,19 @@ fn row_1_3_a_banner_fits_a_listed_size_or_a_flexible_one() {
     check(json!([{"wratio": 16, "hratio": 9}]), Err(NoBidReason::NoMatch));
 }
 
+#[test]
+fn row_1_3_a_bid_says_the_ratio_where_only_that_was_offered() {
+    let check = |format: Value, expected| {
+        let found = bids(with(banner_of(300, 250)), json!({"banner": {"format": format}}), |bid| {
+            assert_eq!(bid.size, Some(Size { w: 300, h: 250 }));
+            bid.flexible.map(|ratio| (ratio.w_ratio, ratio.h_ratio))
+        });
+        assert_eq!(found.unwrap(), [expected]);
+    };
+    check(json!([{"wratio": 16, "hratio": 9}, {"wratio": 12, "hratio": 10, "wmin": 300}]), Some((12, 10)));
+    check(json!([{"wratio": 6, "hratio": 5}, {"w": 300, "h": 250}]), None);
+}
+
 fn banner_of(w: u16, h: u16) -> Content {
     banner(Size { w, h }, 2)
 }

@@ -137,16 +137,32 @@ fn judge_medium(imp: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &
     }
 }
 
+/// Whether a size in pixels is of the ratio that a format offers, and the bid names this ratio, as it must (section
+/// 4.2.3).
+fn fills_ratio(format: &Value, (w, h): (i64, i64), bid: &Value) -> bool {
+    let of = |value: &Value, name: &str| number(field(value, name)).map(|number| number as i64);
+    let ratio = |value: &Value| Some((of(value, "wratio")?, of(value, "hratio")?));
+    ratio(format).is_some_and(|(across, down)| {
+        ratio(bid) == Some((across, down))
+            && w * down == h * across
+            && of(format, "wmin").is_none_or(|least| w >= least)
+    })
+}
+
 fn judge_banner(banner: &Value, bid: &Value, context: &JudgeContext<'_>, verdict: &mut Verdict<'_>) {
     let size = |value: &Value| Some((number(field(value, "w"))? as i64, number(field(value, "h"))? as i64));
     let formats = field(banner, "format").and_then(Value::as_array).filter(|formats| !formats.is_empty());
+    let listed = formats.map(Vec::as_slice).unwrap_or_default();
     let offered: Vec<(i64, i64)> = match formats {
-        Some(formats) => formats.iter().filter_map(size).collect(),
+        Some(_) => listed.iter().filter_map(size).collect(),
         None => size(banner).into_iter().collect(),
     };
     let ours = size(bid);
-    verdict
-        .fail_if(ours.is_none_or(|size| !offered.contains(&size)), format!("size: {ours:?} is not offered"));
+    let in_pixels = ours.is_some_and(|size| offered.contains(&size));
+    let in_ratio = ours.is_some_and(|size| listed.iter().any(|format| fills_ratio(format, size, bid)));
+    verdict.fail_if(!in_pixels && !in_ratio, format!("size: {ours:?} is not offered"));
+    let named = ["wratio", "hratio"].iter().any(|name| field(bid, name).is_some());
+    verdict.fail_if(named && !in_ratio, "wratio: is not offered");
     let kind = text(field(bid, "crid")).and_then(|crid| context.banner_types.get(&crid));
     let types = numbers(field(banner, "btype"));
     verdict.fail_if(kind.is_some_and(|kind| types.contains(kind)), "btype: the type is blocked");

@@ -18,6 +18,7 @@ use outbid::model::exchange::{
 use outbid::model::ids::{
     AdvertiserId, BidId, CampaignId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey,
 };
+use outbid::model::media::FlexibleSize;
 use outbid::model::money::{Cpm, Currency};
 use outbid::model::rates::Rate;
 use outbid::model::token::{Bucket, TokenClaims};
@@ -132,6 +133,7 @@ impl World {
             creative: &self.creative,
             fill: Fill::Html(&self.template),
             size: self.creative.banner().map(|banner| banner.size),
+            flexible: None,
             duration_s: None,
             skips_itself: false,
             slot_in_pod: None,
@@ -200,6 +202,8 @@ impl World {
             macros::render(template, &context, &mut markup);
             let optional = [
                 ("dealid", bid.deal_id.map(Value::from)),
+                ("wratio", bid.flexible.map(|ratio| ratio.w_ratio.into())),
+                ("hratio", bid.flexible.map(|ratio| ratio.h_ratio.into())),
                 ("cat", (!bid.creative.categories.is_empty()).then(|| json!(bid.creative.categories))),
                 ("cattax", (bid.creative.cattax != 1).then(|| json!(bid.creative.cattax))),
                 ("attr", (!bid.creative.attributes.is_empty()).then(|| json!(bid.creative.attributes))),
@@ -252,6 +256,7 @@ fn an_answer_is_what_serde_json_would_write() {
     };
     check(world(), |_| {});
     check(world(), |bid| bid.deal_id = Some("deal-é\u{2028}"));
+    check(world(), |bid| bid.flexible = Some(FlexibleSize { w_ratio: 6, h_ratio: 5, w_min: 1 }));
     let mut bare = world();
     bare.creative.categories.clear();
     bare.creative.attributes.clear();
