@@ -9,7 +9,7 @@ use super::targeting::MediaType;
 /// `banner` (section 3.2.6).
 #[derive(Clone, Debug, Default)]
 pub struct Banner<'a> {
-    /// The sizes in pixels that are offered: `format[]` where given, else `w` × `h`. Empty = no usable size.
+    /// The sizes in pixels that are offered: those of `format[]`, or `w` × `h` where it has no usable entry.
     pub sizes: &'a [Size],
     /// The flexible entries of `format[]`: a ratio and a least width.
     pub flexible: &'a [FlexibleSize],

@@ -24,7 +24,8 @@ pub(super) fn banner<'a>(r: &mut Reader<'a>) -> Read<Option<Banner<'a>>> {
             _ => r.skip()?,
         }
     }
-    if let (true, Some(only)) = (banner.sizes.is_empty(), size(w, h)) {
+    let listed = !banner.sizes.is_empty() || !banner.flexible.is_empty();
+    if let (false, Some(only)) = (listed, size(w, h)) {
         let mut sizes = r.vec();
         sizes.push(only);
         banner.sizes = sizes.into_bump_slice();

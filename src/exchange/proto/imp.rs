@@ -85,9 +85,11 @@ pub(super) fn banner<'a>(r: &mut Reader<'a>, m: &wire::Banner) -> Read<Banner<'a
         let (w_ratio, h_ratio) = (pixels(format.wratio)?, pixels(format.hratio)?);
         Some(FlexibleSize { w_ratio, h_ratio, w_min: at_least(format.wmin).unwrap_or(0) })
     });
+    let flexible = r.keep(flexible);
+    let listed = !in_pixels.is_empty() || !flexible.is_empty();
     Ok(Banner {
-        sizes: if in_pixels.is_empty() { r.keep(size(m.w, m.h).into_iter()) } else { in_pixels },
-        flexible: r.keep(flexible),
+        sizes: if listed { in_pixels } else { r.keep(size(m.w, m.h).into_iter()) },
+        flexible,
         btype: r.rule_ints(&m.btype),
         battr: r.rule_ints(&m.battr),
         mimes: r.texts(&m.mimes)?,

@@ -9,7 +9,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn banner(&self, node: &Node) -> Result<Option<Banner<'a>>, ParseError> {
         let Node::Object(_) = node else { return Ok(None) };
         let (mut sizes, flexible) = node.read("format", |n| self.formats(n))?;
-        if sizes.is_empty() {
+        if sizes.is_empty() && flexible.is_empty() {
             sizes.extend(self.sides(node, ["w", "h"]));
         }
         Ok(Some(Banner {

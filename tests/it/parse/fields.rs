@@ -309,7 +309,9 @@ fn a_list_is_read_from_whatever_traffic_sends() {
 fn sizes_come_from_formats_else_from_the_banner() {
     for (banner, expected) in [
         (r#"{"format":[{"w":300,"h":250},{"w":"728","h":90.0}],"w":1,"h":1}"#, "300x250 728x90"),
-        (r#"{"format":[{"wratio":16,"hratio":9,"wmin":300}],"w":320,"h":50}"#, "320x50"),
+        // A list of ratios alone is a list as well: what stands beside it is not offered.
+        (r#"{"format":[{"wratio":16,"hratio":9,"wmin":300}],"w":320,"h":50}"#, ""),
+        (r#"{"format":[{"wratio":16}],"w":320,"h":50}"#, "320x50"),
         (r#"{"format":[{"w":0,"h":250},{"w":70000,"h":1},null,5],"w":320,"h":50}"#, "320x50"),
         (r#"{"format":{},"w":320,"h":50}"#, "320x50"),
         (r#"{"w":65535,"h":1}"#, "65535x1"),

@@ -25,5 +25,7 @@ fn sizes(banner: &Value) -> BTreeSet<(i64, i64)> {
     };
     let formats = field(banner, "format").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let listed: BTreeSet<_> = formats.iter().filter_map(size).collect();
-    if listed.is_empty() { size(banner).into_iter().collect() } else { listed }
+    // The demo's sizes are in no ratio of the corpus; a list of ratios is a list all the same.
+    let ratios = formats.iter().any(|format| field(format, "wratio").is_some());
+    if listed.is_empty() && !ratios { size(banner).into_iter().collect() } else { listed }
 }
