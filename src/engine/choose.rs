@@ -50,6 +50,8 @@ pub(super) struct Choice<'c, 'r, O> {
     terms: &'c ImpTerms,
     pub(super) observer: &'c mut O,
     reasons: &'c mut Reasons,
+    /// Bids that the place takes where it is no pod.
+    pub(super) room: usize,
     /// Survivors of this kind of place that were looked at.
     looked_at: usize,
     /// Offers that were not tried yet.
@@ -66,7 +68,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         reasons: &'c mut Reasons,
     ) -> Self {
         let offers = ArenaVec::new_in(request.arena);
-        Choice { request, place, deal, terms, observer, reasons, looked_at: 0, offers }
+        let room = if deal.is_some() { 1 } else { request.profile.open_bids };
+        Choice { request, place, deal, terms, observer, reasons, room, looked_at: 0, offers }
     }
 
     /// Takes the best offer that is left and that may stand beside `taken`, the bids of this answer so far.
@@ -75,6 +78,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             let best = self.next_best(core, taken)?;
             let candidate = Candidate {
                 imp_index: self.place.position,
+                deal: self.deal.map(|deal| deal.id),
+                room: self.room,
                 campaign: self.request.catalog().campaigns()[self.line(&best).campaign].id,
                 picked: &best.creative,
             };

@@ -178,7 +178,7 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
             choice.refuse_deal(core);
             continue;
         }
-        let mut room = pod::room(place.imp, if deal.is_some() { 1 } else { request.profile.open_bids });
+        let mut room = pod::room(place.imp, choice.room);
         while room > 0
             && let Some(best) = choice.best(core, &decision.bids)
         {

@@ -21,10 +21,13 @@ const FIRST: i64 = 1;
 const LAST: i64 = -1;
 const FIRST_OR_LAST: i64 = 2;
 
-/// A candidate for an impression.
+/// A candidate for one place of an impression, the open auction or one deal.
 #[derive(Clone, Copy)]
 pub(super) struct Candidate<'c, 'r> {
     pub(super) imp_index: usize,
+    pub(super) deal: Option<&'r str>,
+    /// Bids that the place takes where it is no pod.
+    pub(super) room: usize,
     pub(super) campaign: CampaignId,
     pub(super) picked: &'c Picked<'r>,
 }
@@ -43,23 +46,46 @@ pub(super) fn admits(
     if has_campaign(bids, candidate.imp_index, candidate.campaign) {
         return Err(NoBidReason::LostInternal);
     }
-    let here = || bids.iter().filter(|bid| bid.imp_index == candidate.imp_index);
+    if !has_room(bids, candidate) {
+        return Err(NoBidReason::LostInternal);
+    }
     let Some(pod) = candidate.picked.medium.stream().map(|stream| &stream.pod) else { return Ok(()) };
+    let is_here = |bid: &&Bid<'_>| bid.imp_index == candidate.imp_index && is_of_medium(bid, candidate);
     let fits = pod.duration_s.is_none_or(|room_s| {
+        let here = || bids.iter().filter(is_here);
         let filled_s: u32 = here().filter_map(|bid| bid.duration_s).sum();
-        let most = match pod.slot {
+        let slots = match pod.slot {
             FIRST | LAST => 1,
             FIRST_OR_LAST => 2,
-            _ => pod.max_ads.unwrap_or(u32::MAX),
+            _ => u32::MAX,
         };
+        let most = pod.max_ads.unwrap_or(u32::MAX).min(slots);
         here().count() < most as usize && filled_s + candidate.picked.duration_s.unwrap_or(0) <= room_s
     });
-    let is_beside = |bid: &&Bid<'_>| {
-        bid.imp_index == candidate.imp_index
-            || (pod.id.is_some() && pod_of(&imps[bid.imp_index], bid).is_some_and(|other| other.id == pod.id))
+    let is_alike = |bid: &Bid<'_>| {
+        let Some(other) = pod_of(&imps[bid.imp_index], bid) else { return false };
+        let is_beside = is_here(&bid) || (pod.id.is_some() && other.id == pod.id);
+        // What either of them asks for holds for both.
+        let rules = [pod.dedupe, other.dedupe];
+        is_beside && rules.into_iter().any(|rules| are_alike(rules, bid.creative, candidate.picked.creative))
     };
-    let alike = |bid: &Bid<'_>| is_alike(pod.dedupe, bid.creative, candidate.picked.creative);
-    if fits && !bids.iter().filter(is_beside).any(alike) { Ok(()) } else { Err(NoBidReason::Pod) }
+    if fits && !bids.iter().any(is_alike) { Ok(()) } else { Err(NoBidReason::Pod) }
+}
+
+/// A place takes as many bids as the exchange does, and beyond that only more ads for one dynamic pod: what else is
+/// offered beside the pod stays one bid against the others.
+fn has_room(bids: &[Bid<'_>], candidate: &Candidate<'_, '_>) -> bool {
+    let here = || bids.iter().filter(|b| b.imp_index == candidate.imp_index && b.deal_id == candidate.deal);
+    let shares = || is_dynamic(candidate.picked.medium) && here().all(|bid| is_of_medium(bid, candidate));
+    here().count() < candidate.room || shares()
+}
+
+fn is_of_medium(bid: &Bid<'_>, candidate: &Candidate<'_, '_>) -> bool {
+    bid.creative.media_type() == candidate.picked.medium.media_type()
+}
+
+fn is_dynamic(medium: Medium<'_>) -> bool {
+    medium.stream().is_some_and(|stream| stream.pod.duration_s.is_some())
 }
 
 /// `bid.slotinpod` of the bid after those that the impression has: only dynamic pods know it.
@@ -73,10 +99,8 @@ pub(super) fn slot(picked: &Picked<'_>, bids_before: usize) -> Option<i64> {
     }
 }
 
-/// How many bids one place of an impression takes: a dynamic pod as many as [`admits`] lets through.
+/// How many bids are looked for in one place of an impression: for a dynamic pod as many as [`admits`] lets through.
 pub(super) fn room(imp: &Imp<'_>, otherwise: usize) -> usize {
-    let is_dynamic =
-        |medium: Medium<'_>| medium.stream().is_some_and(|stream| stream.pod.duration_s.is_some());
     if imp.media().any(is_dynamic) { usize::MAX } else { otherwise }
 }
 
@@ -85,7 +109,7 @@ fn pod_of<'i>(imp: &'i Imp<'_>, bid: &Bid<'_>) -> Option<&'i Pod<'i>> {
     Some(&stream.pod)
 }
 
-fn is_alike(rules: &[i64], one: &Creative, other: &Creative) -> bool {
+fn are_alike(rules: &[i64], one: &Creative, other: &Creative) -> bool {
     let share = |one: &[String], other: &[String]| {
         one.iter().any(|text| other.iter().any(|candidate| candidate.eq_ignore_ascii_case(text)))
     };

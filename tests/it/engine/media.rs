@@ -307,6 +307,7 @@ fn row_1_4_a_dynamic_pod_is_filled_with_what_has_room() {
     check(&[15, 15, 60, 30], json!({"poddur": 60}), &[(4, None), (2, None), (1, None)]);
     check(&[15; 4], json!({"poddur": 60, "slotinpod": 1}), &[(4, Some(1))]);
     check(&[15; 4], json!({"poddur": 60, "slotinpod": 2}), &[(4, Some(1)), (3, Some(-1))]);
+    check(&[15; 4], json!({"poddur": 60, "slotinpod": 2, "maxseq": 1}), &[(4, Some(1))]);
     // 2 and 3 share a domain, so do all their files.
     check(&[15; 4], json!({"poddur": 60, "poddedupe": [1]}), &[(4, None), (3, None), (1, None)]);
     check(&[15; 4], json!({"poddur": 60, "poddedupe": [4]}), &[(4, None)]);
@@ -316,24 +317,53 @@ fn row_1_4_a_dynamic_pod_is_filled_with_what_has_room() {
 }
 
 #[test]
+fn row_1_4_what_is_offered_beside_a_dynamic_pod_stays_one_bid() {
+    // Line items 1 to 5, by rising price: three of video, a banner, and this one.
+    let account = |last: Content| {
+        move |account: &mut Account| {
+            campaigns(&[15; 5])(account);
+            account.creatives[3].content = banner_of(300, 250);
+            account.creatives[4].content = last;
+        }
+    };
+    let mut imp = video_imp(json!({"poddur": 60}));
+    imp["banner"] = json!({"w": 300, "h": 250});
+    imp["audio"] = json!({"mimes": ["video/mp4"], "poddur": 60});
+    let ids = |last: Content| bids(account(last), imp.clone(), |bid| bid.claims.line_item.0);
+    assert_eq!(ids(banner_of(300, 250)), Ok(vec![5]));
+    // 30 s and twice 15 s fill the pod.
+    assert_eq!(ids(Content::Video(video())), Ok(vec![5, 3, 2]));
+    assert_eq!(ids(Content::Audio(video())), Ok(vec![5]));
+}
+
+#[test]
 fn row_1_4_the_slots_of_a_structured_pod_are_kept_apart() {
     let world = World::small(campaigns(&[15; 3]));
+    // The rule of either slot holds for both.
     let answer = |pods: [&str; 2]| {
-        let body = plain(|request| {
-            request["imp"] = (0..2)
-                .map(|n| {
-                    let mut imp = video_imp(json!({"podid": pods[n], "poddedupe": [1]}));
-                    imp["id"] = json!(n.to_string());
-                    imp
-                })
-                .collect();
-        });
-        let bids = Server::new(&world).bids(&world, &body).unwrap();
-        bids.iter().map(|bid| bid.line_item).collect::<Vec<_>>()
+        let both = [0, 1].map(|named| answer_with(&world, pods, named));
+        assert_eq!(both[0], both[1], "{pods:?}");
+        both[0].clone()
     };
     // 2 and 3 are of one domain.
     assert_eq!(answer(["a", "a"]), [3, 1]);
     assert_eq!(answer(["a", "b"]), [3, 3]);
+}
+
+/// The line items that bid for two slots, of which this one says what must not come twice.
+fn answer_with(world: &World, pods: [&str; 2], named: usize) -> Vec<u32> {
+    let body = plain(|request| {
+        request["imp"] = (0..2)
+            .map(|n| {
+                let rules = if n == named { json!([1]) } else { Value::Null };
+                let mut imp = video_imp(json!({"podid": pods[n], "poddedupe": rules}));
+                imp["id"] = json!(n.to_string());
+                imp
+            })
+            .collect();
+    });
+    let bids = Server::new(world).bids(world, &body).unwrap();
+    bids.iter().map(|bid| bid.line_item).collect()
 }
 
 #[test]
