@@ -10,8 +10,9 @@ use super::record::{self, Event, Funding};
 use super::writer::{Effect, LedgerWriter, Live};
 use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, CampaignId, LeaseId, LineItemId};
+use crate::model::line_item::Budget;
 use crate::model::money::Nanos;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -75,11 +76,19 @@ impl LedgerWriter {
         // A day that is over keeps the budget that was in force.
         self.open_days(now)?;
         let mut cuts = Cuts::default();
-        for (line, largest_hold) in funding {
+        let mut newest = self.campaign_budgets();
+        for (mut line, largest_hold) in funding {
             let known = self.books.funding.get(&line.line_item);
             if known.is_some_and(|known| line.version < known.version) {
                 continue;
             }
+            // An edit of a campaign reaches its line items one by one: what a later one said stands.
+            let (version, budget) =
+                newest.entry(line.campaign).or_insert((line.version, line.campaign_budget));
+            if line.version >= *version {
+                (*version, *budget) = (line.version, line.campaign_budget);
+            }
+            line.campaign_budget = *budget;
             self.largest_hold.insert(line.line_item, largest_hold.0.max(1));
             if let Some(known) = known {
                 cuts.note(known, &line);
@@ -106,6 +115,19 @@ impl LedgerWriter {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// The budget of every campaign by the newest version that came with one of its line items.
+    fn campaign_budgets(&self) -> BTreeMap<CampaignId, (u64, Budget)> {
+        let mut newest = BTreeMap::new();
+        for funding in self.books.funding.values() {
+            let said = (funding.version, funding.campaign_budget);
+            let known = newest.entry(funding.campaign).or_insert(said);
+            if said.0 >= known.0 {
+                *known = said;
+            }
+        }
+        newest
     }
 
     /// Takes back what is free of every lease that a cut concerns, before anybody looks at what is left: what is held

@@ -169,6 +169,9 @@ impl Shadow {
             (k.campaign, k.advertiser, &k.currency) != (fund.campaign, fund.advertiser, &fund.currency)
         });
         require(!moved, "edits", || format!("{fund:?} moves money of {known:?}"))?;
+        for sibling in self.funding.values_mut().filter(|known| known.campaign == fund.campaign) {
+            (sibling.campaign_lifetime, sibling.campaign_daily) = (fund.campaign_lifetime, fund.campaign_daily);
+        }
         self.funding.insert(fund.line_item, fund.clone());
         let day = self.days.get(&fund.advertiser).map(|(day, _)| *day);
         let Some(keys) = self.keys(fund.line_item, day.unwrap_or(0)) else { return Ok(()) };

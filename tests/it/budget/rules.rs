@@ -149,6 +149,30 @@ fn a_cut_reaches_what_leases_have_ready_and_the_day_under_way() {
     conserved(&ledger);
 }
 
+/// An account says a campaign's budget with each of its line items; one that has left the account says nothing any
+/// more, least of all what it said last.
+#[test]
+fn a_cut_of_a_campaign_holds_beside_a_line_item_that_left_the_account() {
+    let with = |line_item, daily: i64| Funding {
+        campaign_budget: Budget { lifetime: None, daily: Some(Nanos(daily)) },
+        ..funding(line_item, 1_000_000_000)
+    };
+    let ledger = ledger([with(1, 100_000_000), with(2, 100_000_000)]);
+    configure(&ledger, [with(1, 1_500_000)], NOON);
+    let tomorrow = later(NOON, 86_400_000);
+    ledger.tick(tomorrow);
+    let days: Vec<_> =
+        ledger.balances().into_iter().filter(|(key, _)| matches!(key, AccountKey::CampaignDay(..))).collect();
+    assert_eq!(days.len(), 2);
+    assert!(days.iter().all(|(_, balance)| balance.budget == Some(Nanos(1_500_000))), "{days:?}");
+    // A bill of the line item that is gone, for a day that no lease was opened on.
+    let bid = BidId { epoch: 8, core: 0, sequence: 1 };
+    let ask = Ask::of(2, 2_000_000);
+    let bill = claims(ask, bid, LeaseId(77), Bucket::default(), BudgetDay(20_579), NOON);
+    let house = Posting::Late { charged: Nanos(0), house: Nanos(2_000_000) };
+    assert_eq!(ledger.post(&bill, Bill::at(bill.price), NOON), house);
+}
+
 #[test]
 fn the_same_budgets_again_leave_the_leases_alone() {
     let ledger = ledger([funding(1, 1_000_000_000)]);
