@@ -14,6 +14,7 @@ mod proto;
 mod reference;
 pub mod respond;
 mod scan;
+pub mod schema;
 pub mod text;
 pub mod token;
 pub mod url;
@@ -23,7 +24,7 @@ pub use inflate::{InflateError, Inflater, deflate, inflate};
 pub use macros::Place;
 pub use markup::compile as compile_markup;
 pub use parse::{Limits, ParseError, parse};
-pub use proto::{encode_answer, parse_protobuf};
+pub use proto::{encode_answer, parse_protobuf, protobuf_as_json};
 pub use reference::parse_reference;
 pub use token::{
     TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token, verify as verify_token,

@@ -9,6 +9,7 @@
 //! `ext.gpp_sid` of `regs`, `ext.segtax` of the user's data, the 2.5 spellings of a screen's place.
 
 mod answer;
+mod as_json;
 mod context;
 mod imp;
 mod native;
@@ -16,6 +17,7 @@ mod reader;
 mod wire;
 
 pub use answer::encode_answer;
+pub use as_json::protobuf_as_json;
 
 use super::parse::{Limits, ParseError, has_duplicate_ids, taxonomy_of};
 use crate::model::auction::{Auction, Channel, Imp};
