@@ -2,25 +2,18 @@
 //! as when serving, on the account and audience of the data directory; it holds no money and signs nothing.
 
 use super::boot;
-use super::demo;
 use super::output::table;
+use super::world::World;
 use super::{Common, Failure};
-use crate::audience::{AudienceIndex, IdKey};
-use crate::budget::Ledger;
-use crate::engine::{self, BidIds, Core, Explanation, LineItemVerdict, Request, Settings, Snapshot};
+use crate::engine::{Explanation, LineItemVerdict, Request};
 use crate::exchange::{self, Limits};
-use crate::model::clock::Clock;
 use crate::model::ids::SegmentId;
-use crate::model::money::{Cpm, Nanos};
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::DIMENSIONS;
-use crate::store::data_dir::DataDir;
-use crate::telemetry::clock::SystemClock;
 use anyhow::{Context, anyhow};
 use bumpalo::Bump;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
@@ -44,41 +37,17 @@ pub(super) struct ExplainArguments {
     json: bool,
 }
 
-/// What a request is explained on.
-struct World {
-    snapshot: Snapshot,
-    audience: AudienceIndex,
-    id_key: IdKey,
-    ledger: Ledger,
-    settings: Settings,
-    limits: Limits,
-}
-
 pub(super) fn run(common: &Common, arguments: &ExplainArguments) -> Result<(), Failure> {
     let config = boot::configuration(common, Vec::new())?;
-    let world = if arguments.demo { demo_world()? } else { stored_world(&config)? };
+    let world = World::open(&config, arguments.demo)?;
     let body = read(&arguments.request)?;
     let arena = Bump::new();
-    let auction = exchange::parse(&body, &world.limits, &arena).map_err(|error| {
+    let auction = exchange::parse(&body, &Limits::default(), &arena).map_err(|error| {
         anyhow!("{}: refused with status {}: {error}", arguments.request.display(), error.status())
     })?;
-    let exchanges = world.snapshot.catalog.exchanges();
-    let wanted = arguments.exchange.as_deref();
-    let profile = exchanges.iter().find(|p| wanted.is_none_or(|name| p.name == name)).ok_or_else(|| {
-        let known: Vec<&str> = exchanges.iter().map(|p| p.name.as_str()).collect();
-        anyhow!("there is no exchange {:?}; there are: {}", wanted.unwrap_or("at all"), known.join(", "))
-    })?;
-    let request = Request {
-        auction: &auction,
-        profile,
-        snapshot: &world.snapshot,
-        audience: &world.audience,
-        id_key: &world.id_key,
-        settings: &world.settings,
-        now: SystemClock::new().now(),
-        arena: &arena,
-    };
-    let explanation = engine::explain(&request, &mut Core::new(BidIds::new(0, 0)), &world.ledger);
+    let profile = world.exchange(arguments.exchange.as_deref())?;
+    let request = world.request(&auction, profile, &arena);
+    let explanation = world.explain(&request);
     if arguments.json {
         println!("{:#}", as_json(&explanation, arguments));
     } else {
@@ -95,52 +64,6 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
         body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
     Ok(body)
-}
-
-fn stored_world(config: &crate::config::Config) -> Result<World, Failure> {
-    // Read-only: no lock is taken, so that a running server can be asked about.
-    boot::require_account(&config.data.dir)?;
-    let account = boot::read_account(&config.data.dir.join("account.json"), config)?;
-    let data = DataDir::open_read_only(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
-    let id_key = boot::id_key(&data)?;
-    let audience = boot::audience(&data, &id_key)?;
-    let https = config.track.public_url.is_https();
-    world(account, audience, id_key, https)
-}
-
-fn demo_world() -> Result<World, Failure> {
-    let id_key = IdKey([0; 16]);
-    let audience = demo::audience(&id_key)?;
-    world(demo::account(), audience, id_key, true)
-}
-
-fn world(
-    account: crate::model::account::Account,
-    audience: AudienceIndex,
-    id_key: IdKey,
-    tracking_is_https: bool,
-) -> Result<World, Failure> {
-    let rates = Arc::new(account.rates.clone());
-    let catalog = Arc::new(boot::compile(account, 1)?);
-    let now = SystemClock::new().now();
-    let ledger = Ledger::in_memory(1, 1, now);
-    let funded = ledger.configure(catalog.funding().collect(), now);
-    funded.map_err(|refused| Failure::Failed(refused.into()))?;
-    let settings = Settings {
-        seed: 0,
-        tracking_is_https,
-        max_candidates: 256,
-        max_charge: Nanos(i64::MAX),
-        max_cpm: Cpm::MAX,
-    };
-    Ok(World {
-        snapshot: Snapshot { catalog, rates },
-        audience,
-        id_key,
-        ledger,
-        settings,
-        limits: Limits::default(),
-    })
 }
 
 fn shown<'e>(

@@ -16,6 +16,7 @@ mod serve;
 mod sim;
 mod taxonomy;
 mod wal;
+mod world;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

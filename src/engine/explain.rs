@@ -7,9 +7,12 @@ use super::decide::{decide, facts};
 use super::observer::{Observer, Rejection};
 use crate::audience::Lookup;
 use crate::budget::{AccountKey, BudgetDay, Granted, HoldRequest, HoldSource, Ledger};
-use crate::model::auction::Imp;
-use crate::model::ids::{LeaseId, LineItemId, SegmentId};
+use crate::model::auction::{Imp, Size};
+use crate::model::bid::Bid;
+use crate::model::ids::{CreativeId, LeaseId, LineItemId, SegmentId};
+use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
+use crate::model::targeting::MediaType;
 use crate::model::token::Bucket;
 use crate::pricing::{Factors, Offer};
 use crate::privacy::{Permissions, Restriction};
@@ -32,6 +35,47 @@ pub struct Explanation {
     pub no_bid: Option<NoBidReason>,
     /// Each impression.
     pub imps: Vec<ImpExplanation>,
+    /// What would be answered, in the order of the impressions.
+    pub bids: Vec<ExplainedBid>,
+}
+
+/// A bid that would be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedBid {
+    /// Position of the impression in the request.
+    pub imp: usize,
+    /// Whose bid it is.
+    pub line_item: LineItemId,
+    /// What would be shown.
+    pub creative: CreativeId,
+    /// As what.
+    pub medium: MediaType,
+    /// In this size, of banners and of video that has one.
+    pub size: Option<Size>,
+    /// For this many seconds, of video and audio.
+    pub duration_s: Option<u32>,
+    /// At this price.
+    pub price: Cpm,
+    /// In this currency.
+    pub currency: Currency,
+    /// On this deal; `None` = in the open auction.
+    pub deal: Option<String>,
+}
+
+impl ExplainedBid {
+    fn of(bid: &Bid<'_>) -> ExplainedBid {
+        ExplainedBid {
+            imp: bid.imp_index,
+            line_item: bid.claims.line_item,
+            creative: bid.creative.id,
+            medium: bid.creative.media_type(),
+            size: bid.size,
+            duration_s: bid.duration_s,
+            price: bid.price,
+            currency: bid.currency,
+            deal: bid.deal_id.map(str::to_owned),
+        }
+    }
 }
 
 /// What happened to one impression.
@@ -78,6 +122,8 @@ pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Expla
     let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
     let mut explanation = recorder.explanation;
     explanation.no_bid = decided.as_ref().err().copied();
+    explanation.bids =
+        decided.iter().flat_map(|decision| decision.bids.iter().map(ExplainedBid::of)).collect();
     drop(decided);
     for (position, imp) in request.auction.imps.iter().enumerate() {
         let mut seen = recorder.imps.remove(&position).unwrap_or_default();

@@ -24,6 +24,6 @@ pub use context::{BidIds, Core, Request, Settings};
 pub use creative::Assigned;
 pub use deadline::Deadline;
 pub use decide::{Decision, decide};
-pub use explain::{Explanation, ImpExplanation, LineItemVerdict, Priced, explain};
+pub use explain::{ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain};
 pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};
