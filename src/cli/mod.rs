@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout)] // stdout is what commands are for
 
 mod boot;
-mod check;
+pub mod check;
 pub mod demo;
 mod events;
 mod explain;

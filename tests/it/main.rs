@@ -3,6 +3,7 @@
 mod audience;
 mod bad_input;
 mod budget;
+mod check_openrtb;
 mod config;
 mod corpus;
 mod engine;

@@ -15,6 +15,7 @@ mod openrtb;
 mod script;
 
 pub use encode::encode;
+pub use openrtb::NAMES as OPENRTB_MACROS;
 
 use super::text::{BidIdText, Sink, push_escaped};
 use super::url::{NoticeKind, PublicUrl, UrlForm};

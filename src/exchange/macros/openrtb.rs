@@ -3,8 +3,8 @@
 
 use super::MacroError;
 
-/// The macros. Each may name a codec, as in `${AUCTION_PRICE:B64}`.
-const NAMES: [&str; 14] = [
+/// OpenRTB's macros, without `${` and `}`. Each may name a codec, as in `${AUCTION_PRICE:B64}`.
+pub const NAMES: [&str; 14] = [
     "AUCTION_ID",
     "AUCTION_BID_ID",
     "AUCTION_IMP_ID",

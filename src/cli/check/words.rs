@@ -1,0 +1,57 @@
+//! Reasons for not bidding in a person's words.
+
+use crate::model::no_bid::NoBidReason;
+
+/// A sentence without its subject, which is the line item, or the impression as a whole.
+pub(super) fn of(reason: NoBidReason) -> &'static str {
+    use NoBidReason::*;
+    match reason {
+        InvalidRequest => "the request breaks OpenRTB",
+        LimitExceeded => "a limit of the bidder is passed",
+        NoUsableMedium => "nothing is offered that could be filled",
+        InvalidPrice => "a floor cannot be read",
+        Crawler => "the user agent is a crawler's",
+        NonHuman => "the device contradicts itself",
+        DataCentre => "the address is of a data centre or a proxy",
+        BlockedInventory => "the publisher, domain or app is blocked for the account",
+        AdsTxt => "the place's ads.txt does not name this seller",
+        SupplyChain => "the supply chain is not complete",
+        BlockedSeller => "a seller in the supply chain is blocked",
+        Currency => "none of the allowed currencies has a rate",
+        Seat => "the seat is not allowed to bid",
+        Multiplier => "the quantity of impressions is not usable or too large for the exchange's profile",
+        HoldLife => "money would be set aside for longer than the exchange's profile allows",
+        NoMatch => "no line item matches",
+        Inactive => "is not active",
+        Flight => "is outside its flight",
+        Daypart => "does not run at this hour",
+        Exchange => "does not buy on this exchange",
+        Deal => "has no deal that is offered and open to it",
+        Format => "has nothing for the offered media",
+        Size => "has no creative of an offered size",
+        Duration => "has no creative of an allowed duration",
+        Assets => "has no creative that fills the required native assets",
+        Geo => "is for other places",
+        Device => "is for other devices",
+        Inventory => "is for other sites or apps",
+        Keyword => "is for other keywords",
+        Language => "is in another language",
+        BlockedCategory => "has a category that is blocked or not allowed",
+        BlockedAdvertiser => "has an advertiser that is blocked or not allowed",
+        BlockedApp => "promotes an app that is blocked",
+        BlockedAttribute => "has a creative attribute that is blocked",
+        NotSecure => "has a creative that is not https throughout",
+        Unsupported => "needs something that the place does not support",
+        Consent => "needs data that privacy signals do not allow",
+        Audience => "is for other people",
+        Frequency => "was shown to this person often enough",
+        CreativeApproval => "has no approved creative",
+        Budget => "has not enough money left",
+        Breaker => "is stopped on this exchange for now",
+        Pacing => "is held back by its pacing",
+        BelowFloor => "offers less than the floor",
+        Pod => "has no room in the pod, or a like ad is in it",
+        LostInternal => "offered less than another line item of this account",
+        Deadline => "would answer too late",
+    }
+}
