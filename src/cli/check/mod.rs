@@ -40,22 +40,23 @@ pub(super) enum What {
     Openrtb(OpenrtbArguments),
 }
 
-/// The shape of `--json`, which does not change without a word in the change log.
-const SHAPE: &str = r#"FILE holds one JSON object or one a line, each a request, an answer, or a record {"request": …, "response": …} of
-both; or, with the ending .pb, one request in protobuf. "-" is standard input.
+/// What `--help` says beside the options, the shape of `--json` included, which a test holds.
+const SHAPE: &str = r#"FILE holds one JSON object or one a line, each a request, an answer, or a record
+{"request": …, "response": …} of both; or, with the ending .pb, one request in protobuf.
 
-An error in a request means that the bidder refuses what is named there; an error in an answer, that an exchange may
-throw the bid away (with the loss code that is given) or that a notice is lost. Everything else is a warning.
+An error in a request means that the bidder refuses what is named there; an error in an answer,
+that an exchange may throw the bid away (with the loss code that is given) or that a notice is
+lost. Everything else is a warning.
 Exit status: 0 without errors, 1 with an error (with --strict, also with a warning).
 
-With --json, each request is one object on one line:
+With --json, each case is one object on one line:
   {"file", "line", "kind": "request"|"response"|"pair", "id", "errors", "warnings",
-   "findings": [{"severity": "error"|"warning", "code", "of": "request"|"response", "path", "what", "why", "do",
-                 "section", "loss": number|null}],
+   "findings": [{"severity": "error"|"warning", "code", "of": "request"|"response", "path",
+                 "what", "why", "do", "section", "loss": number|null}],
    "bidder": null | {"exchange", "restriction", "no_bid",
                      "imps": [{"id", "no_bid", "reasons": {reason: count},
-                               "bids": [{"line_item", "creative", "medium", "price", "currency", "deal", "size",
-                                         "duration_s"}],
+                               "bids": [{"line_item", "creative", "medium", "price", "currency",
+                                         "deal", "size", "duration_s"}],
                                "line_items": [{"line_item", "reason", "detail"}]}]}}
 
 Examples:
