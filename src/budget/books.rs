@@ -302,7 +302,8 @@ impl Books {
             accounts
                 .set_budget(AccountKey::LineItemDay(funding.line_item, *day), funding.line_item_budget.daily);
         }
-        if self.funding.get(&funding.line_item).map(|known| known.campaign_budget) != Some(funding.campaign_budget)
+        if self.funding.get(&funding.line_item).map(|known| known.campaign_budget)
+            != Some(funding.campaign_budget)
         {
             // A campaign has one budget: a line item that has left the account must not bring its last one back.
             let siblings = self.funding.values_mut().filter(|known| known.campaign == funding.campaign);

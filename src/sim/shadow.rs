@@ -170,7 +170,8 @@ impl Shadow {
         });
         require(!moved, "edits", || format!("{fund:?} moves money of {known:?}"))?;
         for sibling in self.funding.values_mut().filter(|known| known.campaign == fund.campaign) {
-            (sibling.campaign_lifetime, sibling.campaign_daily) = (fund.campaign_lifetime, fund.campaign_daily);
+            (sibling.campaign_lifetime, sibling.campaign_daily) =
+                (fund.campaign_lifetime, fund.campaign_daily);
         }
         self.funding.insert(fund.line_item, fund.clone());
         let day = self.days.get(&fund.advertiser).map(|(day, _)| *day);

@@ -166,7 +166,7 @@ pub(super) fn price(value: Option<&Value>) -> Option<Result<Cpm, Unreadable>> {
 pub(super) struct Unreadable;
 
 /// The objects of a list.
-pub(super) fn objects<'v>(value: Option<&'v Value>) -> impl Iterator<Item = (usize, &'v Value)> {
+pub(super) fn objects(value: Option<&Value>) -> impl Iterator<Item = (usize, &Value)> {
     let entries = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     entries.iter().enumerate().filter(|(_, entry)| entry.is_object())
 }

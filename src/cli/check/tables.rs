@@ -229,7 +229,7 @@ pub(super) fn section(message: &str) -> Option<&'static str> {
 
 /// Whether a table of names has this one.
 pub(super) fn has(table: &[Name], message: &str, field: &str) -> bool {
-    table.iter().any(|name| *name == (message, field))
+    table.contains(&(message, field))
 }
 
 /// What a table says of a name.

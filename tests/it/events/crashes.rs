@@ -28,7 +28,7 @@ fn a_torn_end_costs_its_own_block_and_writing_goes_on_there() {
     for length in lengths {
         fs::write(&path, &bytes[..length]).unwrap();
         let kept = numbers(dir.path());
-        assert!(kept.len() % 10 == 0 && kept.len() < 30, "{length}: {kept:?}");
+        assert!(kept.len().is_multiple_of(10) && kept.len() < 30, "{length}: {kept:?}");
         let (mut writer, opened) = EventWriter::open(dir.path(), KEEP_ALL).unwrap();
         assert_eq!((opened.next, opened.damaged), (kept.len() as u64 + 1, None), "{length}");
         assert_eq!(numbers(dir.path()), kept);
