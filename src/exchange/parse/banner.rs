@@ -51,7 +51,8 @@ pub(super) fn banners<'a>(r: &mut Reader<'a>) -> Read<&'a [Banner<'a>]> {
     Ok(found.into_bump_slice())
 }
 
-/// `banner.format`: the entries that name a size in pixels, and those that name a ratio and no such size.
+/// `banner.format`: the entries that name a size in pixels, and those that name a ratio and no such size. A size that is
+/// too large for the type stays one, which no ad has: without it the list could be none.
 fn formats<'a>(r: &mut Reader<'a>) -> Read<(&'a [Size], &'a [FlexibleSize])> {
     let (mut sizes, mut flexible, mut count) = (r.vec(), r.vec(), 0);
     let Some(mut walk) = r.array()? else { return Ok((&[], &[])) };
@@ -61,17 +62,17 @@ fn formats<'a>(r: &mut Reader<'a>) -> Read<(&'a [Size], &'a [FlexibleSize])> {
         let (mut w, mut h, mut w_ratio, mut h_ratio, mut w_min) = (None, None, None, None, None);
         while let Some(key) = r.next_key(&mut entry)? {
             match key {
-                b"w" => w = r.int()?,
-                b"h" => h = r.int()?,
+                b"w" => w = r.at_least()?,
+                b"h" => h = r.at_least()?,
                 b"wratio" => w_ratio = r.int()?,
                 b"hratio" => h_ratio = r.int()?,
                 b"wmin" => w_min = r.at_least()?,
                 _ => r.skip()?,
             }
         }
-        match (size(w, h), size(w_ratio, h_ratio)) {
+        match (w.zip(h), size(w_ratio, h_ratio)) {
             _ if count > r.limits.array => {}
-            (Some(size), _) => push(&mut sizes, size),
+            (Some((w, h)), _) => push(&mut sizes, Size { w, h }),
             (None, Some(Size { w: w_ratio, h: h_ratio })) => {
                 push(&mut flexible, FlexibleSize { w_ratio, h_ratio, w_min: w_min.unwrap_or(0) });
             }

@@ -80,15 +80,17 @@ fn multiplier(r: &Reader<'_>, qty: Option<&wire::Qty>) -> Option<i64> {
 pub(super) fn banner<'a>(r: &mut Reader<'a>, m: &wire::Banner) -> Read<Banner<'a>> {
     let size = |w: Option<i32>, h: Option<i32>| Some(Size { w: pixels(w)?, h: pixels(h)? });
     let formats = if r.is_short(&m.format, r.limits.array)? { &m.format[..] } else { &[] };
-    let in_pixels = r.keep(formats.iter().filter_map(|format| size(format.w, format.h)));
-    let flexible = formats.iter().filter(|format| size(format.w, format.h).is_none()).filter_map(|format| {
+    // Too large for the type is a size all the same, which no ad has.
+    let listed = |format: &wire::Format| Some(Size { w: at_least(format.w)?, h: at_least(format.h)? });
+    let in_pixels = r.keep(formats.iter().filter_map(listed));
+    let flexible = formats.iter().filter(|format| listed(format).is_none()).filter_map(|format| {
         let (w_ratio, h_ratio) = (pixels(format.wratio)?, pixels(format.hratio)?);
         Some(FlexibleSize { w_ratio, h_ratio, w_min: at_least(format.wmin).unwrap_or(0) })
     });
     let flexible = r.keep(flexible);
-    let listed = !in_pixels.is_empty() || !flexible.is_empty();
+    let is_listed = !in_pixels.is_empty() || !flexible.is_empty();
     Ok(Banner {
-        sizes: if listed { in_pixels } else { r.keep(size(m.w, m.h).into_iter()) },
+        sizes: if is_listed { in_pixels } else { r.keep(size(m.w, m.h).into_iter()) },
         flexible,
         btype: r.rule_ints(&m.btype),
         battr: r.rule_ints(&m.battr),

@@ -32,8 +32,9 @@ impl<'a> Oracle<'a> {
             self.over_limit("array", self.limits.array)?;
             return Ok(Default::default());
         }
-        let sizes = entries.iter().filter_map(|entry| self.sides(entry, ["w", "h"])).collect();
-        let without_size = entries.iter().filter(|entry| self.sides(entry, ["w", "h"]).is_none());
+        let listed = |entry: &Node| Some(Size { w: self.least(entry, "w")?, h: self.least(entry, "h")? });
+        let sizes = entries.iter().filter_map(listed).collect();
+        let without_size = entries.iter().filter(|entry| listed(entry).is_none());
         let flexible = without_size.filter_map(|entry| {
             let ratio = self.sides(entry, ["wratio", "hratio"])?;
             let w_min = self.least(entry, "wmin").unwrap_or(0);

@@ -312,7 +312,9 @@ fn sizes_come_from_formats_else_from_the_banner() {
         // A list of ratios alone is a list as well: what stands beside it is not offered.
         (r#"{"format":[{"wratio":16,"hratio":9,"wmin":300}],"w":320,"h":50}"#, ""),
         (r#"{"format":[{"wratio":16}],"w":320,"h":50}"#, "320x50"),
-        (r#"{"format":[{"w":0,"h":250},{"w":70000,"h":1},null,5],"w":320,"h":50}"#, "320x50"),
+        (r#"{"format":[{"w":0,"h":250},{"w":"wide","h":1},null,5],"w":320,"h":50}"#, "320x50"),
+        // A size that no ad has is offered all the same, and the one beside the list is not.
+        (r#"{"format":[{"w":70000,"h":1}],"w":320,"h":50}"#, "65535x1"),
         (r#"{"format":{},"w":320,"h":50}"#, "320x50"),
         (r#"{"w":65535,"h":1}"#, "65535x1"),
         (r#"{"w":65536,"h":1}"#, ""),
