@@ -8,6 +8,7 @@
 mod cases;
 mod lint;
 mod media;
+mod pods;
 pub(crate) mod read;
 mod rules;
 
@@ -53,6 +54,7 @@ pub(crate) fn judge(request: &Value, response: &Value, context: &JudgeContext<'_
     }
     judge_answer(request, response, context, &mut violations);
     let mut seen = Seen::default();
+    pods::judge_pods(request, response, &mut violations);
     for seat in seats {
         judge_seat(request, seat, context, &mut violations);
         let bids = field(seat, "bid").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -60,7 +62,7 @@ pub(crate) fn judge(request: &Value, response: &Value, context: &JudgeContext<'_
             violations.push("seatbid: has no bid".to_owned());
         }
         for bid in bids {
-            seen.judge(bid, &mut violations);
+            seen.judge(bid, pods::is_shared(request, bid), &mut violations);
             rules::judge_bid(request, response, bid, context, &mut violations);
         }
     }
@@ -121,12 +123,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn judge(&mut self, bid: &Value, violations: &mut Vec<String>) {
+    /// `is_shared`: what the bid is for takes several ads.
+    fn judge(&mut self, bid: &Value, is_shared: bool, violations: &mut Vec<String>) {
         let part = |name: &str| field(bid, name).and_then(Value::as_str).unwrap_or_default().to_owned();
         if part("id").is_empty() || !self.ids.insert(part("id")) {
             violations.push("bid.id: is missing or comes twice".to_owned());
         }
-        if !self.offers.insert((part("impid"), part("dealid"))) {
+        if !is_shared && !self.offers.insert((part("impid"), part("dealid"))) {
             violations.push("impid: two bids for one impression and deal".to_owned());
         }
     }

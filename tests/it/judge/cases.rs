@@ -238,6 +238,25 @@ fn deals_are_judged() {
 }
 
 #[test]
+fn a_banner_may_fill_a_ratio_that_it_names() {
+    let flexible = |ratio: Value, bid_ratio: Option<(i64, i64)>| {
+        after(|request, response| {
+            request["imp"][0]["banner"] = json!({"format": [ratio]});
+            if let Some((across, down)) = bid_ratio {
+                let bid = &mut response["seatbid"][0]["bid"][0];
+                (bid["wratio"], bid["hratio"]) = (json!(across), json!(down));
+            }
+        })
+    };
+    let ratio = json!({"wratio": 6, "hratio": 5, "wmin": 300});
+    assert_eq!(flexible(ratio.clone(), Some((6, 5))), Vec::<String>::new());
+    assert_eq!(flexible(ratio.clone(), None).len(), 1);
+    assert_eq!(flexible(ratio, Some((12, 10))).len(), 2);
+    assert_eq!(flexible(json!({"wratio": 6, "hratio": 5, "wmin": 301}), Some((6, 5))).len(), 2);
+    assert_eq!(flexible(json!({"w": 300, "h": 250}), Some((6, 5))), ["wratio: is not offered"]);
+}
+
+#[test]
 fn the_banner_is_judged() {
     check_bid("mtype:", |bid| bid["mtype"] = json!(2));
     check_bid("mtype:", |bid| bid["mtype"] = json!(5));

@@ -61,7 +61,6 @@ fn judge_duration(duration: i64, offer: &Value, verdict: &mut Verdict<'_>) {
     let extended = of("maxextended").unwrap_or(0);
     let most = of("maxduration").map(|most| most + extended.max(0)).filter(|_| extended >= 0);
     verdict.fail_if(most.is_some_and(|most| duration > most), "maxduration: is too long");
-    verdict.fail_if(of("poddur").is_some_and(|pod| duration > pod), "poddur: is longer than the pod");
 }
 
 fn judge_linearity(vast: &Vast, offer: &Value, bid: &Value, verdict: &mut Verdict<'_>) {
