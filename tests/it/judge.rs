@@ -17,7 +17,7 @@ use read::{field, flag, list, number, text};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use lint::lint_pair;
+pub(crate) use lint::{lint_pair, lint_request};
 
 /// What an exchange knows about the bidder that it asked.
 #[derive(Clone, Debug)]

@@ -24,4 +24,5 @@ mod store;
 mod targeting;
 mod tidy;
 mod token;
+mod valid;
 mod wal;

@@ -1,6 +1,9 @@
 //! A second judge from outside: `rtblint` with its snapshot of OpenRTB 2.6-202606.
 
-use rtblint_core::{OpenRtbVersion, Severity, validate_bid_response_against_request};
+use rtblint_core::{
+    OpenRtbVersion, Severity, ValidationResult, validate_bid_request_for_version,
+    validate_bid_response_against_request,
+};
 use serde_json::Value;
 
 /// The errors that rtblint finds in the response, or in the response as an answer to this request. Faults of the
@@ -16,6 +19,15 @@ pub(crate) fn lint_pair(request_text: &str, response_text: &str) -> Vec<String> 
         &request.to_string(),
         response_text,
     );
+    errors(&result)
+}
+
+/// The errors that rtblint finds in a request.
+pub(crate) fn lint_request(request: &str) -> Vec<String> {
+    errors(&validate_bid_request_for_version(OpenRtbVersion::V2_6_202606, request))
+}
+
+fn errors(result: &ValidationResult) -> Vec<String> {
     let errors = result.issues.iter().filter(|issue| issue.severity == Severity::Error);
     errors
         .map(|issue| format!("{}: {} ({})", issue.id, issue.message, issue.path.as_deref().unwrap_or("-")))

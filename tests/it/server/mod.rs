@@ -16,6 +16,7 @@ mod same_decision;
 mod transport;
 
 pub(crate) use client::{Client, Reply};
+pub(crate) use protobuf::timeless;
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey};
@@ -40,7 +41,7 @@ pub(crate) const PUBLIC_URL: &str = "https://track.example/ob";
 /// The key of the admin API.
 pub(crate) const ADMIN_KEY: &str = "a key that only this test knows";
 /// Users of the demo's world that are loaded: enough for one in each persona, soon built.
-const USERS: u64 = 4_000;
+pub(crate) const USERS: u64 = 4_000;
 const EPOCH: u32 = 7;
 const KEY: TokenKey = TokenKey { id: 1, secret: [0x5a; 32] };
 const ID_KEY: IdKey = IdKey([3; 16]);

@@ -79,7 +79,7 @@ fn a_message_may_be_compressed_both_ways() {
 }
 
 /// What of an answer does not depend on when it was given.
-fn timeless(answer: &Value) -> Vec<Value> {
+pub(crate) fn timeless(answer: &Value) -> Vec<Value> {
     let bids =
         answer["seatbid"].as_array().into_iter().flatten().flat_map(|seat| seat["bid"].as_array().unwrap());
     let kept = |bid: &Value| {
