@@ -126,7 +126,10 @@ impl LedgerWriter {
         if self.books.seen.is_stale(claims.bid) || age_s > i64::from(self.token_life_s()) {
             let (bid, amount, line_item) = (due.bid, due.charged, claims.line_item.0);
             let source = due.source(0, amount);
-            self.write(Event::Stale(record::Stale { bid, amount, line_item, source }))?;
+            // Whoever repeats it, now that nobody knows any more what became of the bid, adds nothing to the memo.
+            if self.stale.record(claims.bid, due.at_s, Seen::Posted) {
+                self.write(Event::Stale(record::Stale { bid, amount, line_item, source }))?;
+            }
             return Ok(Posting::Stale);
         }
         self.watches.billed(claims, age_s);

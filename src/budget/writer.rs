@@ -134,6 +134,9 @@ pub struct LedgerWriter {
     pub(super) watches: Watches,
     /// Bids that lost. Need not survive a restart, so they are no part of the books.
     pub(super) voided: SeenBids,
+    /// Bids whose stale bills were written down, by when that was. No part of the books either: a restart may write
+    /// one down again.
+    pub(super) stale: SeenBids,
     /// The largest hold that a bid of each line item may ask for: what its first grant is measured by.
     pub(super) largest_hold: BTreeMap<LineItemId, i64>,
     /// Counts what came back to the leases of each advertiser.
@@ -173,6 +176,7 @@ impl LedgerWriter {
             watches: Watches::over(Arc::clone(&gates)),
             gates,
             voided: SeenBids::default(),
+            stale: SeenBids::default(),
             largest_hold: BTreeMap::new(),
             returns: BTreeMap::new(),
             dry: BTreeMap::new(),
@@ -336,6 +340,7 @@ impl LedgerWriter {
             self.write(Event::Horizon(record::Horizon { epoch, core, sequence }))?;
         }
         self.voided.drop_before(oldest);
+        self.stale.drop_before(oldest);
         Ok(())
     }
 

@@ -230,6 +230,12 @@ fn a_stale_bill_is_a_memo_of_the_house_and_a_posted_bid_stays_a_duplicate() {
     let hours = later(NOON, 4 * 3_600_000 + 1_000);
     assert_eq!(ledger.post(&open, Bill::at(open.price), hours), Posting::Stale);
     assert_eq!(ledger.post(&paid, Bill::at(paid.price), hours), Posting::Duplicate);
+    // Repeated, by a browser or by somebody who wants the house's limit reached, it is no further cost.
+    for minutes in [0, 10, 200] {
+        let again = later(hours, minutes * 60_000);
+        ledger.tick(again);
+        assert_eq!(ledger.post(&open, Bill::at(open.price), again), Posting::Stale);
+    }
     assert_eq!(ledger.house().stale, Nanos(1_000_000));
     assert_eq!(wallet(&ledger).0, 1_000_000);
 }
