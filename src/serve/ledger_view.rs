@@ -258,7 +258,7 @@ pub(crate) fn exchange_report(report: &ExchangeReport, open_holds: Nanos, names:
         "ear_s": report.ear_s, "trips": report.trips,
         "bill_delay_s": {
             "web_banner": delay(HoldFormat::WebBanner), "app_banner": delay(HoldFormat::AppBanner),
-            "app_interstitial": delay(HoldFormat::AppInterstitial),
+            "app_interstitial": delay(HoldFormat::AppInterstitial), "stream": delay(HoldFormat::Stream),
         },
     })
 }

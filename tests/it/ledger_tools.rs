@@ -147,6 +147,10 @@ impl Served {
         ledger(data, &["verify", "--url", &format!("http://{}", self.admin), "--key", KEY])
     }
 
+    fn show(&self, data: &Path) -> Outcome {
+        ledger(data, &["show", "--url", &format!("http://{}", self.admin), "--key", KEY])
+    }
+
     /// As a crash of the machine would end it.
     fn kill(mut self) {
         self.child.kill().unwrap();

@@ -1,6 +1,6 @@
 //! Asks a running server's admin listener for its ledger.
 
-use crate::cli::Failure;
+use crate::cli::{Common, Failure, boot};
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -9,6 +9,38 @@ use std::time::Duration;
 
 /// Longer than a server waits for its own journal.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a running server is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct At {
+    /// The admin listener of the server that runs on this directory.
+    #[arg(long, value_name = "http://HOST:PORT")]
+    url: Option<String>,
+    /// The key of its admin API; without it, the configured admin.bootstrap_key.
+    #[arg(long, value_name = "KEY", requires = "url")]
+    key: Option<String>,
+}
+
+impl At {
+    /// Whether a server was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Asks the server.
+    pub(super) fn ask(&self, common: &Common) -> Result<Remote, Failure> {
+        let url = self.url.as_deref().unwrap_or_default();
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None => boot::configuration(common, Vec::new())?
+                .admin
+                .bootstrap_key
+                .map(|key| key.expose().to_owned())
+                .ok_or_else(|| Failure::Usage("--url needs --key KEY, or admin.bootstrap_key".to_owned()))?,
+        };
+        ask(url, &key)
+    }
+}
 
 /// What `GET /v1/ledger` said.
 pub(super) struct Remote {
@@ -21,7 +53,7 @@ pub(super) struct Remote {
 }
 
 /// Asks the server at `url`, which is `http://HOST:PORT`.
-pub(super) fn ask(url: &str, key: &str) -> Result<Remote, Failure> {
+fn ask(url: &str, key: &str) -> Result<Remote, Failure> {
     let Some(authority) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
         return Err(Failure::Usage(format!("--url {url:?} is not like http://127.0.0.1:9002")));
     };

@@ -1,5 +1,6 @@
-//! `outbid ledger show`: the books at a glance.
+//! `outbid ledger show`: the books at a glance, and how a running server's breakers stand.
 
+use super::remote::At;
 use super::replay::{self, Blind};
 use super::{names, storage};
 use crate::budget::{AccountKey, Books, BudgetDay, ExchangeBook, HouseTotals, Stop};
@@ -9,6 +10,7 @@ use crate::cli::{Common, Failure};
 use crate::model::ids::{AdvertiserId, ExchangeId};
 use crate::model::money::Nanos;
 use crate::serve::ledger_view::{self, Names, Owners, account_kind, date, decimal};
+use serde_json::Value;
 use std::path::Path;
 
 /// What to show.
@@ -16,13 +18,21 @@ use std::path::Path;
 pub(in crate::cli) struct ShowArguments {
     #[command(flatten)]
     place: Place,
-    /// As JSON, with the accounts of every day; the form of `GET /v1/ledger`.
+    /// What only a process knows: gates, breakers, the house's bound, open holds.
+    #[command(flatten)]
+    at: At,
+    /// As JSON, with the accounts of every day; the form of `GET /v1/ledger`. With --url, the server's own answer.
     #[arg(long)]
     json: bool,
 }
 
 /// Shows the books. Needs no lock; a server may write meanwhile.
 pub(super) fn run(common: &Common, arguments: &ShowArguments) -> Result<(), Failure> {
+    let live = if arguments.at.is_given() { Some(arguments.at.ask(common)?.shown) } else { None };
+    if let (true, Some(live)) = (arguments.json, &live) {
+        println!("{live}");
+        return Ok(());
+    }
     let root = arguments.place.root(common)?;
     let storage = storage(&root)?;
     let (plan, books) = replay::replay(&storage, None, &mut Blind)?;
@@ -35,9 +45,42 @@ pub(super) fn run(common: &Common, arguments: &ShowArguments) -> Result<(), Fail
         println!("{}", serde_json::Value::from(shown));
     } else {
         print(&root, plan.last, &books, &names);
+        live.iter().for_each(print_live);
     }
     Ok(())
 }
+
+/// How the server's exchanges stand.
+fn print_live(live: &Value) {
+    let text = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(is) => if *is { "yes" } else { "no" }.to_owned(),
+        other => other.to_string(),
+    };
+    let rows = live["exchanges"].as_array().into_iter().flatten().filter(|row| !row["state"].is_null());
+    let rows = rows.map(|row| LIVE.iter().map(|(_, field)| text(&row[*field])).collect()).collect();
+    section("exchanges now, in their own currency", &LIVE.map(|(title, _)| title), rows);
+    for (title, field) in
+        [("runaways", "runaways"), ("clock step", "pending_clock_step_ms"), ("journal full", "full")]
+    {
+        println!("{title:<13} {}", text(&live[field]));
+    }
+}
+
+/// Title and field of `GET /v1/ledger`.
+const LIVE: [(&str, &str); 10] = [
+    ("exchange", "exchange"),
+    ("gate", "state"),
+    ("deaf", "deaf"),
+    ("over its limit", "over_house_limit"),
+    ("trust left", "trial_left"),
+    ("borne today", "house_today"),
+    ("limit", "house_limit"),
+    ("bound", "bound"),
+    ("open holds", "open_holds"),
+    ("trips", "trips"),
+];
 
 fn print(root: &Path, last: u64, books: &Books, names: &Names) {
     println!("ledger        {}", root.join("ledger").display());

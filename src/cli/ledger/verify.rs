@@ -11,7 +11,7 @@ use crate::budget::journal;
 use crate::budget::record::Event;
 use crate::budget::{AccountKey, Balance, Books};
 use crate::cli::wal::Place;
-use crate::cli::{Common, Failure, boot};
+use crate::cli::{Common, Failure};
 use crate::model::storage::Storage;
 use crate::serve::ledger_view::{self, Names, account_kind, date};
 use anyhow::anyhow;
@@ -29,12 +29,9 @@ const ATTEMPTS: usize = 4;
 pub(in crate::cli) struct VerifyArguments {
     #[command(flatten)]
     place: Place,
-    /// The admin listener of the server that runs on this directory: its memory must equal the journal.
-    #[arg(long, value_name = "http://HOST:PORT")]
-    url: Option<String>,
-    /// The key of its admin API; without it, the configured admin.bootstrap_key.
-    #[arg(long, value_name = "KEY", requires = "url")]
-    key: Option<String>,
+    /// The server that runs on this directory: its memory must equal the journal.
+    #[command(flatten)]
+    at: remote::At,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -54,22 +51,16 @@ pub(super) fn run(common: &Common, arguments: &VerifyArguments) -> Result<(), Fa
 }
 
 fn report(common: &Common, arguments: &VerifyArguments, storage: &dyn Storage) -> Result<Report, Failure> {
-    let Some(url) = &arguments.url else { return Report::of(storage, None) };
-    let key = match &arguments.key {
-        Some(key) => key.clone(),
-        None => boot::configuration(common, Vec::new())?
-            .admin
-            .bootstrap_key
-            .map(|key| key.expose().to_owned())
-            .ok_or_else(|| Failure::Usage("--url needs --key KEY, or admin.bootstrap_key".to_owned()))?,
-    };
+    if !arguments.at.is_given() {
+        return Report::of(storage, None);
+    }
     for _ in 1..ATTEMPTS {
-        let report = Report::of(storage, Some(remote::ask(url, &key)?))?;
+        let report = Report::of(storage, Some(arguments.at.ask(common)?))?;
         if report.remote.as_ref().is_none_or(|remote| remote.lsn >= report.base) {
             return Ok(report);
         }
     }
-    Report::of(storage, Some(remote::ask(url, &key)?))
+    Report::of(storage, Some(arguments.at.ask(common)?))
 }
 
 /// A checkpoint that was compared.

@@ -20,6 +20,12 @@ fn a_servers_memory_equals_its_journal_and_a_crash_changes_nothing_of_what_was_b
     let wallet = |shown: &Value| shown["accounts"][0].clone();
     assert_eq!((&wallet(&live)["account"], &wallet(&live)["currency"]), (&"wallet".into(), &"USD".into()));
     assert_ne!(live["currencies"]["USD"]["held"], "0.00", "the bid that is never billed");
+    let bound = live["exchanges"][0]["bound"].as_str().unwrap();
+    server.show(dir.path()).check(
+        0,
+        &["exchanges now", "gate", "open", "bound", bound, "runaways      0"],
+        &[],
+    );
     server.kill();
 
     ledger(dir.path(), &["verify"]).check(0, &["from the empty state", "invariants  hold"], &[]);
