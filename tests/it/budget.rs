@@ -7,3 +7,4 @@ mod days;
 mod interleavings;
 mod rules;
 mod threads;
+mod trials;

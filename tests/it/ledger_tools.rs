@@ -128,11 +128,18 @@ impl Served {
 
     /// Makes a bid and bills it.
     fn sell(&self, id: &str, price: &str) {
+        self.sell_and_repeat(id, price, 1);
+    }
+
+    /// Makes a bid and bills it so many times.
+    fn sell_and_repeat(&self, id: &str, price: &str, times: usize) {
         let bid = self.bid(id).expect("a bid");
         let path = notice_url(&bid, "burl", price);
         let path = path.strip_prefix("https://track.example").unwrap();
-        let reply = Client::connect(self.track).send("GET", path, &[], b"").unwrap();
-        assert_eq!(reply.status, 204, "{reply:?}");
+        for _ in 0..times {
+            let reply = Client::connect(self.track).send("GET", path, &[], b"").unwrap();
+            assert_eq!(reply.status, 204, "{reply:?}");
+        }
     }
 
     fn admin(&self, method: &str, path: &str, body: &str) -> Reply {

@@ -187,3 +187,51 @@ fn the_import_reader_sees_what_it_must() {
     let code = "use crate::{a::b, c::{d, e}, f};\nfn g() { crate::h::i() }";
     assert_eq!(imports(code), ["a", "c", "f", "h"]);
 }
+
+/// The names in backticks of the table that says which trial is shown where.
+fn index() -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/trials.md")).expect("readable");
+    let section = page.split("\n## ").find(|section| section.starts_with("Which trial is shown where"));
+    let rows = section.expect("the index of trials").lines().filter(|line| line.starts_with("| "));
+    rows.flat_map(|row| row.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Whether a source file that `module` names has a test of that name, or one that begins so before a `*`.
+fn is_test(files: &[(PathBuf, String)], module: &str, name: &str) -> bool {
+    let file = module.replace("::", "/");
+    let ends = [format!("/{file}.rs"), format!("/{file}/mod.rs")];
+    let texts = files.iter().filter(|(path, _)| {
+        let path = path.to_string_lossy();
+        ends.iter().any(|end| path.ends_with(end))
+    });
+    let wanted = match name.strip_suffix('*') {
+        Some(beginning) => format!("fn {beginning}"),
+        None => format!("fn {name}("),
+    };
+    texts.into_iter().any(|(_, text)| {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let is_one = |at: usize| lines[..at].iter().rev().take(3).any(|line| *line == "#[test]");
+        (0..lines.len()).any(|at| lines[at].starts_with(&wanted) && is_one(at))
+    })
+}
+
+#[test]
+fn every_trial_of_the_index_exists() {
+    let mut paths = Vec::new();
+    sources(&root().join("src"), &mut paths);
+    sources(&root().join("tests"), &mut paths);
+    let files: Vec<(PathBuf, String)> =
+        paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).expect("readable"))).collect();
+    let script = fs::read_to_string(root().join("scripts/trials")).expect("readable");
+    let exists = |name: &str| match (name.strip_prefix("scripts/trials "), name.rsplit_once("::")) {
+        (Some(trial), _) => script.contains(&format!("#   scripts/trials {trial}")),
+        (None, Some((module, name))) => is_test(&files, module, name),
+        (None, None) => false,
+    };
+    let names = index();
+    assert!(names.len() > 40, "{} names", names.len());
+    let gone: Vec<&String> = names.iter().filter(|name| !exists(name)).collect();
+    assert!(gone.is_empty(), "docs/trials.md names what does not exist: {gone:?}");
+    // It can fail.
+    assert!(!exists("token::served::d3_nothing") && !exists("scripts/trials nothing"));
+}
