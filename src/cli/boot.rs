@@ -8,6 +8,7 @@ use crate::budget::{JournalLog, Ledger, RunawayRule};
 use crate::config::{self, Config, OnRunaway, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, EventLog, LogName, Retention};
+use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
@@ -15,7 +16,7 @@ use crate::model::money::{Cpm, Nanos};
 use crate::serve::{Shared, SharedParts};
 use crate::store::account_file;
 use crate::store::category_maps;
-use crate::store::data_dir::DataDir;
+use crate::store::data_dir::{self, DataDir};
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::log::{self, LogLevel};
 use crate::telemetry::metrics::Metrics;
@@ -274,7 +275,12 @@ fn fund(
 
 fn token_keys(data: &DataDir) -> Result<TokenKeys, Failure> {
     let stored = data.token_keys().map_err(|error| Failure::Damaged(error.into()))?;
-    let key = |key: &crate::store::data_dir::TokenKey| TokenKey { id: key.id, secret: key.secret };
+    token_ring(&stored).map_err(|error| Failure::Damaged(error.into()))
+}
+
+/// The keys of a data directory as a server uses them.
+pub(super) fn token_ring(stored: &data_dir::TokenKeys) -> Result<TokenKeys, DuplicateKeyId> {
+    let key = |key: &data_dir::TokenKey| TokenKey { id: key.id, secret: key.secret };
     let older: Vec<TokenKey> = stored.previous.iter().map(key).collect();
-    TokenKeys::new(&key(&stored.current), &older).map_err(|error| Failure::Damaged(error.into()))
+    TokenKeys::new(&key(&stored.current), &older)
 }

@@ -8,6 +8,7 @@ pub mod check;
 pub mod demo;
 mod events;
 mod explain;
+mod keys;
 mod ledger;
 mod output;
 pub mod seed;
@@ -74,6 +75,11 @@ enum Command {
         #[command(subcommand)]
         what: ledger::What,
     },
+    /// Changes the keys that notice URLs are signed with.
+    Keys {
+        #[command(subcommand)]
+        what: keys::What,
+    },
     /// Looks into the ledger's journal, or mends it.
     Wal {
         #[command(subcommand)]
@@ -124,6 +130,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Taxonomy { what } => taxonomy::run(&common, &what),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
+        Command::Keys { what } => keys::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
         Command::Events { task } => events::run(&common, &task),
         Command::Sim(arguments) => sim::run(&arguments),

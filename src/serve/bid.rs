@@ -273,11 +273,12 @@ impl BidHandler {
                 return self.no_bid(known, &auction, reason, &mut core.written);
             }
         };
+        let keys = shared.token_keys.load();
         let response = Response {
             request_id: auction.id,
             bids: &decision.bids,
             profile: known.profile,
-            keys: &shared.token_keys,
+            keys: &keys,
             urls: &shared.public_url,
             place: Place::of(&auction.channel),
         };

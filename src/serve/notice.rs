@@ -122,7 +122,7 @@ impl NoticeHandler {
         if ![Method::GET, Method::POST, Method::HEAD].contains(request.method()) {
             return empty(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let (claims, signed_as) = match verify_token(path.token, &self.shared.token_keys) {
+        let (claims, signed_as) = match verify_token(path.token, &self.shared.token_keys.load()) {
             Ok(verified) => verified,
             Err(error) => return self.forged(path.kind, error),
         };

@@ -68,7 +68,7 @@ pub struct Shared {
     pub(crate) id_key: IdKey,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
-    pub(crate) token_keys: TokenKeys,
+    pub(crate) token_keys: ArcSwap<TokenKeys>,
     pub(crate) public_url: PublicUrl,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wall: Option<Arc<dyn WallSteps>>,
@@ -110,7 +110,7 @@ impl Shared {
             id_key: parts.id_key,
             ledger: parts.ledger,
             events: parts.events,
-            token_keys: parts.token_keys,
+            token_keys: ArcSwap::from_pointee(parts.token_keys),
             public_url: parts.public_url,
             clock: parts.clock,
             wall: parts.wall,
@@ -149,6 +149,12 @@ impl Shared {
     /// The event log, where one is kept.
     pub fn events(&self) -> Option<&EventLog> {
         self.events.as_ref()
+    }
+
+    /// Signs and verifies with another ring from now on. Tokens that are on their way stay good as long as the ring
+    /// holds their key.
+    pub fn publish_token_keys(&self, keys: TokenKeys) {
+        self.token_keys.store(Arc::new(keys));
     }
 
     /// The audience index.

@@ -169,14 +169,30 @@ impl DataDir {
 
     /// The keys of notice tokens; the first is created when there is none.
     pub fn token_keys(&self) -> Result<TokenKeys, DataDirError> {
-        let mut generations = self.generations()?;
-        if generations.is_empty() {
+        if self.generations()?.is_empty() {
             self.create_key(&self.token_key_file(1), 32)?;
-            generations.push(1);
         }
-        let newest = generations.len() - 1;
-        let previous = newest.checked_sub(1).map(|index| self.token_key(generations[index])).transpose()?;
-        Ok(TokenKeys { current: self.token_key(generations[newest])?, previous })
+        let path = self.root.join("keys");
+        self.stored_token_keys()?.ok_or_else(|| io_error("list", &path)(io::ErrorKind::NotFound.into()))
+    }
+
+    /// The keys of notice tokens as they are on disk; `None` where there is none. Creates nothing, so that it may be
+    /// asked beside a running server.
+    pub fn stored_token_keys(&self) -> Result<Option<TokenKeys>, DataDirError> {
+        let generations = self.generations()?;
+        let Some(current) = generations.last() else { return Ok(None) };
+        let previous = generations.len().checked_sub(2).map(|index| self.token_key(generations[index]));
+        Ok(Some(TokenKeys { current: self.token_key(*current)?, previous: previous.transpose()? }))
+    }
+
+    /// When the current token key was made, in seconds since the Unix epoch; `None` where there is none.
+    pub fn token_key_made_s(&self) -> Result<Option<i64>, DataDirError> {
+        let Some(newest) = self.generations()?.last().copied() else { return Ok(None) };
+        let path = self.token_key_file(newest);
+        let made = std::fs::metadata(&path).and_then(|about| about.modified());
+        let made = made.map_err(io_error("look at", &path))?;
+        let since = made.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(Some(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
     }
 
     /// Creates a new current key; the one that was current so far goes on verifying.

@@ -129,3 +129,38 @@ fn a_kill_switch_stops_bids_in_under_a_second_and_survives_a_crash() {
         until("bids go on", || server.bid("released").is_some());
     }
 }
+
+/// money.md 3.2: rotation without a restart, while tokens are out.
+#[test]
+fn keys_rotate_under_a_running_server_and_open_bids_are_billed() {
+    let dir = data_dir();
+    let server = Served::start(dir.path());
+    let fire = |bid: &Value| {
+        let path = notice_url(bid, "burl", "1.5");
+        let path = path.strip_prefix("https://track.example").unwrap().to_owned();
+        Client::connect(server.track).send("GET", &path, &[], b"").unwrap().status
+    };
+    let key_of = |bid: &Value| {
+        let url = notice_url(bid, "burl", "1.5");
+        let token = url.split("/b/").nth(1).unwrap().split('?').next().unwrap();
+        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, token).unwrap()[1]
+    };
+    let rotate = |more: &[&str]| {
+        let data = dir.path().to_str().unwrap();
+        let arguments = ["keys", "rotate", "--data", data];
+        let out = binary(&[&arguments[..], more].concat()).output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let [first, second] = ["a", "b"].map(|id| server.bid(id).unwrap());
+    assert_eq!(key_of(&first), 1);
+    assert_eq!(rotate(&[]).0, Some(0));
+    until("the new key signs", || key_of(&server.bid("c").unwrap()) == 2);
+    assert_eq!((fire(&first), fire(&server.bid("d").unwrap())), (204, 204));
+    // Not again while tokens of the first key may be billed, unless it must be.
+    let (code, said) = rotate(&[]);
+    assert!(code == Some(1) && said.contains("--drop-open-tokens"), "{said}");
+    assert_eq!(rotate(&["--drop-open-tokens"]).0, Some(0));
+    until("the third key signs", || key_of(&server.bid("e").unwrap()) == 3);
+    assert_eq!(fire(&second), 403);
+    server.end();
+}
