@@ -3,14 +3,14 @@
 use super::books::{Ask, Bidder, Held, NOON, accounts, budgets, configure, conserved, funding, later};
 use outbid::budget::{AccountKey, Bill, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
 use outbid::model::clock::Now;
-use outbid::model::ids::{AdvertiserId, CampaignId, ExchangeId};
+use outbid::model::ids::{AdvertiserId, BidId, CampaignId, ExchangeId};
 use outbid::model::line_item::Budget;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::model::token::TokenClaims;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const ZONES: [&str; 3] = ["UTC", "America/New_York", "Asia/Kolkata"];
@@ -42,6 +42,8 @@ struct Run {
     /// What the model says is charged.
     posted: BTreeMap<AccountKey, i64>,
     house: HouseTotals,
+    /// Bids with a stale bill.
+    told: BTreeSet<BidId>,
     /// The largest budget that each account ever had; absent = none at some time.
     largest: BTreeMap<AccountKey, Option<i64>>,
     /// The daily budgets that were in force last on each day.
@@ -93,6 +95,7 @@ impl Run {
             bids: Vec::new(),
             posted: BTreeMap::new(),
             house: HouseTotals::default(),
+            told: BTreeSet::new(),
             largest: BTreeMap::new(),
             daily: BTreeMap::new(),
             exposed: BTreeMap::new(),
@@ -267,7 +270,11 @@ impl Run {
             }
             Posting::Stale => {
                 assert!(old);
-                self.house.stale.0 += charged;
+                // Written down the first time; again only when that is long ago.
+                let moved = self.ledger.house().stale.0 - self.house.stale.0;
+                let first = self.told.insert(claims.bid);
+                assert!(moved == charged || (moved == 0 && !first));
+                self.house.stale.0 += moved;
                 self.tally.stale += 1;
                 return;
             }
