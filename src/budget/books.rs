@@ -313,8 +313,8 @@ impl Books {
         Ok(())
     }
 
-    /// Whether an edit is one that money can follow: a line item never changes its campaign, a wallet never its
-    /// currency (money.md 2.7).
+    /// Whether an edit is one that money can follow: a line item never changes its campaign, nor a campaign its
+    /// advertiser, nor a wallet its currency (money.md 2.7).
     pub(super) fn may_fund(&self, funding: &Funding) -> Result<(), String> {
         let line_item = funding.line_item;
         if let Some(known) = self.funding.get(&line_item)
@@ -326,9 +326,15 @@ impl Books {
                 known.campaign, known.advertiser, funding.campaign, funding.advertiser
             ));
         }
-        let moved =
-            |known: &&Funding| known.advertiser == funding.advertiser && known.currency != funding.currency;
-        match self.funding.values().find(moved) {
+        let campaign_moves =
+            |known: &Funding| known.campaign == funding.campaign && known.advertiser != funding.advertiser;
+        let currency_changes =
+            |known: &Funding| known.advertiser == funding.advertiser && known.currency != funding.currency;
+        match self.funding.values().find(|known| campaign_moves(known) || currency_changes(known)) {
+            Some(known) if campaign_moves(known) => Err(format!(
+                "campaign {} belongs to advertiser {} and cannot move to advertiser {}; make a new campaign there",
+                funding.campaign, known.advertiser, funding.advertiser
+            )),
             Some(known) => Err(format!(
                 "the wallet of advertiser {} is in {} and cannot change to {}; make a new advertiser",
                 funding.advertiser, known.currency, funding.currency
@@ -503,8 +509,10 @@ impl Books {
             }
             self.accounts.post(&totals, Nanos(adjust.amount))?;
         } else {
-            let refund = Nanos(adjust.amount.saturating_neg());
-            if totals.iter().any(|key| self.accounts.balance(*key).posted < refund) {
+            let refund = Nanos(adjust.amount.checked_neg().unwrap_or(i64::MAX));
+            if adjust.amount == i64::MIN
+                || totals.iter().any(|key| self.accounts.balance(*key).posted < refund)
+            {
                 return Err(violation("adjust", format!("{adjust:?} refunds more than was charged")));
             }
             self.accounts.refund(&totals, refund)?;

@@ -253,7 +253,8 @@ impl LedgerWriter {
         now: Now,
     ) -> Result<Option<Posting>, Violation> {
         let Some(keys) = self.books.keys(line_item, BudgetDay(0)) else { return Ok(None) };
-        if amount.0 < 0 && self.books.balance(keys[3]).posted.0 < -amount.0 {
+        let refund = if amount.0 < 0 { amount.0.checked_neg() } else { Some(0) };
+        if refund.is_none_or(|refund| self.books.balance(keys[3]).posted.0 < refund) {
             return Ok(None);
         }
         let advertiser = self.books.funding.get(&line_item).map(|funding| funding.advertiser);

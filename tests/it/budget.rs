@@ -4,6 +4,7 @@
 
 mod books;
 mod days;
+mod hostile;
 mod interleavings;
 mod rules;
 mod threads;

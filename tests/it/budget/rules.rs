@@ -173,6 +173,16 @@ fn a_cut_of_a_campaign_holds_beside_a_line_item_that_left_the_account() {
     assert_eq!(ledger.post(&bill, Bill::at(bill.price), NOON), house);
 }
 
+/// Also where the line item is new, so that only the campaign is known.
+#[test]
+fn a_campaign_stays_with_its_advertiser() {
+    let ledger = ledger([funding(1, 10_000_000)]);
+    let moved = Funding { advertiser: AdvertiserId(2), ..funding(5, 10_000_000) };
+    let refused = ledger.configure(vec![(moved, Nanos(1))], NOON).unwrap_err();
+    assert!(refused.0.contains("campaign 1 belongs to advertiser 1"), "{refused}");
+    assert_eq!(ledger.balances().len(), 5);
+}
+
 #[test]
 fn the_same_budgets_again_leave_the_leases_alone() {
     let ledger = ledger([funding(1, 1_000_000_000)]);
