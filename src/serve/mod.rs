@@ -16,6 +16,7 @@ mod http;
 mod ledger_api;
 pub(crate) mod ledger_view;
 mod limits;
+mod loss;
 mod maintenance;
 mod notice;
 mod ops;

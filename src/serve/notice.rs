@@ -6,6 +6,7 @@
 
 use super::billing::{self, Asked, Assessment};
 use super::http::{Answer, Handler, answer, empty};
+use super::loss::Loss;
 use super::record;
 use super::state::{Phase, Shared};
 use crate::budget::{Posting, Resolution, Seen};
@@ -202,7 +203,12 @@ impl NoticeHandler {
         }
         match (kind, assessed) {
             (_, Some(assessed)) => self.bill(profile, claims, &assessed, now).await,
-            (NoticeKind::Loss, None) => self.lose(claims).await,
+            (NoticeKind::Loss, None) => {
+                if counted {
+                    self.count_loss(profile, claims, Loss::of(query.loss), now);
+                }
+                self.lose(claims).await
+            }
             // A billing notice of a profile that bills by another event only counts.
             _ if counted => Class::Accepted,
             _ => Class::Duplicate,
@@ -342,6 +348,18 @@ impl NoticeHandler {
             let (flags, asked) = (&assessed.flags, assessed.asked);
             let (exchange, bid, bid_price) = (&profile.name, claims.bid, claims.price);
             tracing::warn!(exchange, %bid, %bid_price, ?flags, ?asked, "a bill is odd");
+        }
+    }
+
+    /// Counts why a bid was lost. Prices lose every day; a bid that was not taken for its own fault is for somebody to
+    /// look at, and is logged, at most one a second.
+    fn count_loss(&self, profile: &ExchangeProfile, claims: &TokenClaims, loss: Loss, now: Now) {
+        let (exchange, label) = (&profile.name, loss.label());
+        self.shared.metrics.counter(catalogue::LOSSES, &[exchange, &label]).increment(1);
+        if let Some(code) = loss.our_fault().filter(|_| now.mono_ns >= self.next_log_ns.get()) {
+            self.next_log_ns.set(now.mono_ns + LOG_EVERY_NS);
+            let (bid, creative) = (claims.bid, claims.creative);
+            tracing::warn!(exchange, %bid, %creative, code, "a bid was lost by its own fault");
         }
     }
 

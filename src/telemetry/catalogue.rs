@@ -84,6 +84,9 @@ catalogue! {
     NOTICES = Counter "outbid_notices_total" ["kind", "outcome"]
         "Notices by kind (win, billing, loss, impression, click, event) and outcome (accepted, duplicate, late, \
          house, stale, test, rejected, forged, unseen, mangled).";
+    LOSSES = Counter "outbid_losses_total" ["exchange", "code"]
+        "Lost bids by the exchange's reason: a code of OpenRTB's list, exchange (500 and above), unknown, none (not said). \
+         3 to 10 and 200 to 215 are faults of the bid itself.";
     PLAYER_EVENTS = Counter "outbid_player_events_total" ["event", "outcome"]
         "What players report of video and audio, by event (start, first_quartile, midpoint, third_quartile, complete, \
          skip, click, error, unknown) and outcome as of notices.";

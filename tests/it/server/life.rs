@@ -16,9 +16,10 @@ const NOT_YET: [&str; 4] = [
     catalogue::CONFIG_RELOAD_TIME.name,
 ];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 5] = [
+const AT_FIRST_EVENT: [&str; 6] = [
     catalogue::EVENTS_UNCONFIRMED.name,
     catalogue::LEDGER_EXPIRED_HOLDS.name,
+    catalogue::LOSSES.name,
     catalogue::NOTICES.name,
     catalogue::PLAYER_EVENTS.name,
     catalogue::BILLING_FLAGS.name,
