@@ -13,6 +13,7 @@ mod order;
 mod placement;
 mod privacy;
 mod request;
+mod rows;
 mod run;
 mod safety;
 mod selection;

@@ -116,7 +116,7 @@ impl Server {
     }
 }
 
-fn request<'r>(
+pub(super) fn request<'r>(
     world: &'r World,
     exchange: u16,
     auction: &'r Auction<'r>,
