@@ -182,6 +182,64 @@ fn no_file_outgrows_its_subject() {
     assert!(long.is_empty(), "files over {MAX_LINES} lines; do they hold two things?\n{}", long.join("\n"));
 }
 
+/// The rows of the tables in a page: the first cell and the rest.
+fn table_rows(page: &str) -> Vec<(&str, &str)> {
+    let cells =
+        page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    cells.filter(|(row, _)| *row != "row").collect()
+}
+
+/// What stands between backticks in the part of a cell that names tests, which ends where what is missing is told.
+fn named_tests(cell: &str) -> Vec<&str> {
+    let tests = cell.split("not built:").next().unwrap_or_default();
+    tests.split('`').skip(1).step_by(2).filter(|name| name.len() > 12 && name.contains('_')).collect()
+}
+
+#[test]
+fn every_row_of_openrtb_has_a_test_that_exists_or_says_what_is_missing() {
+    let page = fs::read_to_string(root().join("docs/openrtb.md")).expect("readable");
+    let mut files = Vec::new();
+    for dir in ["src", "tests/it"] {
+        sources(&root().join(dir), &mut files);
+    }
+    let code: String = files.iter().map(|path| fs::read_to_string(path).expect("readable")).collect();
+    let exists = |name: &str| code.contains(&format!("fn {name}("));
+    let rows = table_rows(&page);
+    assert!(rows.len() > 90, "{} rows", rows.len());
+    let mut broken = Vec::new();
+    for (row, cell) in &rows {
+        let tests = named_tests(cell);
+        let said = cell.contains("not built: ") || cell.starts_with("section");
+        if tests.is_empty() && !said {
+            broken.push(format!("{row}: no test and no word of what is missing"));
+        }
+        let missing = tests.into_iter().filter(|name| !exists(name));
+        broken.extend(missing.map(|name| format!("{row}: no test is called {name}")));
+    }
+    assert!(broken.is_empty(), "docs/openrtb.md:\n{}", broken.join("\n"));
+    for mistake in 1..=12 {
+        let is_here = |(row, _): &(&str, &str)| row.starts_with(&format!("{mistake} "));
+        assert!(rows.iter().any(is_here), "mistake {mistake} has no row");
+    }
+}
+
+#[test]
+fn every_test_of_a_row_is_in_the_page() {
+    let page = fs::read_to_string(root().join("docs/openrtb.md")).expect("readable");
+    let mut files = Vec::new();
+    for dir in ["src", "tests/it"] {
+        sources(&root().join(dir), &mut files);
+    }
+    for (path, prefix) in files.iter().flat_map(|path| ["row_1_", "mistake_"].map(|prefix| (path, prefix))) {
+        let code = fs::read_to_string(path).expect("readable");
+        let named = format!("fn {prefix}");
+        for (at, _) in code.match_indices(&named) {
+            let name = code[at + "fn ".len()..].split('(').next().expect("not empty");
+            assert!(page.contains(&format!("`{name}`")), "{}: {name} is in no row", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_import_reader_sees_what_it_must() {
     let code = "use crate::{a::b, c::{d, e}, f};\nfn g() { crate::h::i() }";
