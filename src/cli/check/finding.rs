@@ -92,7 +92,9 @@ impl Findings {
 /// Writes a catalogue: `NAME: severity, "code", "section", "why", "advice";`, and before the semicolon, of answers,
 /// `=> loss`.
 macro_rules! catalogue {
-    ($($name:ident: $severity:ident, $code:literal, $section:expr, $why:literal, $advice:literal $(=> $loss:literal)?;)*) => {
+    ($(
+        $name:ident: $severity:ident, $code:literal, $section:expr, $why:literal, $advice:literal $(=> $loss:literal)?;
+    )*) => {
         $(pub(in crate::cli::check) static $name: $crate::cli::check::finding::Rule =
             $crate::cli::check::finding::Rule {
                 code: $code,

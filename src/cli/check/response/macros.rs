@@ -127,7 +127,8 @@ mod tests {
             check(&format!("https://t.example/?v=${{{name}}}&w=${{{name}:B64}}"), None);
         }
         for fine in [
-            "https://t.example/?g=${GDPR}&c=${GDPR_CONSENT_755}&p=${GPP_STRING_755}&s=${GPP_SID}&u=${US_PRIVACY}",
+            "https://t.example/?g=${GDPR}&c=${GDPR_CONSENT_755}&p=${GPP_STRING_755}",
+            "https://t.example/?s=${GPP_SID}&u=${US_PRIVACY}",
             "<script>`${price}${a + b}${ }`</script>",
             "https://t.example/?AUCTION_PRICE=${AUCTION_PRICE}",
             "no macro",
