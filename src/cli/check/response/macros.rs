@@ -72,10 +72,8 @@ fn macro_between(inside: &str) -> Option<Judged> {
 /// The macro that a mistyped name is nearest to.
 fn meant(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
-    // Earlier drafts had some without the prefix.
-    if let Some(known) =
-        OPENRTB_MACROS.iter().find(|known| known.strip_prefix("AUCTION_") == Some(upper.as_str()))
-    {
+    // Earlier drafts had some without the prefix; in lower case such a word is a script's own.
+    if let Some(known) = OPENRTB_MACROS.iter().find(|known| known.strip_prefix("AUCTION_") == Some(name)) {
         return Some(known);
     }
     let near = OPENRTB_MACROS.iter().find(|known| strsim::osa_distance(known, &upper) <= 2);
