@@ -130,6 +130,8 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
+    // Before the epoch, which says that a server has run here.
+    let token_keys = token_keys(data)?;
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
     let (ledger, writer) = open_ledger(data, &config, epoch, cores as u16, Arc::clone(&clock))?;
     let rule = RunawayRule {
@@ -156,7 +158,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         data.root().display()
     );
     let shared = Arc::new(Shared::new(SharedParts {
-        token_keys: token_keys(data)?,
+        token_keys,
         snapshots: SnapshotCell::new(Snapshot::usable(catalog, rates, now)),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
         clock,

@@ -137,7 +137,7 @@ impl NoticeHandler {
         let class = match profile {
             _ if unseen => Class::Unseen,
             Some(profile) => self.act(path.kind, profile, &claims, &query).await,
-            None => Class::Rejected,
+            None => self.orphan(path.kind, &claims),
         };
         if path.mangled || query.mangled {
             self.count(path.kind, "mangled");
@@ -349,6 +349,22 @@ impl NoticeHandler {
             let (exchange, bid, bid_price) = (&profile.name, claims.bid, claims.price);
             tracing::warn!(exchange, %bid, %bid_price, ?flags, ?asked, "a bill is odd");
         }
+    }
+
+    /// A notice of an exchange that is no longer in the account: nobody knows its codec, its units or its billing event,
+    /// so nothing is booked, and somebody should look at it.
+    fn orphan(&self, kind: NoticeKind, claims: &TokenClaims) -> Class {
+        if matches!(kind, NoticeKind::Win | NoticeKind::Billing | NoticeKind::Impression) {
+            let exchange = claims.exchange.to_string();
+            self.shared.metrics.counter(catalogue::BILLING_FLAGS, &[&exchange, "no_profile"]).increment(1);
+            let now_ns = self.shared.clock.mono_ns();
+            if now_ns >= self.next_log_ns.get() {
+                self.next_log_ns.set(now_ns + LOG_EVERY_NS);
+                let (bid, bid_price) = (claims.bid, claims.price);
+                tracing::warn!(exchange, %bid, %bid_price, ?kind, "a notice of an exchange that left the account");
+            }
+        }
+        Class::Rejected
     }
 
     /// Counts why a bid was lost. Prices lose every day; a bid that was not taken for its own fault is for somebody to

@@ -167,9 +167,17 @@ impl DataDir {
         Ok(epoch)
     }
 
-    /// The keys of notice tokens; the first is created when there is none.
+    /// The keys of notice tokens; the first is created when there is none. Where a server has run before, keys that are
+    /// gone are an error: a new one would refuse the bills of bids that are still open, without a word.
     pub fn token_keys(&self) -> Result<TokenKeys, DataDirError> {
         if self.generations()?.is_empty() {
+            if self.ledger().join("epoch").exists() {
+                return Err(DataDirError::Damaged {
+                    path: self.root.join("keys"),
+                    what: "it has no key of notice tokens, and a server has used one here".to_owned(),
+                    consequence: "or begin with a new one by `outbid keys rotate`, which refuses the bills of open bids",
+                });
+            }
             self.create_key(&self.token_key_file(1), 32)?;
         }
         let path = self.root.join("keys");

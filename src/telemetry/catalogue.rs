@@ -93,7 +93,8 @@ catalogue! {
     BILLING_FLAGS = Counter "outbid_billing_flags_total" ["exchange", "flag"]
         "Billing notices that somebody should look at: overprice and multiplier (above the bid's: the house pays the rest), \
          band_high and band_low (so far from the bid that units must differ), currency, price_missing, price_bad_input, \
-         price_signature, price_stale, price_out_of_range.";
+         price_signature, price_stale, price_out_of_range; no_profile, under the number of an exchange that left the \
+         account.";
     NOTICE_LATENCY = Histogram "outbid_notice_latency_seconds" [] "From a notice seen to its answer written.";
 
     LEDGER_GRANTED = Gauge "outbid_ledger_granted_nanos" ["currency"]

@@ -110,6 +110,23 @@ fn after_a_rotation_the_old_key_still_verifies() {
 }
 
 #[test]
+fn keys_of_tokens_that_are_gone_are_missed_where_a_server_has_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let first = dir.token_keys().unwrap().current;
+    dir.next_epoch(1).unwrap();
+    assert_eq!(dir.token_keys().unwrap().current, first);
+    for file in std::fs::read_dir(temp.path().join("keys")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let text = dir.token_keys().unwrap_err().to_string();
+    assert!(text.contains("no key of notice tokens") && text.contains("outbid keys rotate"), "{text}");
+    // Said in so many words, a new one is begun with.
+    assert_ne!(dir.rotate_token_key().unwrap().current.secret, first.secret);
+    assert!(dir.token_keys().is_ok());
+}
+
+#[test]
 fn a_damaged_key_is_not_replaced() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();

@@ -254,6 +254,8 @@ fn d4_only_a_token_of_its_time_class_and_key_is_taken() {
     let elsewhere = TokenClaims { exchange: outbid::model::ids::ExchangeId(9), ..foreign(&claims, 1_007) };
     let answer = server.fire(&format!("/b/{}?p=1", signed(&elsewhere)));
     assert_eq!((answer.status, answer.class()), (204, ""), "an exchange that is no more: counted, no effect");
+    let flagged = "outbid_billing_flags_total{exchange=\"9\",flag=\"no_profile\"} 1\n";
+    assert!(server.shared.metrics().render().contains(flagged));
 
     let with = |id: u8, claims: &TokenClaims| {
         let keys = TokenKeys::new(&key(id), &[]).unwrap();

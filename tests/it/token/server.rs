@@ -28,7 +28,7 @@ pub(super) const START_S: i64 = 1_790_000_000;
 /// A running server.
 pub(super) struct Server {
     running: Option<Running>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     keys: TokenKeys,
     clock: Arc<FixedClock>,
 }
