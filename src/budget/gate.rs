@@ -190,6 +190,11 @@ impl Gates {
         self.gates.read().values().map(|gate| gate.ear_s()).min().unwrap_or(all)
     }
 
+    /// The sum of all ear clocks, in seconds: none of them goes back, so it stands still only as long as all of them do.
+    pub(super) fn ears_s(&self) -> u64 {
+        self.gates.read().values().map(|gate| u64::from(gate.ear_s())).sum()
+    }
+
     /// Every gate, in the order of the exchanges.
     pub fn all(&self) -> Vec<Arc<Gate>> {
         self.gates.read().values().cloned().collect()

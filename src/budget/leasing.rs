@@ -144,6 +144,7 @@ impl LedgerWriter {
         for id in &concerned {
             if let Some(live) = self.live.get(id) {
                 live.lease.bar(Bar::OverBudget, true);
+                self.barring = true;
             }
             self.recall(*id)?;
         }
@@ -151,6 +152,7 @@ impl LedgerWriter {
             let Some(live) = self.live.get(&id) else { continue };
             let over = self.books.available(live.lease.line_item, live.lease.day) < 0;
             live.lease.bar(Bar::OverBudget, over);
+            self.barring = true;
         }
         Ok(())
     }
@@ -165,6 +167,7 @@ impl LedgerWriter {
             let Some(live) = self.live.get(&id) else { continue };
             let is_stopped = self.is_stopped(live.lease.line_item);
             live.lease.bar(Bar::Stopped, is_stopped);
+            self.barring = true;
             if is_stopped {
                 self.recall(id)?;
             }
@@ -201,6 +204,7 @@ impl LedgerWriter {
             for (_, id) in &over {
                 if let Some(live) = self.live.get(id) {
                     live.lease.bar(Bar::Closed, true);
+                    self.barring = true;
                 }
                 self.recall(*id)?;
             }
@@ -226,6 +230,7 @@ impl LedgerWriter {
         let lease = Arc::new(Lease::new(id, line_item, day, self.days.ends_ms(advertiser), returns));
         let is_stopped = self.is_stopped(line_item);
         lease.bar(Bar::Stopped, is_stopped);
+        self.barring = true;
         let live = Live { lease, advertiser, taken: 0, taken_ns: now.mono_ns, lean: false, accounts };
         self.live.insert(id, live);
         self.by_advertiser.entry(advertiser).or_default().insert(id);
