@@ -5,6 +5,7 @@ use super::days::BudgetDay;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
 use crate::model::money::Nanos;
 use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 /// One account.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -53,12 +54,14 @@ impl Balance {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     balances: HashMap<AccountKey, Balance>,
+    /// How many accounts there are of each date.
+    days: BTreeMap<BudgetDay, usize>,
 }
 
 impl Accounts {
     /// Sets a budget and keeps what the account already knows.
     pub(super) fn set_budget(&mut self, key: AccountKey, budget: Option<Nanos>) {
-        self.balances.entry(key).or_default().budget = budget;
+        self.at(key).budget = budget;
     }
 
     pub(super) fn is_known(&self, key: AccountKey) -> bool {
@@ -67,12 +70,36 @@ impl Accounts {
 
     /// Sets an account as an image has it.
     pub(super) fn put(&mut self, key: AccountKey, balance: Balance) {
-        self.balances.insert(key, balance);
+        *self.at(key) = balance;
     }
 
-    /// Forgets accounts.
-    pub(super) fn forget(&mut self, which: impl Fn(&AccountKey) -> bool) {
-        self.balances.retain(|key, _| !which(key));
+    /// The dates before `day` that have accounts.
+    pub(super) fn days_before(&self, day: BudgetDay) -> impl Iterator<Item = BudgetDay> + '_ {
+        self.days.range(..day).map(|(day, _)| *day)
+    }
+
+    /// Forgets an account, where there is one.
+    pub(super) fn forget(&mut self, key: AccountKey) {
+        if self.balances.remove(&key).is_none() {
+            return;
+        }
+        if let Some(day) = key.day()
+            && let Entry::Occupied(mut count) = self.days.entry(day)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn at(&mut self, key: AccountKey) -> &mut Balance {
+        self.balances.entry(key).or_insert_with(|| {
+            if let Some(day) = key.day() {
+                *self.days.entry(day).or_default() += 1;
+            }
+            Balance::default()
+        })
     }
 
     /// Credits what was charged.
@@ -118,7 +145,7 @@ impl Accounts {
 
     fn each(&mut self, keys: &[AccountKey], change: impl Fn(&mut Balance)) -> Result<(), Violation> {
         for key in keys {
-            let balance = self.balances.entry(*key).or_default();
+            let balance = self.at(*key);
             change(balance);
             if balance.leased.0 < 0 || balance.posted.0 < 0 {
                 let detail = format!("{key:?} shows {balance:?}");

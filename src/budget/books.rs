@@ -8,6 +8,7 @@
 use super::accounts::{AccountKey, Accounts, Balance};
 use super::charge::Parts;
 use super::days::BudgetDay;
+use super::funding::Fundings;
 use super::house::Stop;
 use super::house::{DAY_S, ExchangeBook, HouseTotals};
 use super::planted::{self, Bug};
@@ -65,8 +66,10 @@ pub struct Violation {
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     pub(super) accounts: Accounts,
-    pub(super) funding: BTreeMap<LineItemId, Funding>,
+    pub(super) funding: Fundings,
     pub(super) leases: BTreeMap<LeaseId, LeaseBook>,
+    /// The same by who pays for them.
+    pub(super) leases_of: BTreeMap<AdvertiserId, BTreeSet<LeaseId>>,
     /// Each advertiser's date, and the zone that it is a date of.
     pub(super) days: BTreeMap<AdvertiserId, (BudgetDay, String)>,
     pub(super) seen: SeenBids,
@@ -87,7 +90,7 @@ pub struct Books {
 impl Books {
     /// The five accounts of a line item on a day; `None` without funding.
     pub fn keys(&self, line_item: LineItemId, day: BudgetDay) -> Option<[AccountKey; 5]> {
-        let funding = self.funding.get(&line_item)?;
+        let funding = self.funding.get(line_item)?;
         Some([
             AccountKey::Wallet(funding.advertiser),
             AccountKey::CampaignTotal(funding.campaign),
@@ -110,7 +113,7 @@ impl Books {
         if self.accounts.is_known(key) {
             return self.accounts.balance(key).available();
         }
-        let funding = self.funding.get(&line_item)?;
+        let funding = self.funding.get(line_item)?;
         let today = self.days.get(&funding.advertiser).map_or(0, |(day, _)| day.0);
         if key.day().is_some_and(|day| day.0 < today.saturating_sub(DAYS_KEPT)) {
             // What was charged on it is forgotten.
@@ -183,7 +186,7 @@ impl Books {
 
     /// Where each line item's money comes from.
     pub fn funding(&self) -> &BTreeMap<LineItemId, Funding> {
-        &self.funding
+        self.funding.all()
     }
 
     /// The longest life that any hold ever had, in seconds of the ear clock.
@@ -289,7 +292,7 @@ impl Books {
 
     fn fund(&mut self, fund: &record::Fund) -> Result<(), Violation> {
         let funding = Funding::try_from(fund).map_err(|error| violation("edits", error.to_string()))?;
-        if let Err(detail) = self.may_fund(&funding) {
+        if let Err(detail) = self.funding.may_become(&funding) {
             return Err(violation("edits", detail));
         }
         let accounts = &mut self.accounts;
@@ -302,45 +305,8 @@ impl Books {
             accounts
                 .set_budget(AccountKey::LineItemDay(funding.line_item, *day), funding.line_item_budget.daily);
         }
-        if self.funding.get(&funding.line_item).map(|known| known.campaign_budget)
-            != Some(funding.campaign_budget)
-        {
-            // A campaign has one budget: a line item that has left the account must not bring its last one back.
-            let siblings = self.funding.values_mut().filter(|known| known.campaign == funding.campaign);
-            siblings.for_each(|known| known.campaign_budget = funding.campaign_budget);
-        }
-        self.funding.insert(funding.line_item, funding);
+        self.funding.insert(funding);
         Ok(())
-    }
-
-    /// Whether an edit is one that money can follow: a line item never changes its campaign, nor a campaign its
-    /// advertiser, nor a wallet its currency (money.md 2.7).
-    pub(super) fn may_fund(&self, funding: &Funding) -> Result<(), String> {
-        let line_item = funding.line_item;
-        if let Some(known) = self.funding.get(&line_item)
-            && (known.campaign, known.advertiser) != (funding.campaign, funding.advertiser)
-        {
-            return Err(format!(
-                "line item {line_item} belongs to campaign {} of advertiser {} and cannot move to campaign {} of \
-                 advertiser {}; make a new line item there",
-                known.campaign, known.advertiser, funding.campaign, funding.advertiser
-            ));
-        }
-        let campaign_moves =
-            |known: &Funding| known.campaign == funding.campaign && known.advertiser != funding.advertiser;
-        let currency_changes =
-            |known: &Funding| known.advertiser == funding.advertiser && known.currency != funding.currency;
-        match self.funding.values().find(|known| campaign_moves(known) || currency_changes(known)) {
-            Some(known) if campaign_moves(known) => Err(format!(
-                "campaign {} belongs to advertiser {} and cannot move to advertiser {}; make a new campaign there",
-                funding.campaign, known.advertiser, funding.advertiser
-            )),
-            Some(known) => Err(format!(
-                "the wallet of advertiser {} is in {} and cannot change to {}; make a new advertiser",
-                funding.advertiser, known.currency, funding.currency
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Opens a budget day: its accounts get the daily budgets. A date never goes back.
@@ -351,7 +317,7 @@ impl Books {
         }
         self.days.insert(advertiser, (day, begun.time_zone.clone()));
         self.forget_days(advertiser, day);
-        let mut own: Vec<&Funding> = self.funding.values().filter(|f| f.advertiser == advertiser).collect();
+        let mut own: Vec<&Funding> = self.funding.of(advertiser).collect();
         // An edit of a campaign reaches its line items one by one: the newest that came says its budget.
         own.sort_by_key(|funding| (funding.version, funding.line_item));
         for funding in own {
@@ -364,22 +330,37 @@ impl Books {
 
     /// Forgets an advertiser's settled leases of other days, and the day accounts that no bill can reach any more, so
     /// that the books do not grow for ever. A lease with nothing outstanding covers nothing: a bill for it is late
-    /// whether it is known or not.
+    /// whether it is known or not. Looks at what is the advertiser's own, as midnight comes for thousands at once.
     fn forget_days(&mut self, advertiser: AdvertiserId, today: BudgetDay) {
-        let funding = &self.funding;
-        let is_own = |id: &LineItemId| funding.get(id).is_some_and(|f| f.advertiser == advertiser);
-        self.leases.retain(|_, book| book.outstanding() > 0 || book.day == today || !is_own(&book.line_item));
-        let oldest = today.0.saturating_sub(DAYS_KEPT);
-        let campaigns: BTreeSet<_> =
-            funding.values().filter(|f| f.advertiser == advertiser).map(|f| f.campaign).collect();
-        let is_over = |key: &AccountKey| match key {
-            AccountKey::CampaignDay(id, day) => day.0 < oldest && campaigns.contains(id),
-            AccountKey::LineItemDay(id, day) => day.0 < oldest && is_own(id),
-            AccountKey::Wallet(_) | AccountKey::CampaignTotal(_) | AccountKey::LineItemTotal(_) => false,
-        };
+        let leases = &mut self.leases;
+        let mut busy = BTreeSet::new();
+        self.leases_of.entry(advertiser).or_default().retain(|id| {
+            let kept = leases.get(id).filter(|book| book.outstanding() > 0 || book.day == today);
+            if let Some(book) = kept {
+                busy.insert(book.day);
+                return true;
+            }
+            leases.remove(id);
+            false
+        });
+        let oldest = BudgetDay(today.0.saturating_sub(DAYS_KEPT));
         // Money in doubt keeps its day; parents and children of a day go together.
-        let busy: BTreeSet<BudgetDay> = self.leases.values().map(|book| book.day).collect();
-        self.accounts.forget(|key| is_over(key) && key.day().is_some_and(|day| !busy.contains(&day)));
+        let over: Vec<BudgetDay> =
+            self.accounts.days_before(oldest).filter(|day| !busy.contains(day)).collect();
+        for day in over {
+            for funding in self.funding.of(advertiser) {
+                self.accounts.forget(AccountKey::CampaignDay(funding.campaign, day));
+                self.accounts.forget(AccountKey::LineItemDay(funding.line_item, day));
+            }
+        }
+    }
+
+    /// Puts a lease into the books as an image has it, or as one that is new.
+    pub(super) fn open_lease(&mut self, id: LeaseId, book: LeaseBook) {
+        if let Some(advertiser) = self.funding.payer(book.line_item) {
+            self.leases_of.entry(advertiser).or_default().insert(id);
+        }
+        self.leases.insert(id, book);
     }
 
     fn grant(&mut self, grant: &record::Grant) -> Result<(), Violation> {
@@ -397,15 +378,18 @@ impl Books {
                 format!("grant of {} to line item {line_item}", grant.amount),
             ));
         }
-        let opened =
-            LeaseBook { core: grant.core as u16, line_item, day, granted: 0, returned: 0, posted: 0 };
-        self.leases.entry(LeaseId(grant.lease)).or_insert(opened).granted += grant.amount;
+        let lease = LeaseId(grant.lease);
+        if !self.leases.contains_key(&lease) {
+            let core = grant.core as u16;
+            self.open_lease(lease, LeaseBook { core, line_item, day, granted: 0, returned: 0, posted: 0 });
+        }
+        self.lease_mut(lease)?.granted += grant.amount;
         Ok(())
     }
 
     /// Gives the day accounts their budgets where the day was never opened.
     fn know_day(&mut self, line_item: LineItemId, keys: &[AccountKey; 5]) {
-        let Some(funding) = self.funding.get(&line_item) else { return };
+        let Some(funding) = self.funding.get(line_item) else { return };
         for (key, budget) in
             [(keys[2], funding.campaign_budget.daily), (keys[4], funding.line_item_budget.daily)]
         {
@@ -466,7 +450,7 @@ impl Books {
     }
 
     fn parties(&self, line_item: LineItemId, source: &record::Source) -> (ExchangeId, AdvertiserId) {
-        let advertiser = self.funding.get(&line_item).map_or(AdvertiserId(0), |f| f.advertiser);
+        let advertiser = self.funding.get(line_item).map_or(AdvertiserId(0), |f| f.advertiser);
         (ExchangeId(source.exchange as u16), advertiser)
     }
 

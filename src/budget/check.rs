@@ -64,7 +64,7 @@ impl Books {
                 AccountKey::LineItemTotal(id) | AccountKey::LineItemDay(id, _) => id,
                 _ => continue,
             };
-            let Some(funding) = self.funding.get(&line_item) else { continue };
+            let Some(funding) = self.funding.get(line_item) else { continue };
             let posted = i128::from(balance.posted.0);
             if let AccountKey::LineItemDay(_, day) = key {
                 *parents.entry(AccountKey::CampaignDay(funding.campaign, day)).or_default() += posted;

@@ -163,7 +163,7 @@ impl Books {
         let adjusted = |(id, amount): (&AdvertiserId, &i64)| Adjusted { advertiser: id.0, amount: *amount };
         let image = Image {
             epoch: self.epoch,
-            funding: self.funding.values().map(Fund::from).collect(),
+            funding: self.funding.all().values().map(Fund::from).collect(),
             accounts: self.balances().iter().map(|(key, balance)| account(*key, *balance)).collect(),
             leases: self.leases.iter().map(|(id, book)| lease(*id, book)).collect(),
             days: self.days.iter().map(day).collect(),
@@ -185,7 +185,7 @@ impl Books {
         let image = Image::decode(bytes)?;
         let mut books = Books { epoch: image.epoch, max_hold_s: image.max_hold_s, ..Books::default() };
         for fund in &image.funding {
-            books.funding.insert(LineItemId(fund.line_item), Funding::try_from(fund)?);
+            books.funding.insert(Funding::try_from(fund)?);
         }
         for account in &image.accounts {
             let balance = Balance {
@@ -195,7 +195,7 @@ impl Books {
             };
             books.accounts.put(key(account)?, balance);
         }
-        books.leases = image.leases.iter().map(|lease| (LeaseId(lease.id), lease.into())).collect();
+        image.leases.iter().for_each(|lease| books.open_lease(LeaseId(lease.id), lease.into()));
         let day = |d: record::Day| (AdvertiserId(d.advertiser), (BudgetDay(d.day), d.time_zone));
         books.days = image.days.into_iter().map(day).collect();
         let horizons = if planted::is(Bug::NoHorizon) { &[] } else { &image.horizons[..] };

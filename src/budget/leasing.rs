@@ -70,7 +70,7 @@ impl LedgerWriter {
         funding: Vec<(Funding, Nanos)>,
         now: Now,
     ) -> Result<Result<(), EditRefused>, Violation> {
-        if let Some(detail) = funding.iter().find_map(|(line, _)| self.books.may_fund(line).err()) {
+        if let Some(detail) = funding.iter().find_map(|(line, _)| self.books.funding.may_become(line).err()) {
             return Ok(Err(EditRefused(detail)));
         }
         // A day that is over keeps the budget that was in force.
@@ -78,7 +78,7 @@ impl LedgerWriter {
         let mut cuts = Cuts::default();
         let mut newest = self.campaign_budgets();
         for (mut line, largest_hold) in funding {
-            let known = self.books.funding.get(&line.line_item);
+            let known = self.books.funding.get(line.line_item);
             if known.is_some_and(|known| line.version < known.version) {
                 continue;
             }
@@ -106,7 +106,7 @@ impl LedgerWriter {
         for live in self.live.values() {
             live.lease.ends_at(self.days.ends_ms(live.advertiser));
         }
-        let line_items: BTreeSet<LineItemId> = self.books.funding.keys().copied().collect();
+        let line_items: BTreeSet<LineItemId> = self.books.funding.all().keys().copied().collect();
         for line_item in line_items {
             for core in 0..self.mailboxes.len() as u16 {
                 if !self.current.contains_key(&(line_item, core)) {
@@ -120,7 +120,7 @@ impl LedgerWriter {
     /// The budget of every campaign by the newest version that came with one of its line items.
     fn campaign_budgets(&self) -> BTreeMap<CampaignId, (u64, Budget)> {
         let mut newest = BTreeMap::new();
-        for funding in self.books.funding.values() {
+        for funding in self.books.funding.all().values() {
             let said = (funding.version, funding.campaign_budget);
             let known = newest.entry(funding.campaign).or_insert(said);
             if said.0 >= known.0 {
@@ -136,9 +136,7 @@ impl LedgerWriter {
         let concerned: Vec<LeaseId> = self
             .live
             .iter()
-            .filter(|(_, live)| {
-                self.books.funding.get(&live.lease.line_item).is_some_and(|f| cuts.concern(f))
-            })
+            .filter(|(_, live)| self.books.funding.get(live.lease.line_item).is_some_and(|f| cuts.concern(f)))
             .map(|(id, _)| *id)
             .collect();
         for id in &concerned {
@@ -178,7 +176,7 @@ impl LedgerWriter {
 
     fn is_stopped(&self, line_item: LineItemId) -> bool {
         let stops = self.books.stops();
-        let funding = self.books.funding.get(&line_item);
+        let funding = self.books.funding.get(line_item);
         funding.is_some_and(|f| {
             stops.contains(&Stop::Advertiser(f.advertiser)) || stops.contains(&Stop::Campaign(f.campaign))
         })
@@ -194,12 +192,11 @@ impl LedgerWriter {
             }
             let time_zone = self.days.zone_of(advertiser).unwrap_or_default().to_owned();
             self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0, time_zone }))?;
-            let over: Vec<((LineItemId, u16), LeaseId)> = self
-                .current
-                .iter()
-                .filter(|(_, id)| self.live.get(id).is_some_and(|live| live.advertiser == advertiser))
-                .map(|(place, id)| (*place, *id))
-                .collect();
+            let cores = 0..self.mailboxes.len() as u16;
+            let own = self.books.funding.of(advertiser);
+            let places = own.flat_map(|funding| cores.clone().map(|core| (funding.line_item, core)));
+            let over: Vec<((LineItemId, u16), LeaseId)> =
+                places.filter_map(|place| Some((place, *self.current.get(&place)?))).collect();
             // All of yesterday's money comes back before any of today's is given out.
             for (_, id) in &over {
                 if let Some(live) = self.live.get(id) {
@@ -218,7 +215,7 @@ impl LedgerWriter {
     /// A new lease of today, handed to its core once a first grant is synced. Where the accounts have no share for
     /// everybody it begins empty, and money goes to who asks.
     fn open_lease(&mut self, core: u16, line_item: LineItemId, now: Now) -> Result<(), Violation> {
-        let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
+        let Some(advertiser) = self.books.funding.payer(line_item) else {
             return Ok(());
         };
         let Some((day, _)) = self.books.days.get(&advertiser) else { return Ok(()) };
@@ -327,7 +324,7 @@ impl LedgerWriter {
         if self.books.available(line_item, day) >= amount {
             return Ok(true);
         }
-        let Some(advertiser) = self.books.funding.get(&line_item).map(|f| f.advertiser) else {
+        let Some(advertiser) = self.books.funding.payer(line_item) else {
             return Ok(false);
         };
         // Read before the leases are: what comes back while they are looked through counts as news.
@@ -373,7 +370,7 @@ impl LedgerWriter {
         day: BudgetDay,
     ) -> Option<[(super::AccountKey, i128); 5]> {
         let keys = self.books.keys(line_item, day)?;
-        let advertiser = self.books.funding.get(&line_item)?.advertiser;
+        let advertiser = self.books.funding.get(line_item)?.advertiser;
         let mut free = [0i128; 5];
         for id in self.by_advertiser.get(&advertiser).into_iter().flatten() {
             let Some(live) = self.live.get(id) else { continue };
@@ -420,7 +417,7 @@ impl LedgerWriter {
 
     /// What a line item could still set aside; `None` when it has no funding.
     pub fn standing(&mut self, line_item: LineItemId, now: Now) -> Option<Standing> {
-        let advertiser = self.books.funding.get(&line_item)?.advertiser;
+        let advertiser = self.books.funding.get(line_item)?.advertiser;
         let day = self.days.day(advertiser, now);
         let clamp = |room: i128| room.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
         let room = self.room(line_item, day)?.map(|(key, room)| (key, Nanos(clamp(room))));

@@ -20,6 +20,7 @@ mod check;
 mod core;
 mod days;
 pub mod file_storage;
+mod funding;
 mod gate;
 mod house;
 mod image;

@@ -137,7 +137,7 @@ impl LedgerWriter {
         // the slot is this bid's is not known then.
         let voided = self.voided.has(claims.bid, Seen::Voided) || self.voided.is_stale(claims.bid);
         if !voided && self.post_from_lease(&due)? {
-            self.watches.spent(self.books.funding.get(&claims.line_item), due.charged, now);
+            self.watches.spent(self.books.funding.get(claims.line_item), due.charged, now);
             return Ok(Posting::Accepted { charged: Nanos(due.charged) });
         }
         self.post_late(&due, now)
@@ -151,7 +151,7 @@ impl LedgerWriter {
         let asked = bill.asked(&terms).0;
         let charged = asked.min(hold);
         let parts = asked_parts.filter(|_| asked <= hold).unwrap_or(hold_parts);
-        let currency = self.books.funding.get(&claims.line_item).map(|f| f.currency);
+        let currency = self.books.funding.get(claims.line_item).map(|f| f.currency);
         let unit_rate = self.watches.unit_rate(claims.exchange, currency, claims);
         Some(Due {
             claims,
@@ -218,7 +218,7 @@ impl LedgerWriter {
             overprice: due.overprice,
             source: due.source(charge, house.saturating_add(due.overprice)),
         }))?;
-        self.watches.spent(self.books.funding.get(&line_item), charge, now);
+        self.watches.spent(self.books.funding.get(line_item), charge, now);
         Ok(Posting::Late { charged: Nanos(charge), house: Nanos(house) })
     }
 
@@ -257,7 +257,7 @@ impl LedgerWriter {
         if refund.is_none_or(|refund| self.books.balance(keys[3]).posted.0 < refund) {
             return Ok(None);
         }
-        let advertiser = self.books.funding.get(&line_item).map(|funding| funding.advertiser);
+        let advertiser = self.books.funding.payer(line_item);
         let today = advertiser.map_or(BudgetDay(0), |advertiser| self.days.day(advertiser, now));
         let fits = amount.0 <= 0 || self.make_room(line_item, today, amount.0)?;
         let (charged, house) = if fits { (amount, Nanos(0)) } else { (Nanos(0), amount) };

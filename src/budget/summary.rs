@@ -30,12 +30,12 @@ impl Books {
 
     /// The currency of every wallet.
     pub fn currencies(&self) -> BTreeMap<AdvertiserId, Currency> {
-        self.funding.values().map(|funding| (funding.advertiser, funding.currency)).collect()
+        self.funding.all().values().map(|funding| (funding.advertiser, funding.currency)).collect()
     }
 
     /// Whose every campaign is.
     pub fn campaigns(&self) -> HashMap<CampaignId, AdvertiserId> {
-        self.funding.values().map(|funding| (funding.campaign, funding.advertiser)).collect()
+        self.funding.all().values().map(|funding| (funding.campaign, funding.advertiser)).collect()
     }
 
     /// The budget day that an advertiser's money is leased for; `None` before its first.
@@ -61,7 +61,7 @@ impl Books {
             sum.leased += i128::from(balance.leased.0);
         }
         for (_, book) in self.leases.iter().filter(|(id, _)| epoch_of(**id) < self.epoch) {
-            let Some(funding) = self.funding.get(&book.line_item) else { continue };
+            let Some(funding) = self.funding.get(book.line_item) else { continue };
             sums.entry(funding.currency).or_default().in_doubt += i128::from(book.outstanding());
         }
         sums
@@ -85,7 +85,7 @@ impl LedgerWriter {
     pub fn held_by_currency(&self) -> BTreeMap<Currency, i128> {
         let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
         for live in self.live.values() {
-            let Some(funding) = self.books.funding.get(&live.lease.line_item) else { continue };
+            let Some(funding) = self.books.funding.get(live.lease.line_item) else { continue };
             *sums.entry(funding.currency).or_default() += i128::from(live.lease.held());
         }
         sums

@@ -197,7 +197,7 @@ impl LedgerWriter {
             writer.days.set_zone(*advertiser, zone);
             writer.days.not_before(*advertiser, *day);
         }
-        for funding in writer.books.funding.values() {
+        for funding in writer.books.funding.all().values() {
             writer.days.set_zone(funding.advertiser, &funding.time_zone);
             writer.advertisers.insert(funding.advertiser);
         }
@@ -251,7 +251,7 @@ impl LedgerWriter {
             Event::Adjust(adjust) if adjust.amount < 0 => Some(LineItemId(adjust.line_item)),
             _ => None,
         };
-        let advertiser = line_item.and_then(|id| self.books.funding.get(&id)).map(|f| f.advertiser);
+        let advertiser = line_item.and_then(|id| self.books.funding.get(id)).map(|f| f.advertiser);
         if let Some(count) = advertiser.and_then(|advertiser| self.returns.get(&advertiser)) {
             count.fetch_add(1, Relaxed);
         }
