@@ -1,226 +1,298 @@
-//! The packed index against `DashMap<u64, Box<[u32]>>` with foldhash, on the same users in the same run:
-//! `cargo bench --bench audience`.
+//! The audience index at its full size, beside the `DashMap<u64, Box<[u32]>>` that it has to beat, on the same users in
+//! the same run: `cargo bench --bench audience` prints every figure with its limit (`OUTBID_BENCH_USERS`, by default 10
+//! million; `--json` for one object).
 //!
-//! 1,000,000 users × 12 segments, Zipf over 20,000. Exact bytes a user are printed first: those asked of the
-//! allocator while the structure is held. `latency` makes each lookup wait for the one before it, `throughput` does
-//! not; `uniform` asks for all users alike (the caches' worst case), `zipf` for few users often, `unknown` for
-//! strangers. The map has neither expiry nor provenance nor consent to check; the index is asked for all of them.
-//!
-//! Measured with one membership in twenty under a sensitive node, and with all expiries of a user alike, as a bulk
-//! import leaves them; `expiries all different` shows the bytes of the other extreme.
+//! Ratios come from batches of both in turn, so that what else the machine does hits both. `latency` makes each lookup
+//! wait for the last segment of the one before it, `throughput` does not. The map has neither expiry nor provenance nor consent to check; the
+//! index is asked for all of them. Bytes are those of the index's own account. What is measured besides building and
+//! saving is the saved index in a fresh process, as a restarted server has it: there its memory is in one piece, and
+//! resident bytes are those that the process grows by.
 
-use dashmap::DashMap;
-use divan::counter::ItemsCount;
-use divan::{Bencher, black_box};
-use foldhash::fast::RandomState;
+#![allow(clippy::print_stdout, reason = "the table is what the bench is for")]
+
+mod people;
+
+use hdrhistogram::Histogram;
 use outbid::audience::{AudienceIndex, Builder, IdKey, IdKind, Keys, Lookup, Membership};
-use outbid::model::auction::{Auction, Imp};
-use outbid::model::country::Country;
-use outbid::model::exchange::GdprDefault;
 use outbid::model::ids::{SegmentId, UserKey};
-use outbid::model::taxonomy::{Segment, Taxonomy};
-use outbid::privacy::{Rules, UseSegments, gate};
-use std::sync::LazyLock;
+use outbid::model::taxonomy::Taxonomy;
+use people::{Ask, Ends, Map, NOW, mix};
+use quanta::Instant;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
-const USERS: u64 = 1_000_000;
-const SEGMENTS: u32 = 20_000;
-const SEGMENTS_PER_USER: u64 = 12;
-const NOW: i64 = 1_800_000_000;
-/// Lookups of one measured call; a power of two.
-const BATCH: usize = 1_024;
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-type Map = DashMap<u64, Box<[u32]>, RandomState>;
+const SECRET: IdKey = IdKey([1; 16]);
+/// Lookups of one measured batch.
+const BATCH: usize = 16_384;
+/// Batches of each kind; medians are printed.
+const ROUNDS: usize = 31;
+/// Names the folder to the child process, which loads.
+const CHILD: &str = "OUTBID_BENCH_LOAD";
 
-/// splitmix64.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// A figure, and the most or least that it should be.
+struct Row {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    limit: Option<(&'static str, f64)>,
 }
 
-/// A rank below `count` with probability about 1 / rank.
-fn zipf(seed: u64, count: f64) -> u64 {
-    let uniform = (mix(seed) >> 11) as f64 / (1_u64 << 53) as f64;
-    (count.powf(uniform) as u64).min(count as u64) - 1
-}
+#[derive(Default)]
+struct Table(Vec<Row>);
 
-/// Twelve different segments, ascending.
-fn segments_of(user: u64) -> Vec<u32> {
-    let mut segments = Vec::with_capacity(SEGMENTS_PER_USER as usize);
-    for draw in 0.. {
-        let segment = zipf(mix(user ^ 0x5eed) ^ draw, f64::from(SEGMENTS)) as u32;
-        if !segments.contains(&segment) {
-            segments.push(segment);
-        }
-        if segments.len() as u64 == SEGMENTS_PER_USER {
-            break;
+impl Table {
+    fn add(&mut self, what: &str, value: f64, unit: &'static str, limit: Option<(&'static str, f64)>) {
+        eprintln!("{what}: {value:.2} {unit}");
+        self.0.push(Row { what: what.to_owned(), value, unit, limit });
+    }
+
+    fn most(&mut self, what: &str, value: f64, unit: &'static str, limit: f64) {
+        self.add(what, value, unit, Some(("≤", limit)));
+    }
+
+    fn print(&self) {
+        println!("\n| audience index | figure | limit | |\n|---|---|---|---|");
+        for Row { what, value, unit, limit } in &self.0 {
+            let (limit, verdict) = match limit {
+                Some((sign, limit)) => {
+                    let holds = if *sign == "≤" { value <= limit } else { value >= limit };
+                    (format!("{sign} {limit}"), if holds { "holds" } else { "FAILS" })
+                }
+                None => (String::new(), ""),
+            };
+            println!("| {what} | {value:.2} {unit} | {limit} | {verdict} |");
         }
     }
-    segments.sort_unstable();
-    segments
+
+    fn print_json(&self) {
+        let entry = |row: &Row| {
+            serde_json::json!({"what": row.what, "value": row.value, "unit": row.unit,
+                "limit": row.limit.map(|(sign, limit)| format!("{sign} {limit}"))})
+        };
+        println!("{}", serde_json::json!({"audience": self.0.iter().map(entry).collect::<Vec<_>>()}));
+    }
 }
 
-fn build_index(expiry: impl Fn(u64, u32) -> Option<i64>) -> AudienceIndex {
+/// Builds the index of `users`; the seconds are those of collecting, sorting and packing alone, not of making users up.
+fn build(users: u64, ends: Ends) -> (AudienceIndex, Duration) {
+    const CHUNK: u64 = 100_000;
     let mut builder = Builder::default();
-    for user in 0..USERS {
-        let memberships = segments_of(user).into_iter().map(|segment| Membership {
-            expires_s: expiry(user, segment),
-            ..Membership::of(SegmentId(segment))
-        });
-        builder.push(UserKey(mix(user)), memberships).expect("inside the limits");
-    }
-    builder.finish().expect("inside the limits")
-}
-
-/// Ends within ninety days, the same for all segments of a user.
-fn per_user(user: u64, _segment: u32) -> Option<i64> {
-    Some(NOW + 86_400 + (mix(user) % (90 * 86_400)) as i64)
-}
-
-fn build_map() -> Map {
-    let map = Map::default();
-    for user in 0..USERS {
-        map.insert(mix(user), segments_of(user).into_boxed_slice());
-    }
-    map
-}
-
-static INDEX: LazyLock<AudienceIndex> = LazyLock::new(|| build_index(per_user));
-static MAP: LazyLock<Map> = LazyLock::new(build_map);
-
-static TAXONOMY: LazyLock<Taxonomy> = LazyLock::new(|| {
-    let node = |id| Segment {
-        id: SegmentId(id),
-        key: id.to_string(),
-        name: String::new(),
-        parent: None,
-        sensitive: id % 20 == 7,
-    };
-    Taxonomy::build(&(0..SEGMENTS).map(node).collect::<Vec<_>>()).expect("a list is a forest")
-});
-
-fn proof() -> UseSegments {
-    let imps = [Imp::default()];
-    let mut auction = Auction { imps: &imps, ..Auction::default() };
-    auction.device.geo.country = Country::parse("US");
-    let opportunity = auction.opportunities().next().expect("one impression");
-    gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies }).segments().expect("nothing forbids it")
-}
-
-/// Which users are asked for.
-#[derive(Clone, Copy, Debug)]
-enum Ask {
-    Uniform,
-    Zipf,
-    Unknown,
-}
-
-const ASKS: [Ask; 3] = [Ask::Uniform, Ask::Zipf, Ask::Unknown];
-
-/// As many keys as users, so that they do not all stay in the caches.
-fn asked(ask: Ask) -> Vec<u64> {
-    let key = |i: u64| match ask {
-        Ask::Uniform => mix(mix(i ^ 0xa5c) % USERS),
-        Ask::Zipf => mix(zipf(i ^ 0xa5c, USERS as f64).wrapping_mul(0x9e37_79b1) % USERS),
-        Ask::Unknown => mix(USERS + 1 + i),
-    };
-    (0..1 << 20).map(key).collect()
-}
-
-/// Runs `BATCH` lookups a call over all asked keys in turn. `chained` lets each key depend on the last answer.
-fn run(bencher: Bencher<'_, '_>, ask: Ask, chained: bool, make: impl Fn() -> Box<dyn FnMut(u64) -> usize>) {
-    let keys = asked(ask);
-    let mut look_up = make();
-    let mut start = 0;
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        let mut last = 0;
-        for i in start..start + BATCH {
-            // The answer's length is below 2²⁰: the sum never changes the place, but the processor cannot know.
-            let place = if chained { i + (black_box(last) >> 20) } else { i };
-            last = black_box(look_up(keys[place & (keys.len() - 1)]));
+    let mut spent = Duration::ZERO;
+    let mut chunk: Vec<(UserKey, Vec<Membership>)> = Vec::new();
+    for first in (0..users).step_by(CHUNK as usize) {
+        let own = first..users.min(first + CHUNK);
+        chunk.clear();
+        chunk.extend(own.map(|user| (UserKey(mix(user)), people::memberships(user, ends).collect())));
+        let start = Instant::now();
+        for (key, memberships) in &chunk {
+            builder.push(*key, memberships.iter().copied()).expect("inside the limits");
         }
-        start += BATCH;
-    });
+        spent += start.elapsed();
+    }
+    let start = Instant::now();
+    let index = builder.finish().expect("inside the limits");
+    (index, spent + start.elapsed())
 }
 
-fn packed() -> Box<dyn FnMut(u64) -> usize> {
-    let (proof, mut keys, mut out) = (proof(), Keys::default(), Lookup::default());
-    Box::new(move |key| {
+/// Looks keys up, `BATCH` a call, going on where the call before stopped. `chained` lets each key depend on the answer
+/// before it. Answers nanoseconds a lookup.
+fn batch(keys: &[u64], start: usize, chained: bool, look_up: &mut impl FnMut(u64) -> u32) -> f64 {
+    let began = Instant::now();
+    let mut last = 0;
+    for i in start..start + BATCH {
+        // A segment's number is below 2²⁰: the sum never changes the place, but the processor cannot know.
+        let place = if chained { i + (black_box(last) >> 20) as usize } else { i };
+        last = black_box(look_up(keys[place & (keys.len() - 1)]));
+    }
+    began.elapsed().as_nanos() as f64 / BATCH as f64
+}
+
+/// A lookup as the decision makes it; the last segment, 0 for a stranger.
+fn packed<'i>(index: &'i AudienceIndex, taxonomy: &'i Taxonomy) -> impl FnMut(u64) -> u32 + use<'i> {
+    let (proof, mut keys, mut out) = (people::proof(), Keys::default(), Lookup::default());
+    move |key| {
         keys.clear();
         keys.push(UserKey(key), IdKind::Cookie);
-        INDEX.lookup(&keys, &TAXONOMY, NOW, proof, &mut out);
-        out.segments.len()
-    })
+        index.lookup(&keys, taxonomy, NOW, proof, &mut out);
+        out.segments.last().map_or(0, |segment| segment.0)
+    }
 }
 
-fn dashmap() -> Box<dyn FnMut(u64) -> usize> {
+fn mapped(map: &Map) -> impl FnMut(u64) -> u32 + use<'_> {
     let mut out: Vec<u32> = Vec::new();
-    Box::new(move |key| {
+    move |key| {
         out.clear();
-        if let Some(segments) = MAP.get(&key) {
+        if let Some(segments) = map.get(&key) {
             out.extend_from_slice(&segments);
         }
-        out.len()
-    })
+        out.last().copied().unwrap_or(0)
+    }
 }
 
-#[divan::bench(args = ASKS)]
-fn latency_packed(bencher: Bencher<'_, '_>, ask: Ask) {
-    run(bencher, ask, true, packed);
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
-#[divan::bench(args = ASKS)]
-fn latency_dashmap(bencher: Bencher<'_, '_>, ask: Ask) {
-    run(bencher, ask, true, dashmap);
+fn compare(table: &mut Table, users: u64, index: &AudienceIndex, map: &Map, taxonomy: &Taxonomy) {
+    for ask in [Ask::Uniform, Ask::Zipf, Ask::Unknown] {
+        let keys = people::asked(ask, users);
+        for (chained, name, limit) in [(true, "latency", 0.8), (false, "throughput", 1.3)] {
+            let (mut packed, mut mapped) = (packed(index, taxonomy), mapped(map));
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            for round in 0..ROUNDS {
+                ours.push(batch(&keys, 2 * round * BATCH, chained, &mut packed));
+                theirs.push(batch(&keys, (2 * round + 1) * BATCH, chained, &mut mapped));
+            }
+            let (ours, theirs) = (median(&mut ours), median(&mut theirs));
+            let what = format!("{name}, {ask:?}: {ours:.0} ns, DashMap {theirs:.0} ns").to_lowercase();
+            // The limits are those of users that are known.
+            table.add(&what, ours / theirs, "×", (ask != Ask::Unknown).then_some(("≤", limit)));
+        }
+    }
 }
 
-#[divan::bench(args = ASKS)]
-fn throughput_packed(bencher: Bencher<'_, '_>, ask: Ask) {
-    run(bencher, ask, false, packed);
+/// Lookups one by one for as long as `go_on` says; nanoseconds, the clock's own included.
+fn tail(keys: &[u64], look_up: &mut impl FnMut(u64) -> u32, go_on: impl Fn(usize) -> bool) -> Histogram<u64> {
+    let mut histogram = Histogram::new_with_bounds(1, 1_000_000_000, 3).expect("sound bounds");
+    let mut i = 0;
+    while go_on(i) {
+        let start = Instant::now();
+        black_box(look_up(keys[i & (keys.len() - 1)]));
+        histogram.saturating_record(start.elapsed().as_nanos() as u64);
+        i += 1;
+    }
+    histogram
 }
 
-#[divan::bench(args = ASKS)]
-fn throughput_dashmap(bencher: Bencher<'_, '_>, ask: Ask) {
-    run(bencher, ask, false, dashmap);
-}
-
-/// What a writer and a restart cost, in seconds, on a copy of the measured index.
-fn print_times(folder: &std::path::Path) {
-    let secret = IdKey([1; 16]);
-    let timed = |name: &str, work: &mut dyn FnMut()| {
-        let start = quanta::Instant::now();
-        work();
-        eprintln!("{name:<44} {:7.3} s", start.elapsed().as_secs_f64());
-    };
-    let mut copy = None;
-    timed("generate, sort, pack 1 M users", &mut || copy = Some(build_index(per_user)));
-    timed("save and flush to disk", &mut || drop(INDEX.save(folder, &secret).expect("the disk has room")));
-    timed("load and check", &mut || copy = AudienceIndex::load(folder, &secret).expect("as it was saved"));
-    let copy = copy.expect("it was saved");
-    let more = Membership::of(SegmentId(SEGMENTS - 1));
-    timed("add 100,000 memberships", &mut || {
-        (0..100_000).for_each(|user| copy.add(UserKey(mix(user * 7)), more).expect("inside the limits"));
+/// One core writes and merges without a pause while another looks up.
+fn disturbed(table: &mut Table, users: u64, index: &AudienceIndex, taxonomy: &Taxonomy) {
+    let keys = people::asked(Ask::Uniform, users);
+    let mut look_up = packed(index, taxonomy);
+    let idle = tail(&keys, &mut look_up, |i| i < 2_000_000);
+    let done = AtomicBool::new(false);
+    let (busy, writes) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut writes = 0_u64;
+            for round in 0..3 {
+                for i in 0..100_000 {
+                    let user = UserKey(mix(mix(writes ^ 0xbeef) % users));
+                    let segment = SegmentId((i % 20_000) as u32);
+                    index.add(user, Membership::of(segment)).expect("inside the limits");
+                    writes += 1;
+                }
+                index.merge(NOW + round).expect("inside the limits");
+            }
+            done.store(true, Relaxed);
+            writes
+        });
+        let busy = tail(&keys, &mut look_up, |_| !done.load(Relaxed));
+        (busy, writer.join().expect("the writer ends well"))
     });
-    timed("merge them, all 256 shards", &mut || copy.merge(NOW).expect("inside the limits"));
+    let (idle_p99, busy_p99) = (idle.value_at_quantile(0.99), busy.value_at_quantile(0.99));
+    let what = format!(
+        "p99 beside {writes} writes and 3 merges: {busy_p99} ns of {} lookups, idle {idle_p99} ns",
+        busy.len()
+    );
+    table.most(&what, busy_p99 as f64 / idle_p99 as f64, "×", 2.0);
+    let (idle_tail, busy_tail) = (idle.value_at_quantile(0.999), busy.value_at_quantile(0.999));
+    table.add(
+        &format!("p99.9 likewise: {busy_tail} ns, idle {idle_tail} ns"),
+        busy_tail as f64 / idle_tail as f64,
+        "×",
+        None,
+    );
 }
 
-/// Bytes that `build` asked for and still holds, a user.
-fn print_bytes<T>(name: &str, build: impl FnOnce() -> T) {
-    let mut built = None;
-    let held = allocation_counter::measure(|| built = Some(build())).bytes_current;
-    eprintln!("{name:<44} {:7.2} bytes a user", held as f64 / USERS as f64);
+fn updates(table: &mut Table, users: u64, index: &AudienceIndex) {
+    const WRITES: u64 = 1_000_000;
+    let start = Instant::now();
+    for i in 0..WRITES {
+        let user = UserKey(mix(mix(i ^ 0xadd) % users));
+        index.add(user, Membership::of(SegmentId((i % 20_000) as u32))).expect("inside the limits");
+    }
+    let rate = WRITES as f64 / start.elapsed().as_secs_f64();
+    table.add("overlay updates a second on one core", rate, "1/s", Some(("≥", 500_000.0)));
+    let start = Instant::now();
+    index.merge(NOW).expect("inside the limits");
+    table.add("merging them", start.elapsed().as_secs_f64(), "s", None);
+}
+
+/// Strangers, and strangers who share the stored 48 bits with somebody.
+fn false_matches(table: &mut Table, users: u64, index: &AudienceIndex, taxonomy: &Taxonomy) {
+    const STRANGERS: u64 = 20_000_000;
+    let mut look_up = packed(index, taxonomy);
+    let random = (0..STRANGERS).filter(|i| look_up(mix(users + 1 + i)) > 0).count();
+    let near = (0..STRANGERS).filter(|i| look_up(mix(i % users) ^ (1 << (48 + i % 16))) > 0).count();
+    let what = format!("false matches of {STRANGERS} strangers and as many whose 48 low bits somebody has");
+    table.most(&what, (random + near) as f64, "", 0.0);
+    let bound = users as f64 / 2_f64.powi(64);
+    table.most("false match of a stranger, users / 2⁶⁴, × 10⁹", bound * 1e9, "", 1.0);
+}
+
+/// Resident bytes of this process.
+fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kib| kib * 1_024.0)
+}
+
+/// What a restarted server finds: a fresh process that loads the saved index, and everything that is asked of it.
+fn restarted(folder: &Path, users: u64) -> Table {
+    let mut table = Table::default();
+    let before = resident().unwrap_or(f64::NAN);
+    let start = Instant::now();
+    let index = AudienceIndex::load(folder, &SECRET).expect("as it was saved").expect("it was saved");
+    table.most("loading and checking after a restart", start.elapsed().as_secs_f64(), "s", 5.0);
+    let grown = resident().unwrap_or(f64::NAN) - before;
+    table.most("resident bytes a user after a restart", grown / users as f64, "B", 64.0);
+    let taxonomy = people::taxonomy();
+    let map = Map::default();
+    for user in 0..users {
+        map.insert(mix(user), people::segments_of(user).into());
+    }
+    compare(&mut table, users, &index, &map, &taxonomy);
+    drop(map);
+    false_matches(&mut table, users, &index, &taxonomy);
+    disturbed(&mut table, users, &index, &taxonomy);
+    updates(&mut table, users, &index);
+    table
+}
+
+/// Bytes, building and saving.
+fn built(folder: &Path, users: u64) -> Table {
+    let mut table = Table::default();
+    for (ends, name) in [(Ends::Never, "no expiries"), (Ends::Apart, "all expiries different")] {
+        let bytes = build(users.min(1_000_000), ends).0.stats().base_bytes_per_user().unwrap_or(f64::NAN);
+        table.add(&format!("exact bytes a user, {name}"), bytes, "B", None);
+    }
+    let (index, seconds) = build(users, Ends::Together);
+    let bytes = index.stats().base_bytes_per_user().unwrap_or(f64::NAN);
+    table.most(&format!("exact bytes a user, {users} users × 12, one expiry a user"), bytes, "B", 40.0);
+    table.most("collecting, sorting and packing", seconds.as_secs_f64(), "s", 10.0);
+    let start = Instant::now();
+    index.save(folder, &SECRET).expect("the disk has room");
+    table.add("saving, flushed to the disk", start.elapsed().as_secs_f64(), "s", None);
+    table
 }
 
 fn main() {
-    print_bytes("packed, no expiries", || build_index(|_, _| None));
-    print_bytes("packed, expiries all different", || {
-        build_index(|user, segment| per_user(user ^ u64::from(segment) << 32, segment))
-    });
-    print_bytes("packed, one expiry a user (measured below)", || LazyLock::force(&INDEX));
-    print_bytes("DashMap<u64, Box<[u32]>>", || LazyLock::force(&MAP));
-    eprintln!("{:?}", INDEX.stats());
+    let users =
+        std::env::var("OUTBID_BENCH_USERS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
+    let json = std::env::args().any(|argument| argument == "--json");
+    let print = |table: &Table| if json { table.print_json() } else { table.print() };
+    if let Some(folder) = std::env::var_os(CHILD) {
+        return print(&restarted(Path::new(&folder), users));
+    }
     let folder = tempfile::tempdir().expect("a folder for temporary files");
-    print_times(folder.path());
-    divan::main();
+    print(&built(folder.path(), users));
+    let own = std::env::current_exe().expect("this program has a name");
+    let ended =
+        std::process::Command::new(own).args(std::env::args().skip(1)).env(CHILD, folder.path()).status();
+    assert!(ended.expect("it can be started").success(), "the process that loads the index failed");
 }

@@ -55,15 +55,30 @@ impl Builder {
         appended
     }
 
-    /// Sorts and packs. Shards are freed as they are packed.
-    pub fn finish(self) -> Result<AudienceIndex, AudienceError> {
+    /// Sorts and packs on as many threads as the machine has processors. Shards are freed as they are packed.
+    pub fn finish(mut self) -> Result<AudienceIndex, AudienceError> {
         let shard_bits = self.shard_bits;
-        let packed: Result<Vec<PackedShard>, AudienceError> = self
-            .shards
-            .into_iter()
-            .enumerate()
-            .map(|(shard, pending)| pack(shard_bits, shard, pending))
-            .collect();
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let each = self.shards.len().div_ceil(workers);
+        let packed: Result<Vec<PackedShard>, AudienceError> = std::thread::scope(|scope| {
+            let pack_all =
+                |(part, shards): (usize, &mut [Pending])| -> Result<Vec<PackedShard>, AudienceError> {
+                    let numbered = shards.iter_mut().zip(part * each..);
+                    numbered
+                        .map(|(pending, shard)| pack(shard_bits, shard, std::mem::take(pending)))
+                        .collect()
+                };
+            let parts: Vec<_> = self.shards.chunks_mut(each).enumerate().collect();
+            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || pack_all(part))).collect();
+            let mut all = Vec::new();
+            for thread in threads {
+                match thread.join() {
+                    Ok(packed) => all.append(&mut packed?),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(all)
+        });
         Ok(AudienceIndex::from_shards(shard_bits, packed?.into_iter()))
     }
 }

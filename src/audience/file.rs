@@ -11,6 +11,7 @@
 //! Deliberately absent: a log of the single writes. What was added after the last save is lost in a crash.
 
 use super::index::AudienceIndex;
+use super::offsets::Offsets;
 use super::overlay::Link;
 use super::packed::{Geometry, MAX_SHARD_BITS, PackedShard};
 use super::record::Record;
@@ -21,7 +22,8 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"OUTBIDAU";
-const VERSION: u32 = 1;
+/// 2: three users a bucket, each with its length.
+const VERSION: u32 = 2;
 const FRAME: usize = 20;
 
 const HEADER: u32 = u32::from_le_bytes(*b"HEAD");
@@ -125,7 +127,7 @@ fn write_shard(out: &mut impl Write, shard: &PackedShard) -> io::Result<()> {
     head.extend_from_slice(&shard.earliest.to_le_bytes());
     head.extend_from_slice(&shard.users.to_le_bytes());
     head.extend_from_slice(&shard.memberships.to_le_bytes());
-    let offsets: Vec<u8> = shard.offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+    let offsets: Vec<u8> = shard.offsets.iter().flat_map(u32::to_le_bytes).collect();
     write_block(out, SHARD, &[&head, &offsets, &shard.blob])
 }
 
@@ -184,13 +186,14 @@ fn read_shard(input: &mut impl Read, shard_bits: u32, shard: usize) -> Result<Pa
     let buckets = cursor.u32()?;
     let (epoch, earliest, users, memberships) = (cursor.u32()?, cursor.u32()?, cursor.u32()?, cursor.u64()?);
     let offsets = cursor.bytes((buckets as usize + 1) * size_of::<u32>())?;
+    let offsets: Vec<u32> = offsets.as_chunks().0.iter().map(|offset| u32::from_le_bytes(*offset)).collect();
     let packed = PackedShard {
         geometry: Geometry { shard_bits, shard, buckets },
         epoch,
         earliest,
         users,
         memberships,
-        offsets: offsets.as_chunks().0.iter().map(|offset| u32::from_le_bytes(*offset)).collect(),
+        offsets: Offsets::pack(&offsets),
         blob: cursor.rest.into(),
     };
     packed.check().map_err(|what| damaged(format!("{part}: {what}")))?;

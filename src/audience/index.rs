@@ -8,14 +8,19 @@ use super::{AudienceError, MAX_SEGMENTS_PER_USER};
 use crate::model::ids::{SegmentId, UserKey};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// Who belongs to which segment. Shared by all cores: reads take no lock but that of one overlay slot, writes one
 /// user's slot, a merge one shard.
-#[derive(Debug)]
 pub struct AudienceIndex {
+    /// Tells this index from every other one of the process; never 0.
+    pub(super) id: u64,
     pub(super) shard_bits: u32,
     pub(super) shards: Box<[ArcSwap<PackedShard>]>,
+    /// How often each shard was published: moved after the shard was, and before the overlay drops what is in it.
+    versions: Box<[AtomicU32]>,
     pub(super) overlay: Overlay,
     pub(super) links: Links,
     /// Held while a shard is packed and published, and while a file is written: what the overlay no longer has
@@ -27,6 +32,13 @@ pub struct AudienceIndex {
 /// twice and not 350.
 pub(super) const DEFAULT_SHARD_BITS: u32 = 8;
 
+impl fmt::Debug for AudienceIndex {
+    /// What is in it, not the millions themselves.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AudienceIndex").field(&self.stats()).finish()
+    }
+}
+
 impl Default for AudienceIndex {
     fn default() -> AudienceIndex {
         let shard = |number| PackedShard::empty(DEFAULT_SHARD_BITS, number);
@@ -36,17 +48,32 @@ impl Default for AudienceIndex {
 
 impl AudienceIndex {
     pub(super) fn from_shards(shard_bits: u32, shards: impl Iterator<Item = PackedShard>) -> AudienceIndex {
+        static INDEXES: AtomicU64 = AtomicU64::new(1);
+        let shards: Box<[_]> = shards.map(ArcSwap::from_pointee).collect();
         AudienceIndex {
+            id: INDEXES.fetch_add(1, Relaxed),
             shard_bits,
-            shards: shards.map(ArcSwap::from_pointee).collect(),
+            versions: shards.iter().map(|_| AtomicU32::new(0)).collect(),
+            shards,
             overlay: Overlay::default(),
             links: Links::default(),
             merging: Mutex::new(()),
         }
     }
 
-    pub(super) fn shard(&self, key: UserKey) -> &ArcSwap<PackedShard> {
-        &self.shards[shard_of(key.0, self.shard_bits)]
+    /// The number of the shard that a key belongs to.
+    pub(super) fn shard_of(&self, key: UserKey) -> usize {
+        shard_of(key.0, self.shard_bits)
+    }
+
+    /// How often a shard was published.
+    pub(super) fn version(&self, shard: usize) -> u32 {
+        self.versions[shard].load(Acquire)
+    }
+
+    /// A shard with a version that it is not older than.
+    pub(super) fn published(&self, shard: usize) -> (u32, Arc<PackedShard>) {
+        (self.version(shard), self.shards[shard].load_full())
     }
 
     /// Adds the user to a segment, or replaces the membership that is there, expiry and consent included. Seen by
@@ -101,7 +128,7 @@ impl AudienceIndex {
 
     /// What the base holds of the user, sorted by segment, expired ones included.
     fn base_records(&self, key: UserKey) -> Vec<Record> {
-        let shard = self.shard(key).load();
+        let shard = self.shards[self.shard_of(key)].load();
         let mut records = Vec::new();
         if let Some(user) = shard.find(key.0) {
             user.for_each_live(0, |record| records.push(record));
@@ -128,6 +155,10 @@ impl AudienceIndex {
             rest = later;
         }
         self.links.expire(units(now_unix_s));
+        if !changed.is_empty() {
+            let _merging = self.merging.lock();
+            self.overlay.tidy();
+        }
         Ok(())
     }
 
@@ -137,7 +168,12 @@ impl AudienceIndex {
     /// Where `shard` is not below [`AudienceIndex::shard_count`].
     pub fn merge_shard(&self, shard: usize, now_unix_s: i64) -> Result<(), AudienceError> {
         let keys = self.overlay.keys(|key| shard_of(key.0, self.shard_bits) == shard);
-        self.fold(shard, &keys, units(now_unix_s))
+        self.fold(shard, &keys, units(now_unix_s))?;
+        if !keys.is_empty() {
+            let _merging = self.merging.lock();
+            self.overlay.tidy();
+        }
+        Ok(())
     }
 
     /// Packs a shard anew from its base and the entries of `keys`, publishes it, and only then drops the entries,
@@ -151,6 +187,7 @@ impl AudienceIndex {
             return Ok(());
         }
         self.shards[shard].store(Arc::new(self.pack_anew(shard, &base, &changes, now)?));
+        self.versions[shard].fetch_add(1, Release);
         for (key, merged) in &changes {
             self.overlay.forget(*key, merged);
         }

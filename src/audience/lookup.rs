@@ -4,9 +4,10 @@
 //! before it drops an overlay entry: who finds no entry finds its content in the base. All buckets that the keys
 //! lead to are located before any is read, so that their cache misses overlap.
 
+use super::held::Held;
 use super::identity::{IdKind, Keys, MAX_KEYS};
 use super::index::AudienceIndex;
-use super::packed::User;
+use super::packed::Place;
 use super::record::{Record, units};
 use crate::model::ids::{SegmentId, UserKey};
 use crate::model::taxonomy::Taxonomy;
@@ -25,6 +26,9 @@ pub struct Lookup {
     /// The most trusted key, whether anything is known of it or not: an exchange's id stands as the cookie it is
     /// linked to, or for itself. `None` = the request names the user in no way.
     pub primary: Option<UserKey>,
+    /// How many lists that ascend were joined.
+    runs: usize,
+    held: Held,
 }
 
 impl Lookup {
@@ -34,34 +38,83 @@ impl Lookup {
         self.refused.clear();
         self.known = false;
         self.primary = None;
+        self.runs = 0;
     }
 
-    fn take(&mut self, record: Record, taxonomy: &Taxonomy) {
+    /// Takes what the base holds of a key.
+    #[inline]
+    fn take_key(&mut self, shard: usize, place: Place, key: UserKey, now: u32, taxonomy: &Taxonomy) {
+        let Lookup { held, segments, refused, runs, .. } = self;
+        let Some(user) = held.shard(shard).find_at(place, key.0) else { return };
+        let mut taken = Taken { segments, refused, taxonomy };
+        for group in user.groups() {
+            *runs += 1;
+            match group.live_ids(now) {
+                Some(ids) if group.explicit_consent() => {
+                    taken.segments.extend(ids.iter().map(segment_of));
+                }
+                Some(ids) => taken.take_ids(ids),
+                None => group.for_each_live(now, &mut |record| taken.take(record)),
+            }
+        }
+    }
+
+    /// Lets go of what merges have replaced: for a core that idles, once in a while. Answers how many shards those were.
+    pub fn lets_go(&mut self, index: &AudienceIndex) -> usize {
+        self.held.refresh_all(index)
+    }
+}
+
+/// Where segments go.
+struct Taken<'l> {
+    segments: &'l mut Vec<SegmentId>,
+    refused: &'l mut Vec<SegmentId>,
+    taxonomy: &'l Taxonomy,
+}
+
+impl Taken<'_> {
+    /// Takes live memberships without explicit consent. Which of them are sensitive nobody could guess, so each is
+    /// written to both lists and stays in one.
+    fn take_ids(&mut self, ids: &[[u8; 2]]) {
+        let (used, refused) = (self.segments.len(), self.refused.len());
+        self.segments.resize(used + ids.len(), SegmentId(0));
+        self.refused.resize(refused + ids.len(), SegmentId(0));
+        let (mut next_used, mut next_refused) = (used, refused);
+        for segment in ids.iter().map(segment_of) {
+            self.segments[next_used] = segment;
+            self.refused[next_refused] = segment;
+            let is_sensitive = usize::from(self.taxonomy.is_sensitive(segment));
+            next_used += 1 - is_sensitive;
+            next_refused += is_sensitive;
+        }
+        self.segments.truncate(next_used);
+        self.refused.truncate(next_refused);
+    }
+
+    fn take(&mut self, record: Record) {
         let segment = SegmentId(record.segment());
-        if record.explicit_consent() || !taxonomy.is_sensitive(segment) {
+        if record.explicit_consent() || !self.taxonomy.is_sensitive(segment) {
             self.segments.push(segment);
         } else {
             self.refused.push(segment);
         }
     }
+}
 
+impl Lookup {
     fn finish(&mut self) {
         self.known = !self.segments.is_empty() || !self.refused.is_empty();
-        sort_once(&mut self.segments);
-        sort_once(&mut self.refused);
-        let segments = &self.segments;
-        self.refused.retain(|refused| segments.binary_search(refused).is_err());
+        if self.runs > 1 {
+            sort_once(&mut self.segments);
+            sort_once(&mut self.refused);
+            let segments = &self.segments;
+            self.refused.retain(|refused| segments.binary_search(refused).is_err());
+        }
     }
 }
 
-/// Loads a byte of each cache line that a bucket of usual size covers. None of these loads waits for another, while
-/// reading the bucket finds out line by line where to go on: one miss of the memory instead of up to four.
-fn request(bucket: &[u8]) {
-    const LINE: usize = 64;
-    if let Some(last) = bucket.len().checked_sub(1) {
-        let lines: [u8; 5] = std::array::from_fn(|line| bucket[last.min(line * LINE)]);
-        std::hint::black_box(lines);
-    }
+fn segment_of(id: &[u8; 2]) -> SegmentId {
+    SegmentId(u16::from_le_bytes(*id).into())
 }
 
 /// One group of one key is sorted already.
@@ -85,9 +138,22 @@ impl AudienceIndex {
     ) {
         out.clear();
         let now = units(now_unix_s);
+        match keys.as_slice() {
+            [(key, kind)] if *kind != IdKind::Matched => {
+                out.primary = Some(*key);
+                if !self.take_changed(*key, now, taxonomy, out) {
+                    self.read_one(*key, now, taxonomy, out);
+                }
+            }
+            several => self.look_up_several(several, now, taxonomy, out),
+        }
+        out.finish();
+    }
+
+    fn look_up_several(&self, keys: &[(UserKey, IdKind)], now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
         let mut pending = [UserKey(0); MAX_KEYS];
         let mut waiting = 0;
-        for (key, kind) in keys.as_slice() {
+        for (key, kind) in keys {
             let linked = if *kind == IdKind::Matched { self.links.cookie(*key, now) } else { Some(*key) };
             out.primary = out.primary.or(linked).or(Some(*key));
             // A request often names one cookie twice, as `buyeruid` and through the match table.
@@ -99,30 +165,51 @@ impl AudienceIndex {
         let mut unchanged = 0;
         for place in 0..waiting {
             let key = pending[place];
-            let changed = self.overlay.with(key, |records| {
-                let live = records.iter().filter(|record| record.expiry() > now);
-                live.for_each(|record| out.take(*record, taxonomy));
-            });
-            if changed.is_none() {
+            if !self.take_changed(key, now, taxonomy, out) {
                 pending[unchanged] = key;
                 unchanged += 1;
             }
         }
-        self.read_base(&pending[..unchanged], now, |record| out.take(record, taxonomy));
-        out.finish();
+        match &pending[..unchanged] {
+            [] => {}
+            [key] => self.read_one(*key, now, taxonomy, out),
+            several => self.read_base(several, now, taxonomy, out),
+        }
     }
 
-    fn read_base(&self, keys: &[UserKey], now: u32, mut take: impl FnMut(Record)) {
-        let shards: [_; MAX_KEYS] = std::array::from_fn(|i| keys.get(i).map(|key| self.shard(*key).load()));
-        let buckets: [&[u8]; MAX_KEYS] = std::array::from_fn(|i| match (keys.get(i), &shards[i]) {
-            (Some(key), Some(shard)) => shard.bucket(key.0),
-            _ => &[],
+    /// Takes what the overlay says of a key; false where it has nothing to say.
+    #[inline]
+    fn take_changed(&self, key: UserKey, now: u32, taxonomy: &Taxonomy, out: &mut Lookup) -> bool {
+        let taken = self.overlay.with(key, |records| {
+            out.runs += 1;
+            let live = records.iter().filter(|record| record.expiry() > now);
+            let mut taken = Taken { segments: &mut out.segments, refused: &mut out.refused, taxonomy };
+            live.for_each(|record| taken.take(*record));
         });
-        buckets[..keys.len()].iter().for_each(|bucket| request(bucket));
-        for ((key, shard), bucket) in keys.iter().zip(shards.iter().flatten()).zip(buckets) {
-            if let Some(user) = User::find(bucket, key.0, shard.epoch) {
-                user.for_each_live(now, &mut take);
-            }
+        taken.is_some()
+    }
+
+    #[inline]
+    fn read_one(&self, key: UserKey, now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
+        let shard = self.shard_of(key);
+        out.held.refresh(self, shard);
+        let place = out.held.shard(shard).locate(key.0);
+        out.held.shard(shard).request(place);
+        out.take_key(shard, place, key, now, taxonomy);
+    }
+
+    fn read_base(&self, keys: &[UserKey], now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
+        let mut places = [Place::default(); MAX_KEYS];
+        for (key, place) in keys.iter().zip(&mut places) {
+            let shard = self.shard_of(*key);
+            out.held.refresh(self, shard);
+            *place = out.held.shard(shard).locate(key.0);
+        }
+        for (key, place) in keys.iter().zip(places) {
+            out.held.shard(self.shard_of(*key)).request(place);
+        }
+        for (key, place) in keys.iter().zip(places) {
+            out.take_key(self.shard_of(*key), place, *key, now, taxonomy);
         }
     }
 }

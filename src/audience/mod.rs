@@ -1,6 +1,6 @@
 //! Who belongs to which segment, answered from memory: identifiers of a request → keys → segment ids.
 //!
-//! An immutable packed base in shards (`packed.rs`: about 35 bytes for a user of twelve segments) plus a mutable
+//! An immutable packed base in shards (`packed.rs`: about 36 bytes for a user of twelve segments) plus a mutable
 //! overlay for what changed since; [`AudienceIndex::merge`] folds the overlay into the base one shard at a time.
 //!
 //! Invariants:
@@ -17,9 +17,12 @@
 
 mod builder;
 mod file;
+mod filter;
+mod held;
 mod identity;
 mod index;
 mod lookup;
+mod offsets;
 mod overlay;
 mod pack;
 mod packed;

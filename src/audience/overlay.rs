@@ -3,7 +3,11 @@
 //! Invariant: an entry holds everything that is known of its user and replaces the base's record; an empty entry is
 //! a user who was erased. Entries are immutable behind an `Arc` and leave only through [`Overlay::forget`], so that
 //! a merge can tell by identity whether an entry changed while its shard was being packed.
+//!
+//! In front of the users stands a [`Filter`], because nearly every lookup is of somebody who has not changed: it says
+//! no without a lock.
 
+use super::filter::Filter;
 use super::record::Record;
 use crate::model::ids::UserKey;
 use dashmap::DashMap;
@@ -15,14 +19,19 @@ use std::sync::Arc;
 pub(super) type Records = Arc<[Record]>;
 
 /// Changed users by key.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Overlay {
     users: DashMap<UserKey, Records, RandomState>,
+    filter: Filter,
 }
 
 impl Overlay {
     /// Reads the user's records, if the user changed. `read` must not touch a concurrent map.
+    #[inline]
     pub(super) fn with<R>(&self, key: UserKey, read: impl FnOnce(&[Record]) -> R) -> Option<R> {
+        if !self.filter.may_hold(key) {
+            return None;
+        }
         self.users.get(&key).map(|records| read(&records))
     }
 
@@ -48,7 +57,8 @@ impl Overlay {
             }
             Entry::Vacant(entry) => {
                 if let Some(records) = change(&base())? {
-                    entry.insert(records);
+                    let _guard = entry.insert(records);
+                    self.filter.insert(key);
                 }
             }
         }
@@ -57,12 +67,18 @@ impl Overlay {
 
     /// Puts an entry as it was saved.
     pub(super) fn restore(&self, key: UserKey, records: Vec<Record>) {
-        self.users.insert(key, records.into());
+        let _guard = self.users.entry(key).insert(records.into());
+        self.filter.insert(key);
     }
 
     /// Drops the entry if it is still `merged`.
     pub(super) fn forget(&self, key: UserKey, merged: &Records) {
         self.users.remove_if(&key, |_, records| Arc::ptr_eq(records, merged));
+    }
+
+    /// Lets the filter forget who has left. One caller at a time.
+    pub(super) fn tidy(&self) {
+        self.filter.rebuild(|insert| self.users.iter().for_each(|entry| insert(*entry.key())));
     }
 
     /// The changed users that `wanted` picks, in order.

@@ -1,6 +1,7 @@
 //! Writes one shard of the base; [`super::packed`] has the format.
 
 use super::AudienceError;
+use super::offsets::Offsets;
 use super::packed::*;
 use super::record::{NEVER, Record};
 
@@ -18,6 +19,7 @@ pub(super) struct Packer {
     blob: Vec<u8>,
     /// Of the bucket that is being filled.
     fingerprints: Vec<u8>,
+    lengths: Vec<u8>,
     bodies: Vec<u8>,
     scratch: Vec<Record>,
 }
@@ -37,6 +39,7 @@ impl Packer {
             offsets,
             blob: Vec::new(),
             fingerprints: Vec::new(),
+            lengths: Vec::new(),
             bodies: Vec::new(),
             scratch: Vec::new(),
         }
@@ -54,7 +57,9 @@ impl Packer {
         self.fingerprints.extend_from_slice(&fingerprint(key));
         self.scratch.clear();
         self.scratch.extend_from_slice(records);
+        let start = self.bodies.len();
         encode(&mut self.scratch, self.epoch, &mut self.bodies);
+        self.lengths.push(user_length(self.bodies.len() - start));
         self.users += 1;
         self.memberships += records.len() as u64;
         self.earliest = records.iter().map(|r| r.expiry()).fold(self.earliest, u32::min);
@@ -68,6 +73,7 @@ impl Packer {
             let written = u16::try_from(count).map_err(|_| AudienceError::SkewedKeys { shard, count })?;
             self.blob.extend_from_slice(&written.to_le_bytes());
             self.blob.append(&mut self.fingerprints);
+            self.blob.append(&mut self.lengths);
             self.blob.append(&mut self.bodies);
         }
         let end = u32::try_from(self.blob.len()).map_err(|_| AudienceError::ShardTooLarge { shard })?;
@@ -86,7 +92,7 @@ impl Packer {
             earliest: self.earliest,
             users: self.users,
             memberships: self.memberships,
-            offsets: self.offsets.into_boxed_slice(),
+            offsets: Offsets::pack(&self.offsets),
             blob: self.blob.into_boxed_slice(),
         })
     }

@@ -108,6 +108,12 @@ pub(super) struct Survivor {
 }
 
 impl Core {
+    /// Lets go of what the core holds of an audience that has moved on: now and then, as a core without requests does not
+    /// notice by itself.
+    pub fn lets_go(&mut self, audience: &AudienceIndex) {
+        self.lookup.lets_go(audience);
+    }
+
     /// A core that gives its bids ids from `bid_ids`.
     pub fn new(bid_ids: BidIds) -> Core {
         Core {

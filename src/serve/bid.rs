@@ -213,6 +213,13 @@ impl BidHandler {
         }
     }
 
+    /// Lets go of memory that only this core still holds: every second or so, whether there are requests or not.
+    pub(super) fn let_go(&self) {
+        let mut core = self.core.borrow_mut();
+        core.engine.lets_go(&self.shared.audience);
+        core.snapshots.load();
+    }
+
     /// The body as it is parsed, and the limits that hold for it.
     fn plain<'b>(
         &self,

@@ -25,6 +25,8 @@ use tokio::task::LocalSet;
 const BACKLOG: i32 = 4_096;
 /// How often a core feels its own pulse, see [`Overload`].
 const HEARTBEAT: Duration = Duration::from_millis(5);
+/// How often a core lets go of parts that were replaced.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why serving cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -378,5 +380,14 @@ fn bid_handler(shared: Arc<Shared>, core: u16) -> Rc<BidHandler> {
             }
         }
     });
-    Rc::new(BidHandler::new(shared, core, overload))
+    let handler = Rc::new(BidHandler::new(shared, core, overload));
+    let idle = Rc::downgrade(&handler);
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(LET_GO).await;
+            let Some(handler) = idle.upgrade() else { return };
+            handler.let_go();
+        }
+    });
+    handler
 }
