@@ -189,6 +189,11 @@ impl Books {
         self.funding.all()
     }
 
+    /// The newest version that any line item's funding was set by.
+    pub fn newest_version(&self) -> u64 {
+        self.funding.newest_version()
+    }
+
     /// The longest life that any hold ever had, in seconds of the ear clock.
     pub fn max_hold_s(&self) -> u32 {
         self.max_hold_s

@@ -24,6 +24,8 @@ pub(super) struct Fundings {
 struct Campaign {
     advertiser: AdvertiserId,
     budget: Budget,
+    /// The newest edit that said the budget.
+    version: u64,
     line_items: BTreeSet<LineItemId>,
 }
 
@@ -55,14 +57,26 @@ impl Fundings {
         own.filter_map(|line_item| self.get(*line_item))
     }
 
+    /// A campaign's budget, with the newest version that came with one of its line items.
+    pub(super) fn campaign_budget(&self, campaign: CampaignId) -> Option<(u64, Budget)> {
+        self.campaigns.get(&campaign).map(|known| (known.version, known.budget))
+    }
+
+    /// The newest version of all.
+    pub(super) fn newest_version(&self) -> u64 {
+        self.campaigns.values().map(|campaign| campaign.version).max().unwrap_or(0)
+    }
+
     /// Takes one up. A campaign has one budget, so its other line items say the new one from now on, also those that
     /// have left the account and would bring their last one back.
     pub(super) fn insert(&mut self, funding: Funding) {
         let campaign = self.campaigns.entry(funding.campaign).or_insert_with(|| Campaign {
             advertiser: funding.advertiser,
             budget: funding.campaign_budget,
+            version: 0,
             line_items: BTreeSet::new(),
         });
+        campaign.version = campaign.version.max(funding.version);
         if campaign.budget != funding.campaign_budget {
             campaign.budget = funding.campaign_budget;
             for sibling in &campaign.line_items {
@@ -174,6 +188,15 @@ mod tests {
                 fundings.insert(funding.clone());
                 naive.insert(funding);
                 assert_eq!(fundings.all(), &naive.0);
+                let newest = |of: CampaignId| {
+                    let own = naive.0.values().filter(|known| known.campaign == of);
+                    own.map(|known| (known.version, known.campaign_budget))
+                        .max_by_key(|(version, _)| *version)
+                };
+                for campaign in (0..8).map(CampaignId) {
+                    assert_eq!(fundings.campaign_budget(campaign), newest(campaign));
+                }
+                assert_eq!(Some(fundings.newest_version()), naive.0.values().map(|f| f.version).max());
                 for advertiser in (0..5).map(AdvertiserId) {
                     let own = naive.0.values().filter(|known| known.advertiser == advertiser);
                     assert!(fundings.of(advertiser).eq(own));

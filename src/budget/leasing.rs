@@ -1,4 +1,4 @@
-//! Budgets, budget days and leases: how money gets from the five accounts to a core and back (money.md 2.2, 2.7).
+//! Budget days and leases: how money gets from the five accounts to a core and back (money.md 2.2, 2.7).
 
 use super::books::Violation;
 use super::days::BudgetDay;
@@ -6,13 +6,11 @@ use super::house::Stop;
 use super::lease::{Ask, Bar, Denied, Lease};
 use super::ledger::Standing;
 use super::planted::{self, Bug};
-use super::record::{self, Event, Funding};
+use super::record::{self, Event};
 use super::writer::{Effect, LedgerWriter, Live};
 use crate::model::clock::Now;
-use crate::model::ids::{AdvertiserId, CampaignId, LeaseId, LineItemId};
-use crate::model::line_item::Budget;
+use crate::model::ids::{AdvertiserId, LeaseId, LineItemId};
 use crate::model::money::Nanos;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -23,138 +21,7 @@ const MIN_HOLDS: i64 = 64;
 /// The next one is asked for when this part of a grant is left.
 const LOW_PART: i64 = 4;
 
-/// An edit that money cannot follow; nothing of it was done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct EditRefused(pub String);
-
-/// What was cut by an edit.
-#[derive(Default)]
-struct Cuts {
-    wallets: BTreeSet<AdvertiserId>,
-    campaigns: BTreeSet<CampaignId>,
-    line_items: BTreeSet<LineItemId>,
-}
-
-impl Cuts {
-    fn note(&mut self, before: &Funding, after: &Funding) {
-        let cut = |before: Option<Nanos>, after: Option<Nanos>| {
-            after.unwrap_or(Nanos(i64::MAX)) < before.unwrap_or(Nanos(i64::MAX))
-        };
-        let (c0, c1) = (before.campaign_budget, after.campaign_budget);
-        let (l0, l1) = (before.line_item_budget, after.line_item_budget);
-        if after.wallet < before.wallet {
-            self.wallets.insert(after.advertiser);
-        }
-        if cut(c0.lifetime, c1.lifetime) || cut(c0.daily, c1.daily) {
-            self.campaigns.insert(after.campaign);
-        }
-        if cut(l0.lifetime, l1.lifetime) || cut(l0.daily, l1.daily) {
-            self.line_items.insert(after.line_item);
-        }
-    }
-
-    fn concern(&self, funding: &Funding) -> bool {
-        self.wallets.contains(&funding.advertiser)
-            || self.campaigns.contains(&funding.campaign)
-            || self.line_items.contains(&funding.line_item)
-    }
-}
-
 impl LedgerWriter {
-    /// Sets or changes budgets, each with the largest hold that a bid of the line item may ask for. A line item that
-    /// is new gets its leases with a first grant; a cut takes back at once whatever is free below it. An edit that
-    /// money cannot follow changes nothing, nor does an older version of one that is known.
-    pub fn configure(
-        &mut self,
-        funding: Vec<(Funding, Nanos)>,
-        now: Now,
-    ) -> Result<Result<(), EditRefused>, Violation> {
-        if let Some(detail) = funding.iter().find_map(|(line, _)| self.books.funding.may_become(line).err()) {
-            return Ok(Err(EditRefused(detail)));
-        }
-        // A day that is over keeps the budget that was in force.
-        self.open_days(now)?;
-        let mut cuts = Cuts::default();
-        let mut newest = self.campaign_budgets();
-        for (mut line, largest_hold) in funding {
-            let known = self.books.funding.get(line.line_item);
-            if known.is_some_and(|known| line.version < known.version) {
-                continue;
-            }
-            // An edit of a campaign reaches its line items one by one: what a later one said stands.
-            let (version, budget) =
-                newest.entry(line.campaign).or_insert((line.version, line.campaign_budget));
-            if line.version >= *version {
-                (*version, *budget) = (line.version, line.campaign_budget);
-            }
-            line.campaign_budget = *budget;
-            self.largest_hold.insert(line.line_item, largest_hold.0.max(1));
-            if let Some(known) = known {
-                cuts.note(known, &line);
-            }
-            self.days.set_zone(line.advertiser, &line.time_zone);
-            self.advertisers.insert(line.advertiser);
-            if known != Some(&line) {
-                self.dry.clear();
-                self.write(Event::Fund((&line).into()))?;
-            }
-        }
-        self.cut(&cuts)?;
-        self.watches.plan(&self.books, &self.largest_hold);
-        self.open_days(now)?;
-        for live in self.live.values() {
-            live.lease.ends_at(self.days.ends_ms(live.advertiser));
-        }
-        let line_items: BTreeSet<LineItemId> = self.books.funding.all().keys().copied().collect();
-        for line_item in line_items {
-            for core in 0..self.mailboxes.len() as u16 {
-                if !self.current.contains_key(&(line_item, core)) {
-                    self.open_lease(core, line_item, now)?;
-                }
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// The budget of every campaign by the newest version that came with one of its line items.
-    fn campaign_budgets(&self) -> BTreeMap<CampaignId, (u64, Budget)> {
-        let mut newest = BTreeMap::new();
-        for funding in self.books.funding.all().values() {
-            let said = (funding.version, funding.campaign_budget);
-            let known = newest.entry(funding.campaign).or_insert(said);
-            if said.0 >= known.0 {
-                *known = said;
-            }
-        }
-        newest
-    }
-
-    /// Takes back what is free of every lease that a cut concerns, before anybody looks at what is left: what is held
-    /// above a budget may still be charged, but what of it comes back is gone (money.md 2.7).
-    fn cut(&mut self, cuts: &Cuts) -> Result<(), Violation> {
-        let concerned: Vec<LeaseId> = self
-            .live
-            .iter()
-            .filter(|(_, live)| self.books.funding.get(live.lease.line_item).is_some_and(|f| cuts.concern(f)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in &concerned {
-            if let Some(live) = self.live.get(id) {
-                live.lease.bar(Bar::OverBudget, true);
-                self.barring = true;
-            }
-            self.recall(*id)?;
-        }
-        for id in concerned {
-            let Some(live) = self.live.get(&id) else { continue };
-            let over = self.books.available(live.lease.line_item, live.lease.day) < 0;
-            live.lease.bar(Bar::OverBudget, over);
-            self.barring = true;
-        }
-        Ok(())
-    }
-
     /// Throws or releases a kill switch.
     pub fn stop(&mut self, what: Stop, stopped: bool) -> Result<(), Violation> {
         if self.books.stops().contains(&what) != stopped {
@@ -164,8 +31,7 @@ impl LedgerWriter {
         for id in ids {
             let Some(live) = self.live.get(&id) else { continue };
             let is_stopped = self.is_stopped(live.lease.line_item);
-            live.lease.bar(Bar::Stopped, is_stopped);
-            self.barring = true;
+            self.set_bar(id, Bar::Stopped, is_stopped);
             if is_stopped {
                 self.recall(id)?;
             }
@@ -185,36 +51,33 @@ impl LedgerWriter {
     /// Begins the budget days that have begun by the clock, and closes the leases of the days before.
     pub(super) fn open_days(&mut self, now: Now) -> Result<(), Violation> {
         let advertisers: Vec<AdvertiserId> = self.advertisers.iter().copied().collect();
-        for advertiser in advertisers {
-            let day = self.days.day(advertiser, now);
-            if self.books.days.get(&advertiser).is_some_and(|(known, _)| *known >= day) {
-                continue;
-            }
-            let time_zone = self.days.zone_of(advertiser).unwrap_or_default().to_owned();
-            self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0, time_zone }))?;
-            let cores = 0..self.mailboxes.len() as u16;
-            let own = self.books.funding.of(advertiser);
-            let places = own.flat_map(|funding| cores.clone().map(|core| (funding.line_item, core)));
-            let over: Vec<((LineItemId, u16), LeaseId)> =
-                places.filter_map(|place| Some((place, *self.current.get(&place)?))).collect();
-            // All of yesterday's money comes back before any of today's is given out.
-            for (_, id) in &over {
-                if let Some(live) = self.live.get(id) {
-                    live.lease.bar(Bar::Closed, true);
-                    self.barring = true;
-                }
-                self.recall(*id)?;
-            }
-            for ((line_item, core), _) in over {
-                self.open_lease(core, line_item, now)?;
-            }
+        advertisers.into_iter().try_for_each(|advertiser| self.open_day(advertiser, now))
+    }
+
+    /// The same for one advertiser.
+    pub(super) fn open_day(&mut self, advertiser: AdvertiserId, now: Now) -> Result<(), Violation> {
+        let day = self.days.day(advertiser, now);
+        if self.books.days.get(&advertiser).is_some_and(|(known, _)| *known >= day) {
+            return Ok(());
         }
-        Ok(())
+        let time_zone = self.days.zone_of(advertiser).unwrap_or_default().to_owned();
+        self.write(Event::Day(record::Day { advertiser: advertiser.0, day: day.0, time_zone }))?;
+        let cores = 0..self.mailboxes.len() as u16;
+        let own = self.books.funding.of(advertiser);
+        let places = own.flat_map(|funding| cores.clone().map(|core| (funding.line_item, core)));
+        let over: Vec<((LineItemId, u16), LeaseId)> =
+            places.filter_map(|place| Some((place, *self.current.get(&place)?))).collect();
+        // All of yesterday's money comes back before any of today's is given out.
+        for (_, id) in &over {
+            self.set_bar(*id, Bar::Closed, true);
+            self.recall(*id)?;
+        }
+        over.into_iter().try_for_each(|((line_item, core), _)| self.open_lease(core, line_item, now))
     }
 
     /// A new lease of today, handed to its core once a first grant is synced. Where the accounts have no share for
     /// everybody it begins empty, and money goes to who asks.
-    fn open_lease(&mut self, core: u16, line_item: LineItemId, now: Now) -> Result<(), Violation> {
+    pub(super) fn open_lease(&mut self, core: u16, line_item: LineItemId, now: Now) -> Result<(), Violation> {
         let Some(advertiser) = self.books.funding.payer(line_item) else {
             return Ok(());
         };
@@ -225,11 +88,10 @@ impl LedgerWriter {
         let Some(accounts) = self.books.keys(line_item, day) else { return Ok(()) };
         let returns = Arc::clone(self.returns.entry(advertiser).or_default());
         let lease = Arc::new(Lease::new(id, line_item, day, self.days.ends_ms(advertiser), returns));
-        let is_stopped = self.is_stopped(line_item);
-        lease.bar(Bar::Stopped, is_stopped);
-        self.barring = true;
         let live = Live { lease, advertiser, taken: 0, taken_ns: now.mono_ns, lean: false, accounts };
         self.live.insert(id, live);
+        let is_stopped = self.is_stopped(line_item);
+        self.set_bar(id, Bar::Stopped, is_stopped);
         self.by_advertiser.entry(advertiser).or_default().insert(id);
         self.current.insert((line_item, core), id);
         self.then(Effect::Ready(core, line_item, id));

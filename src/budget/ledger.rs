@@ -4,10 +4,10 @@
 use super::accounts::{AccountKey, Balance};
 use super::books::{Books, Violation};
 use super::charge::Bill;
+use super::edits::EditRefused;
 use super::gate::Gates;
 use super::house::{HouseTotals, Stop};
 use super::lease::{Ask, Mailbox};
-use super::leasing::EditRefused;
 use super::posting::{Posting, Reply, Resolution};
 use super::record::Funding;
 use super::watch::{ExchangeReport, ExchangeTerms, RunawayRule};
@@ -31,6 +31,9 @@ pub struct Standing {
     /// hold, wherever the rest is leased to. `i64::MAX` = no limit at this level; negative only after a cut.
     pub room: [(AccountKey, Nanos); 5],
 }
+
+/// Line items that are edited before others get their turn: some milliseconds.
+const EDITS_AT_ONCE: usize = 256;
 
 /// Anything that is done on the writer.
 type Work = Box<dyn FnOnce(&mut LedgerWriter) -> Result<(), Violation> + Send>;
@@ -325,6 +328,49 @@ impl Ledger {
         // The leases are handed out with the commit, which a look waits for.
         self.inspect(|_| ());
         done.unwrap_or_else(|| Err(EditRefused("the ledger has stopped".to_owned())))
+    }
+
+    /// The same for all that an account holds, when a process begins: what says the same as the books keeps the version
+    /// that they know.
+    pub fn configure_all(&self, funding: Vec<(Funding, Nanos)>, now: Now) -> Result<(), EditRefused> {
+        let done = self.with(move |writer| writer.configure_all(funding, now));
+        self.inspect(|_| ());
+        done.unwrap_or_else(|| Err(EditRefused("the ledger has stopped".to_owned())))
+    }
+
+    /// The same for edits of a running server: a few line items at a time, so that bills and top-ups in between do not
+    /// wait for all of them. Nothing is done where one of them is refused; all that are refused are named. Nobody else
+    /// may edit meanwhile.
+    pub fn edit(&self, funding: Vec<(Funding, Nanos)>, now: Now) -> Result<(), Vec<EditRefused>> {
+        let stopped = || vec![EditRefused("the ledger has stopped".to_owned())];
+        let asked = self.with(move |writer| Ok((writer.refusals(&funding), funding)));
+        let (refused, funding) = asked.ok_or_else(stopped)?;
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        let mut rest = funding.into_iter();
+        loop {
+            let part: Vec<_> = rest.by_ref().take(EDITS_AT_ONCE).collect();
+            if part.is_empty() {
+                break;
+            }
+            let done = self.with(move |writer| writer.configure(part, now)).ok_or_else(stopped)?;
+            done.map_err(|refused| vec![refused])?;
+        }
+        self.inspect(|_| ()).ok_or_else(stopped)
+    }
+
+    /// Line items left the account: see [`LedgerWriter::retire`]. Does not wait for the journal.
+    pub fn retire(&self, line_items: &[LineItemId]) {
+        for part in line_items.chunks(EDITS_AT_ONCE) {
+            let part = part.to_vec();
+            self.with(move |writer| writer.retire(&part));
+        }
+    }
+
+    /// The newest version that any edit came with.
+    pub fn newest_version(&self) -> u64 {
+        self.with(|writer| Ok(writer.books().newest_version())).unwrap_or_default()
     }
 
     /// Sets the house's contracts with the exchanges.

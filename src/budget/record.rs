@@ -437,6 +437,18 @@ pub struct Funding {
     pub version: u64,
 }
 
+impl Funding {
+    /// Whether both say the same, whatever their versions are.
+    pub fn says_as(&self, other: &Funding) -> bool {
+        let Funding { line_item, campaign, advertiser, wallet, currency, .. } = other;
+        (self.line_item, self.campaign, self.advertiser) == (*line_item, *campaign, *advertiser)
+            && (self.wallet, self.currency) == (*wallet, *currency)
+            && (self.line_item_budget, self.campaign_budget)
+                == (other.line_item_budget, other.campaign_budget)
+            && self.time_zone == other.time_zone
+    }
+}
+
 impl From<&Funding> for Fund {
     fn from(funding: &Funding) -> Fund {
         let amount = |nanos: Option<Nanos>| nanos.map(|n| n.0);

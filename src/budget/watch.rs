@@ -12,12 +12,12 @@ use super::record::{self, Event, Funding};
 use super::traffic::Traffic;
 use super::writer::{Effect, LedgerWriter};
 use crate::model::clock::Now;
-use crate::model::ids::{AdvertiserId, ExchangeId};
+use crate::model::ids::{AdvertiserId, ExchangeId, LineItemId};
 use crate::model::money::{Currency, Nanos};
 use crate::model::rates::{Rate, Rates};
 use crate::model::token::{HoldFormat, TokenClaims};
 use hdrhistogram::Histogram;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// One unit of a currency.
@@ -365,24 +365,25 @@ impl Watches {
         }
     }
 
-    /// Sets what each advertiser plans to spend in a minute: its campaigns' daily budgets over the day.
+    /// Sets what each of these advertisers plans to spend in a minute: the daily budgets over the day of the campaigns
+    /// whose line items are in the account, with the largest hold of each.
     pub(super) fn plan(
         &mut self,
         books: &Books,
-        largest_hold: &BTreeMap<crate::model::ids::LineItemId, i64>,
+        largest_hold: &BTreeMap<LineItemId, i64>,
+        advertisers: &BTreeSet<AdvertiserId>,
     ) {
-        let mut plans: BTreeMap<AdvertiserId, (BTreeMap<_, i64>, i64)> = BTreeMap::new();
-        for funding in books.funding().values() {
-            let (daily, largest) = plans.entry(funding.advertiser).or_default();
-            let own = funding.campaign_budget.daily.map_or(0, |daily| daily.0);
-            daily.insert(funding.campaign, own);
-            *largest = (*largest).max(largest_hold.get(&funding.line_item).copied().unwrap_or(0));
-        }
-        for (advertiser, (daily, largest)) in plans {
+        for advertiser in advertisers {
+            let (mut daily, mut largest) = (BTreeMap::new(), 0);
+            for funding in books.funding.of(*advertiser) {
+                let Some(hold) = largest_hold.get(&funding.line_item) else { continue };
+                daily.insert(funding.campaign, funding.campaign_budget.daily.map_or(0, |daily| daily.0));
+                largest = largest.max(*hold);
+            }
             let plan = daily.values().map(|daily| i128::from(*daily)).sum::<i128>() / 1_440;
             let limit = plan * i128::from(self.rule.factor) + 20 * i128::from(largest);
             let limit = if plan == 0 { 0 } else { i64::try_from(limit).unwrap_or(i64::MAX) };
-            self.paces.entry(advertiser).or_default().limit = limit;
+            self.paces.entry(*advertiser).or_default().limit = limit;
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Synchronous and without a clock of its own: a thread drives it in a server ([`super::Ledger`]), a script in tests
 //! and in the simulator. The three steps of every command: decide an [`Event`], append and apply it, queue its effect.
-//! What it decides is in three files: `leasing` (budgets, days, leases), `posting` (bills, losses, corrections) and
+//! What it decides is in four files: `edits` (budgets), `leasing` (days, leases), `posting` (bills, losses, corrections) and
 //! `watch` (what bounds the house).
 
 use super::accounts::AccountKey;
@@ -137,7 +137,8 @@ pub struct LedgerWriter {
     /// Bids whose stale bills were written down, by when that was. No part of the books either: a restart may write
     /// one down again.
     pub(super) stale: SeenBids,
-    /// The largest hold that a bid of each line item may ask for: what its first grant is measured by.
+    /// The line items of the account, each with the largest hold that a bid of it may ask for: what its first grant is
+    /// measured by. The books also know those that have left.
     pub(super) largest_hold: BTreeMap<LineItemId, i64>,
     /// Counts what came back to the leases of each advertiser.
     pub(super) returns: BTreeMap<AdvertiserId, Arc<AtomicU64>>,
@@ -150,8 +151,8 @@ pub struct LedgerWriter {
     /// The journal has no space, or little: nothing new is decided until it has.
     full: bool,
     dirty: bool,
-    /// Some lease may be barred: all are looked at in the next tick.
-    pub(super) barring: bool,
+    /// Leases with a bar: looked at in every tick, whatever the ear clocks say.
+    pub(super) barred: BTreeSet<LeaseId>,
     /// The ear clocks when all leases were last looked at.
     ears_s: u64,
     /// A notice was read more than a second after it came, since the last tick.
@@ -189,7 +190,7 @@ impl LedgerWriter {
             opened: 0,
             full: false,
             dirty: false,
-            barring: true,
+            barred: BTreeSet::new(),
             ears_s: 0,
             lagged: false,
         };
@@ -291,15 +292,16 @@ impl LedgerWriter {
     }
 
     /// Takes back what holds that ended have held. Slots end by whole seconds of the ear clocks, so until one of those
-    /// has moved nothing can have ended, and nobody looks at thousands of leases.
+    /// has moved nothing can have ended, and nobody looks at thousands of leases: only at those with a bar.
     fn expire(&mut self) -> Result<u64, Violation> {
         let ears_s = self.gates.ears_s();
-        if ears_s == self.ears_s && !self.barring {
-            return Ok(0);
-        }
-        (self.ears_s, self.barring) = (ears_s, false);
+        let all = ears_s != self.ears_s;
+        self.ears_s = ears_s;
         let mut expired = 0;
-        let ids: Vec<LeaseId> = self.live.keys().copied().collect();
+        let ids: Vec<LeaseId> = match all {
+            true => self.live.keys().copied().collect(),
+            false => self.barred.iter().copied().collect(),
+        };
         for id in ids {
             let Some(live) = self.live.get(&id) else { continue };
             let (slots, amount) = live.lease.expire(|exchange| self.watches.ear_s(exchange));
@@ -310,7 +312,8 @@ impl LedgerWriter {
                 // A hold that was undone after the bar was set left its money free.
                 self.recall(id)?;
                 self.settle(id);
-                self.barring = true;
+            } else {
+                self.barred.remove(&id);
             }
         }
         Ok(expired)
@@ -329,6 +332,7 @@ impl LedgerWriter {
             if let Some(own) = self.by_advertiser.get_mut(&live.advertiser) {
                 own.remove(&id);
             }
+            self.barred.remove(&id);
             self.live.remove(&id);
         }
     }
