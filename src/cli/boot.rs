@@ -4,8 +4,8 @@ use super::{Common, Failure};
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
-use crate::budget::{JournalLog, Ledger, RunawayRule};
-use crate::config::{self, Config, OnRunaway, Sources};
+use crate::budget::{JournalLog, Ledger};
+use crate::config::{self, Config, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, EventLog, LogName, Retention};
 use crate::exchange::token::DuplicateKeyId;
@@ -13,10 +13,12 @@ use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
 use crate::model::money::{Cpm, Nanos};
-use crate::serve::{Shared, SharedParts};
-use crate::store::account_file;
-use crate::store::category_maps;
+use crate::model::rates::Rates;
+use crate::serve::{Shared, SharedParts, runaway_rule};
+use crate::store::account_file::{self, AccountErrors};
+use crate::store::category_maps::{self, CategoryMapError};
 use crate::store::data_dir::{self, DataDir};
+use crate::telemetry::catalogue;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::log::{self, LogLevel};
 use crate::telemetry::metrics::Metrics;
@@ -74,17 +76,36 @@ pub(super) fn start_log(config: &Config) -> Result<(), Failure> {
     log::init(config.log.level, config.log.format).context("logging").map_err(Failure::from)
 }
 
+/// Why an account was not read.
+pub(super) enum Unread {
+    /// The file.
+    Account(AccountErrors),
+    /// What lies beside it.
+    Maps(CategoryMapError),
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Failure {
+        match unread {
+            Unread::Account(errors) => Failure::Config(errors.to_string()),
+            Unread::Maps(error) => Failure::Damaged(error.into()),
+        }
+    }
+}
+
+/// How much an account may hold, as configured.
+pub(super) fn account_limits(config: &Config) -> account_file::Limits {
+    account_file::Limits { line_items: config.limits.line_items, segments: config.limits.segments }
+}
+
 /// Reads and checks an account file; warnings go to the log.
-pub(super) fn read_account(path: &Path, config: &Config) -> Result<Account, Failure> {
-    let (line_items, segments) = (config.limits.line_items, config.limits.segments);
-    let limits = account_file::Limits { line_items, segments };
-    let loaded =
-        account_file::read_within(path, limits).map_err(|errors| Failure::Config(errors.to_string()))?;
+pub(super) fn read_account(path: &Path, limits: account_file::Limits) -> Result<Account, Unread> {
+    let loaded = account_file::read_within(path, limits).map_err(Unread::Account)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let maps = category_maps::read_all(&path.with_file_name("taxonomies"));
-    let category_maps = maps.map_err(|error| Failure::Damaged(error.into()))?;
+    let category_maps = maps.map_err(Unread::Maps)?;
     Ok(Account { category_maps, ..loaded.account })
 }
 
@@ -122,9 +143,11 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let system_clock = Arc::new(SystemClock::new());
     let clock: Arc<dyn Clock> = Arc::clone(&system_clock) as Arc<dyn Clock>;
     let now = clock.now();
-    let account = read_account(&data.account_file(), &config)?;
+    let account = read_account(&data.account_file(), account_limits(&config))?;
     let rates = Arc::new(account.rates.clone());
-    let catalog = Arc::new(compile(account, 1)?);
+    let compiling_ns = clock.mono_ns();
+    let mut catalog = compile(account, 1)?;
+    let compiled_ns = clock.mono_ns() - compiling_ns;
     let id_key = id_key(data)?;
     let audience = audience(data, &id_key)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
@@ -134,11 +157,10 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let token_keys = token_keys(data)?;
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
     let (ledger, writer) = open_ledger(data, &config, epoch, cores as u16, Arc::clone(&clock))?;
-    let rule = RunawayRule {
-        factor: i64::try_from(config.ledger.runaway_factor).unwrap_or(i64::MAX),
-        stops: config.ledger.on_runaway == OnRunaway::Stop,
-    };
-    fund(&ledger, &catalog, &rates, rule, now)?;
+    // Above everything that was published here before.
+    catalog.version = ledger.newest_version() + 1;
+    let catalog = Arc::new(catalog);
+    fund(&ledger, &catalog, &rates, &config, now)?;
     let (events, event_writer) = open_events(data, &config, cores, Arc::clone(&clock))?;
     let settings = Settings {
         seed: u64::from(epoch),
@@ -159,7 +181,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     );
     let shared = Arc::new(Shared::new(SharedParts {
         token_keys,
-        snapshots: SnapshotCell::new(Snapshot::usable(catalog, rates, now)),
+        snapshots: SnapshotCell::new(Snapshot::usable(catalog, Arc::clone(&rates), now)),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
         clock,
         wall: Some(system_clock),
@@ -171,12 +193,15 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         public_url,
         settings,
     }));
-    Ok(Booted { shared, writer, event_writer })
+    shared.metrics().gauge(catalogue::CATALOG_BUILD, &[]).set(compiled_ns as f64 / 1e9);
+    Ok(Booted { shared, rates, writer, event_writer })
 }
 
 /// Everything that serving needs, and the thread that writes the books.
 pub(super) struct Booted {
     pub(super) shared: Arc<Shared>,
+    /// The exchange rates as the account says them.
+    pub(super) rates: Arc<Rates>,
     writer: JoinHandle<()>,
     event_writer: JoinHandle<()>,
 }
@@ -264,12 +289,13 @@ fn open_events(
 fn fund(
     ledger: &Ledger,
     catalog: &Catalog,
-    rates: &Arc<crate::model::rates::Rates>,
-    rule: RunawayRule,
+    rates: &Arc<Rates>,
+    config: &Config,
     now: Now,
 ) -> Result<(), Failure> {
-    ledger.configure_exchanges(catalog.exchange_terms().collect(), Arc::clone(rates), rule, now);
-    let funded = ledger.configure(catalog.funding().collect(), now);
+    let terms = catalog.exchange_terms().collect();
+    ledger.configure_exchanges(terms, Arc::clone(rates), runaway_rule(config), now);
+    let funded = ledger.configure_all(catalog.funding().collect(), now);
     funded.map_err(|refused| {
         Failure::Failed(anyhow!("the account does not go with the ledger of this data directory: {refused}"))
     })

@@ -11,6 +11,7 @@ mod explain;
 mod keys;
 mod ledger;
 mod output;
+mod reload;
 pub mod seed;
 mod seed_command;
 mod serve;

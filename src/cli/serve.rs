@@ -1,7 +1,7 @@
-//! `outbid serve`: answers until SIGTERM or SIGINT, then drains.
+//! `outbid serve`: answers until SIGTERM or SIGINT, then drains. SIGHUP takes up the account file anew.
 
 use super::{Common, Failure};
-use super::{boot, keys};
+use super::{boot, keys, reload};
 use crate::serve::{self, Running, Shared};
 use crate::store::data_dir::DataDir;
 use anyhow::Context;
@@ -15,6 +15,7 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let data = DataDir::open(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
     let booted = boot::shared(config, &data)?;
     keys::watch(&booted.shared, data.root())?;
+    reload::watch(&booted, &data, true).context("publisher")?;
     let served = until_signal(&booted.shared, |running| {
         let at = running.addresses;
         tracing::info!(bid = %at.bid, track = %at.track, admin = %at.admin, ops = %at.ops, "serving");

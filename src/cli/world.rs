@@ -36,7 +36,8 @@ impl World {
 
     fn stored(config: &Config) -> Result<World, Failure> {
         boot::require_account(&config.data.dir)?;
-        let account = boot::read_account(&config.data.dir.join("account.json"), config)?;
+        let account =
+            boot::read_account(&config.data.dir.join("account.json"), boot::account_limits(config))?;
         let data =
             DataDir::open_read_only(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
         let id_key = boot::id_key(&data)?;

@@ -7,7 +7,9 @@
 //! explained is decided by this very code with a recorder plugged in. Deliberately absent: sockets, JSON, tokens.
 
 mod catalog;
+mod changes;
 mod choose;
+mod compile;
 mod context;
 mod creative;
 mod deadline;
@@ -20,6 +22,8 @@ mod safety;
 mod snapshot;
 
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
+pub use changes::Tally;
+pub use compile::CompileMarkup;
 pub use context::{BidIds, Core, Request, Settings};
 pub use creative::Assigned;
 pub use deadline::Deadline;

@@ -1,6 +1,8 @@
-//! The admin listener, first form, behind `admin.bootstrap_key`: what was spent, and the ledger ([`ledger_api`]).
+//! The admin listener, first form, behind `admin.bootstrap_key`: what was spent, the ledger ([`ledger_api`]), and taking
+//! up the account anew ([`account_api`]).
 //! Everything else of the admin API comes with its own issue and takes this listener over.
 
+use super::account_api;
 use super::http::{Answer, Handler, answer};
 use super::ledger_api;
 use super::ops::json;
@@ -98,6 +100,12 @@ impl Handler for AdminHandler {
                 _ => method_not_allowed(&Method::GET),
             };
         }
+        if request.uri().path() == "/v1/account/reload" {
+            return match *request.method() {
+                Method::POST => account_api::reload(&self.shared).await,
+                _ => method_not_allowed(&Method::POST),
+            };
+        }
         let path = request.uri().path().to_owned();
         let answered = ledger_api::handle(&self.shared, request).await;
         answered.unwrap_or_else(|| not_found(&format!("there is nothing at {path}")))
@@ -120,6 +128,12 @@ pub(super) fn method_not_allowed(allowed: &Method) -> Answer {
 
 /// RFC 9457.
 pub(super) fn problem(status: StatusCode, title: &str, detail: &str) -> Answer {
-    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    problem_with(status, json!({ "title": title, "detail": detail }))
+}
+
+/// The same with members of its own beside `title` and `detail`.
+pub(super) fn problem_with(status: StatusCode, mut body: Value) -> Answer {
+    body["type"] = "about:blank".into();
+    body["status"] = status.as_u16().into();
     answer(status, "application/problem+json", format!("{body}\n"))
 }

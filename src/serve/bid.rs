@@ -13,6 +13,7 @@ use crate::exchange::respond::{self, Response};
 use crate::exchange::{self, InflateError, Inflater, Limits, ParseError, Place};
 use crate::model::auction::Auction;
 use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::ExchangeId;
 use crate::model::no_bid::NoBidReason;
 use crate::telemetry::hot::{CoreMetrics, ExchangeSlot, Outcome, ParseError as ParseErrorKind, Shed};
 use arc_swap::{ArcSwap, Cache};
@@ -23,6 +24,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -80,6 +82,7 @@ struct Received<'b> {
 struct ExchangeRows {
     catalog_version: Option<u64>,
     rows: Vec<(ExchangeSlot, RateCap)>,
+    ids: Vec<ExchangeId>,
 }
 
 /// What is known of a request before its body is read.
@@ -121,6 +124,13 @@ impl BidHandler {
             recorder: Recorder::new(&shared, core, Arc::clone(&metrics)),
         };
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
+    }
+
+    /// Lets go of a snapshot and of audience shards that are no longer the newest, also where no request comes.
+    pub(super) fn look_for_news(&self) {
+        let mut core = self.core.borrow_mut();
+        core.snapshots.load();
+        core.engine.lets_go(&self.shared.audience);
     }
 
     /// Finds the exchange behind the path and checks that the request comes from it.
@@ -211,13 +221,6 @@ impl BidHandler {
                 self.refuse(known.slot, Outcome::Error, StatusCode::NO_CONTENT)
             }
         }
-    }
-
-    /// Lets go of memory that only this core still holds: every second or so, whether there are requests or not.
-    pub(super) fn let_go(&self) {
-        let mut core = self.core.borrow_mut();
-        core.engine.lets_go(&self.shared.audience);
-        core.snapshots.load();
     }
 
     /// The body as it is parsed, and the limits that hold for it.
@@ -380,8 +383,13 @@ impl ExchangeRows {
         if self.catalog_version != Some(snapshot.catalog.version) {
             self.catalog_version = Some(snapshot.catalog.version);
             let slot = |profile: &ExchangeProfile| shared.metrics.exchange_slot(&profile.name);
-            let rows = snapshot.catalog.exchanges().iter().map(|p| (slot(p), RateCap::default()));
-            self.rows = rows.collect();
+            let known = std::mem::take(&mut self.ids).into_iter().zip(std::mem::take(&mut self.rows));
+            let mut caps: BTreeMap<ExchangeId, RateCap> = known.map(|(id, (_, cap))| (id, cap)).collect();
+            for profile in snapshot.catalog.exchanges() {
+                // A catalog that is new gives nobody another burst.
+                self.rows.push((slot(profile), caps.remove(&profile.id).unwrap_or_default()));
+                self.ids.push(profile.id);
+            }
         }
         &mut self.rows[position]
     }

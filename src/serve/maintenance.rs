@@ -3,8 +3,6 @@
 
 use super::state::{Phase, Shared};
 use crate::budget::TOKEN_LIFE_S;
-use crate::engine::Snapshot;
-use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::ExchangeId;
 use crate::telemetry::catalogue;
@@ -33,22 +31,13 @@ pub fn maintain(shared: &Arc<Shared>) {
             shared.played.lock().drop_before(oldest_s);
         }
         check_open_holds(shared);
-        check_rates(shared, now);
+        shared.snapshots.expire_rates(now);
         if ticks.is_multiple_of(TICKS_PER_MERGE) {
             let shard = (ticks / TICKS_PER_MERGE) as usize % shared.audience.shard_count();
             if let Err(error) = shared.audience.merge_shard(shard, now.unix_s()) {
                 tracing::warn!(%error, shard, "an audience shard was not merged; its overlay stays");
             }
         }
-    }
-}
-
-/// Takes stale rates out of use: from then on only bids that need no conversion are made.
-fn check_rates(shared: &Shared, now: Now) {
-    let snapshot = shared.snapshots.load();
-    if snapshot.rates.is_stale(now.unix_ms) {
-        let (catalog, rates) = (Arc::clone(&snapshot.catalog), Arc::clone(&snapshot.rates));
-        shared.snapshots.publish(Snapshot::usable(catalog, rates, now));
     }
 }
 

@@ -5,6 +5,7 @@
 //! and answering there is no `.await` ([`bid`]). Deliberately absent: TLS and HTTP/2; they end in front of this
 //! process.
 
+mod account_api;
 mod admin;
 mod auth;
 mod bid;
@@ -20,11 +21,13 @@ mod loss;
 mod maintenance;
 mod notice;
 mod ops;
+mod publish;
 mod record;
 mod runtime;
 mod state;
 
 pub use maintenance::maintain;
 pub use notice::Delivery;
+pub use publish::{AccountSource, Published, Reason, Refused, publisher};
 pub use runtime::{Addresses, Running, ServeError, start};
-pub use state::{Phase, Shared, SharedParts};
+pub use state::{Phase, Shared, SharedParts, runaway_rule};

@@ -8,7 +8,7 @@ use super::limits::{ConnectionSlot, Connections, Overload, Refused};
 use super::state::{Phase, Shared};
 use super::{admin::AdminHandler, notice::NoticeHandler, ops::OpsHandler};
 use crate::config::Acceptor;
-use crate::model::exchange::ExchangeAuth;
+use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::telemetry::catalogue;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
@@ -25,8 +25,6 @@ use tokio::task::LocalSet;
 const BACKLOG: i32 = 4_096;
 /// How often a core feels its own pulse, see [`Overload`].
 const HEARTBEAT: Duration = Duration::from_millis(5);
-/// How often a core lets go of parts that were replaced.
-const LET_GO: Duration = Duration::from_secs(1);
 
 /// Why serving cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -161,14 +159,16 @@ impl Running {
 }
 
 fn refuse_unauthenticated(shared: &Shared, address: SocketAddr) -> Result<(), ServeError> {
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
     let snapshot = shared.snapshots.load();
-    match snapshot.catalog.exchanges().iter().find(|profile| profile.auth == ExchangeAuth::LoopbackOnly) {
+    match snapshot.catalog.exchanges().iter().find(|profile| is_open_to_anyone(profile, address)) {
         Some(open) => Err(ServeError::Unauthenticated { address, exchange: open.name.clone() }),
         None => Ok(()),
     }
+}
+
+/// Whether anyone could bid in this exchange's name.
+pub(super) fn is_open_to_anyone(profile: &ExchangeProfile, address: SocketAddr) -> bool {
+    !address.ip().is_loopback() && profile.auth == ExchangeAuth::LoopbackOnly
 }
 
 fn bind(
@@ -360,17 +360,20 @@ async fn hand_out(
     }
 }
 
-/// The handler of a serving core, with the heartbeat that tells it when it is overloaded.
+/// The handler of a serving core, with the heartbeat that tells it when it is overloaded and what was published.
 fn bid_handler(shared: Arc<Shared>, core: u16) -> Rc<BidHandler> {
     let overload = Rc::new(Overload::default());
     let server = &shared.config.server;
     let target_ns = u64::from(server.queue_shed_ms) * 1_000_000;
     let window_ns = u64::from(server.queue_shed_window_ms) * 1_000_000;
-    let (pulse, clock) = (Rc::downgrade(&overload), Arc::clone(&shared.clock));
+    let clock = Arc::clone(&shared.clock);
+    let handler = Rc::new(BidHandler::new(shared, core, Rc::clone(&overload)));
+    let (pulse, alive) = (Rc::downgrade(&overload), Rc::downgrade(&handler));
     tokio::task::spawn_local(async move {
-        while let Some(overload) = pulse.upgrade() {
+        while let Some(handler) = alive.upgrade() {
             let due = clock.mono_ns() + HEARTBEAT.as_nanos() as u64;
-            drop(overload);
+            handler.look_for_news();
+            drop(handler);
             tokio::time::sleep(HEARTBEAT).await;
             let now = clock.mono_ns();
             // tokio's timer rounds up to the next millisecond; that much is no lag.
@@ -378,15 +381,6 @@ fn bid_handler(shared: Arc<Shared>, core: u16) -> Rc<BidHandler> {
             if let Some(overload) = pulse.upgrade() {
                 overload.beat(now, lag, target_ns, window_ns);
             }
-        }
-    });
-    let handler = Rc::new(BidHandler::new(shared, core, overload));
-    let idle = Rc::downgrade(&handler);
-    tokio::task::spawn_local(async move {
-        loop {
-            tokio::time::sleep(LET_GO).await;
-            let Some(handler) = idle.upgrade() else { return };
-            handler.let_go();
         }
     });
     handler

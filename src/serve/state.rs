@@ -1,9 +1,10 @@
 //! What all threads of the process share.
 
 use super::notice::Delivery;
+use super::publish::Requests;
 use crate::audience::{AudienceIndex, IdKey};
-use crate::budget::{Ledger, SeenBids};
-use crate::config::Config;
+use crate::budget::{Ledger, RunawayRule, SeenBids};
+use crate::config::{Config, OnRunaway};
 use crate::engine::{Settings, SnapshotCell};
 use crate::events::EventLog;
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
@@ -15,8 +16,8 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -85,6 +86,8 @@ pub struct Shared {
     pub(crate) played: Mutex<SeenBids>,
     /// Delivery by line item since the start.
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
+    /// Who takes up changes of the account, where somebody does.
+    publisher: OnceLock<Requests>,
     phase: AtomicU8,
 }
 
@@ -122,6 +125,7 @@ impl Shared {
             seen: Mutex::default(),
             played: Mutex::default(),
             delivery: DashMap::new(),
+            publisher: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }
     }
@@ -141,6 +145,11 @@ impl Shared {
         self.phase.fetch_max(phase as u8, Relaxed);
     }
 
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The books.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
@@ -157,6 +166,18 @@ impl Shared {
         self.token_keys.store(Arc::new(keys));
     }
 
+    /// Changes of the account are taken up by whoever this asks, from now on.
+    pub(super) fn accept_accounts(&self, requests: Requests) {
+        if self.publisher.set(requests).is_err() {
+            tracing::error!("two publishers were started; the first one stands");
+        }
+    }
+
+    /// Who takes up changes of the account.
+    pub(super) fn publisher(&self) -> Option<&Requests> {
+        self.publisher.get()
+    }
+
     /// The audience index.
     pub fn audience(&self) -> &AudienceIndex {
         &self.audience
@@ -170,5 +191,13 @@ impl Shared {
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+}
+
+/// When spending counts as running away, as configured.
+pub fn runaway_rule(config: &Config) -> RunawayRule {
+    RunawayRule {
+        factor: i64::try_from(config.ledger.runaway_factor).unwrap_or(i64::MAX),
+        stops: config.ledger.on_runaway == OnRunaway::Stop,
     }
 }

@@ -33,7 +33,7 @@ use crate::model::targeting::{Fit, Targeting};
 pub struct LineItemIx(pub u32);
 
 /// What the index must know of one line item.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MatchInput<'a> {
     /// Whom to reach.
     pub targeting: &'a Targeting,

@@ -147,8 +147,10 @@ catalogue! {
     CATALOG_LINE_ITEMS = Gauge "outbid_catalog_line_items" ["state"] "Line items of the serving catalog: active, inactive.";
     CATALOG_BUILD = Gauge "outbid_catalog_build_seconds" [] "How long the last build of the catalog took.";
     CONFIG_RELOAD_SUCCESS = Gauge "outbid_config_last_reload_success" []
-        "1 when the last load of the configuration succeeded, 0 when it was refused and the former one stands.";
+        "1 when the last load of the account succeeded, 0 when it was refused and the former one stands.";
     CONFIG_RELOAD_TIME = Gauge "outbid_config_last_reload_seconds" []
-        "When the configuration was last loaded with success, in seconds since the Unix epoch.";
+        "When the account was last loaded with success, in seconds since the Unix epoch.";
+    ACCOUNT_RELOADS = Counter "outbid_account_reloads_total" ["outcome"]
+        "Reloads of the account while the server runs: published, unchanged, refused.";
     READY = Gauge "outbid_ready" [] "1 when /readyz answers 200.";
 }

@@ -9,9 +9,9 @@ pub mod world;
 
 pub(super) use world::account;
 
-use super::boot;
 use super::serve::until_signal;
 use super::{Common, Failure};
+use super::{boot, reload};
 use crate::audience::{AudienceIndex, Builder, IdKey};
 use crate::serve::{Addresses, Shared};
 use crate::store::account_file;
@@ -59,6 +59,8 @@ pub(super) fn run(common: &Common, arguments: &DemoArguments) -> Result<(), Fail
     let key = config.admin.bootstrap_key.clone();
     let booted = boot::shared(config, &data)?;
     let shared = Arc::clone(&booted.shared);
+    // Without SIGHUP, which a terminal that is closed sends: a demo ends with it.
+    reload::watch(&booted, &data, false).context("publisher")?;
     introduce(&shared, data.root());
     let served = until_signal(&shared, |running| {
         let failed = journey::travel(&shared, &running.addresses)?;

@@ -200,7 +200,7 @@ impl<'p> Place<'p> {
             let given = stream::give(offered, ad, documents).map_err(|reason| (reason, Some(medium)))?;
             Ok(Fitting::Stream(medium, given, ad.duration_s))
         };
-        match (medium, &entry.creative.content, &entry.markup) {
+        match (medium, &entry.creative.content, &*entry.markup) {
             (Medium::Banner(offered), Content::Banner(ad), CompiledMarkup::Html(template)) => {
                 if !self.size_fits(offered, ad) {
                     return Err((NoBidReason::Size, None));

@@ -12,6 +12,7 @@ mod life;
 mod media;
 mod notices;
 mod protobuf;
+mod reload;
 mod rows;
 mod same_decision;
 mod transport;

@@ -1,0 +1,201 @@
+//! An account → [`Catalog`]. What has not changed since the catalog before is taken over from it: the markup of
+//! creatives, the segment trees, and the targeting index where no line item's targeting is another one. Line items
+//! themselves are compiled anew, which is cheaper than to look for what of them could stay.
+
+use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground};
+use super::creative::Assigned;
+use super::safety::CompiledSafety;
+use crate::model::account::Account;
+use crate::model::category::CategoryMap;
+use crate::model::creative::{CompiledMarkup, Creative};
+use crate::model::ids::{AdvertiserId, CampaignId, CreativeId};
+use crate::model::line_item::{Campaign, CreativeAssignment, LineItem};
+use crate::model::targeting::Fit;
+use crate::model::taxonomy::Taxonomy;
+use crate::pricing::{CompiledMultipliers, Pricer};
+use crate::targeting::week::Zones;
+use crate::targeting::{CompileError, LineItemIx, MatchInput, Matcher};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Makes a creative's templates or says what is wrong with it. Markup syntax is known to `exchange`, which lies beside
+/// the engine, not below it.
+pub type CompileMarkup = dyn Fn(&Creative) -> Result<CompiledMarkup, String>;
+
+impl Catalog {
+    /// Compiles an account.
+    pub fn compile(
+        account: Account,
+        version: u64,
+        compile_markup: &CompileMarkup,
+    ) -> Result<Catalog, CatalogError> {
+        Catalog::build(account, version, compile_markup, None)
+    }
+
+    /// Compiles what an account has become, as the next version of this catalog.
+    pub fn rebuild(&self, account: Account, compile_markup: &CompileMarkup) -> Result<Catalog, CatalogError> {
+        Catalog::build(account, self.version + 1, compile_markup, Some(self))
+    }
+
+    fn build(
+        account: Account,
+        version: u64,
+        compile_markup: &CompileMarkup,
+        before: Option<&Catalog>,
+    ) -> Result<Catalog, CatalogError> {
+        let Account { rates: _, exchanges, advertisers, campaigns, .. } = account;
+        let ground = Ground {
+            segments: account.segments,
+            safety: account.safety,
+            category_maps: account.category_maps,
+        };
+        let taxonomy = match before.filter(|before| before.ground.segments == ground.segments) {
+            Some(before) => Arc::clone(&before.taxonomy),
+            None => Arc::new(Taxonomy::build(&ground.segments)?),
+        };
+        let creatives = compile_creatives(account.creatives, &ground.category_maps, compile_markup, before)?;
+        let parents = Parents {
+            campaigns: index(campaigns.iter().map(|c| c.id)),
+            advertisers: index(advertisers.iter().map(|a| a.id)),
+            creatives: index(creatives.iter().map(|c| c.creative.id)),
+        };
+        let mut zones = Zones::default();
+        let mut line_items = Vec::with_capacity(account.line_items.len());
+        for item in account.line_items {
+            let above = parents.of(&item, &campaigns)?;
+            let zone = zones.add(&advertisers[above.1].time_zone)?;
+            let assigned = parents.creatives_of(&item, &taxonomy)?;
+            let fits = approved_fits(&assigned, &creatives);
+            let active = item.active && campaigns[above.0].active && advertisers[above.1].active;
+            let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
+            let currency = advertisers[above.1].currency;
+            line_items.push(CatalogLineItem {
+                active,
+                pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency },
+                upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
+                fits,
+                creatives: assigned,
+                multipliers,
+                campaign: above.0,
+                advertiser: above.1,
+                zone,
+                item,
+            });
+        }
+        Ok(Catalog {
+            version,
+            matcher: matcher(&line_items, &taxonomy, before)?,
+            exchange_by_name: exchanges.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect(),
+            departed: before.map(|before| before.departed_from(&exchanges)).unwrap_or_default(),
+            exchanges,
+            advertisers,
+            campaigns,
+            line_item_by_id: (0u32..).zip(&line_items).map(|(i, l)| (l.item.id, LineItemIx(i))).collect(),
+            line_items,
+            creatives,
+            creative_by_id: parents.creatives,
+            taxonomy,
+            zones,
+            safety: CompiledSafety::compile(&ground.safety),
+            ground,
+        })
+    }
+}
+
+fn compile_creatives(
+    creatives: Vec<Creative>,
+    maps: &[CategoryMap],
+    compile_markup: &CompileMarkup,
+    before: Option<&Catalog>,
+) -> Result<Vec<CatalogCreative>, CatalogError> {
+    let compile = |creative: Creative| {
+        let known = before.and_then(|before| before.creative_by_id(creative.id));
+        let markup = match known.filter(|known| known.creative == creative) {
+            Some(known) => Arc::clone(&known.markup),
+            None => {
+                let compiled = compile_markup(&creative);
+                Arc::new(compiled.map_err(|problem| CatalogError::Markup { creative: creative.id, problem })?)
+            }
+        };
+        let translated = translations(&creative, maps);
+        Ok(CatalogCreative { creative, markup, translated })
+    };
+    creatives.into_iter().map(compile).collect()
+}
+
+/// The index of before where it would become the same.
+fn matcher(
+    line_items: &[CatalogLineItem],
+    taxonomy: &Arc<Taxonomy>,
+    before: Option<&Catalog>,
+) -> Result<Arc<Matcher>, CompileError> {
+    let same_trees = before.filter(|before| Arc::ptr_eq(&before.taxonomy, taxonomy));
+    let inputs = || line_items.iter().map(CatalogLineItem::match_input);
+    if let Some(before) = same_trees
+        && inputs().eq(before.line_items.iter().map(CatalogLineItem::match_input))
+    {
+        return Ok(Arc::clone(&before.matcher));
+    }
+    let inputs: Vec<MatchInput<'_>> = inputs().collect();
+    Matcher::compile(&inputs, taxonomy).map(Arc::new)
+}
+
+/// Of two mappings to one taxonomy the first that has all categories stands.
+fn translations(creative: &Creative, maps: &[CategoryMap]) -> Vec<(u16, Vec<String>)> {
+    let ours = creative.cattax;
+    let mut translated: Vec<(u16, Vec<String>)> = Vec::new();
+    for map in maps {
+        let other = if map.from == ours { map.to } else { map.from };
+        if let Some(categories) = map.translate(ours, other, &creative.categories)
+            && translated.iter().all(|(known, _)| *known != other)
+        {
+            translated.push((other, categories));
+        }
+    }
+    translated
+}
+
+fn approved_fits(assigned: &[Assigned], creatives: &[CatalogCreative]) -> Vec<Fit> {
+    let approved = assigned.iter().map(|a| &creatives[a.position].creative).filter(|c| c.approvals.any());
+    let mut fits: Vec<Fit> = approved.map(Creative::fit).collect();
+    fits.sort();
+    fits.dedup();
+    fits
+}
+
+fn index<K: std::hash::Hash + Eq>(ids: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    ids.enumerate().map(|(position, id)| (id, position)).collect()
+}
+
+/// Positions by stable id while an account is compiled.
+struct Parents {
+    campaigns: HashMap<CampaignId, usize>,
+    advertisers: HashMap<AdvertiserId, usize>,
+    creatives: HashMap<CreativeId, usize>,
+}
+
+impl Parents {
+    fn of(&self, item: &LineItem, campaigns: &[Campaign]) -> Result<(usize, usize), CatalogError> {
+        let missing = |to: String| CatalogError::Dangling { from: format!("line item {}", item.id), to };
+        let campaign = *self
+            .campaigns
+            .get(&item.campaign)
+            .ok_or_else(|| missing(format!("campaign {}", item.campaign)))?;
+        let owner = campaigns[campaign].advertiser;
+        let advertiser =
+            *self.advertisers.get(&owner).ok_or_else(|| missing(format!("advertiser {owner}")))?;
+        Ok((campaign, advertiser))
+    }
+
+    fn creatives_of(&self, item: &LineItem, tree: &Taxonomy) -> Result<Vec<Assigned>, CatalogError> {
+        let resolve = |assignment: &CreativeAssignment| {
+            let position = self.creatives.get(&assignment.creative).copied();
+            let assigned = |position| Assigned::compile(position, assignment.weight, &assignment.when, tree);
+            position.map(assigned).ok_or_else(|| CatalogError::Dangling {
+                from: format!("line item {}", item.id),
+                to: format!("creative {}", assignment.creative),
+            })
+        };
+        item.creatives.iter().map(resolve).collect()
+    }
+}
