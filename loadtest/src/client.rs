@@ -43,6 +43,13 @@ impl Requests {
     }
 }
 
+impl Requests {
+    /// One of them; they come round and round.
+    pub(crate) fn get(&self, number: u64) -> &[u8] {
+        &self.bytes[(number % self.bytes.len() as u64) as usize]
+    }
+}
+
 /// When to stop sending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Until {
@@ -157,7 +164,7 @@ async fn work(
         if done {
             return Ok(tally);
         }
-        let bytes = &requests.bytes[(number % requests.bytes.len() as u64) as usize];
+        let bytes = requests.get(number);
         sent_at = now();
         let answer = connection.exchange(bytes).await.with_context(|| format!("request {number} failed"))?;
         let (latency, closes) = (sent_at.elapsed(), answer.closes);
@@ -175,8 +182,8 @@ pub(crate) fn now() -> Instant {
 }
 
 /// A complete answer, borrowed from the connection's buffer.
-struct Answer<'b> {
-    status: u16,
+pub(crate) struct Answer<'b> {
+    pub(crate) status: u16,
     closes: bool,
     body: &'b [u8],
 }
@@ -196,21 +203,21 @@ const MAX_LATENCY_NS: u64 = 60_000_000_000;
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
 
-struct Connection {
+pub(crate) struct Connection {
     address: SocketAddr,
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> anyhow::Result<Connection> {
+    pub(crate) async fn open(address: SocketAddr) -> anyhow::Result<Connection> {
         let stream =
             TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Connection { address, stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let head = loop {

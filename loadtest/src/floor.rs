@@ -174,10 +174,10 @@ impl Load {
 }
 
 /// A directory of its own for the servers' output, removed at the end.
-struct Logs(PathBuf);
+pub(crate) struct Logs(pub(crate) PathBuf);
 
 impl Logs {
-    fn create() -> anyhow::Result<Logs> {
+    pub(crate) fn create() -> anyhow::Result<Logs> {
         let path = std::env::temp_dir().join(format!("outbid-load-{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Logs(path))

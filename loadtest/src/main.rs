@@ -12,6 +12,7 @@ mod json;
 mod market;
 mod ops;
 mod process;
+mod reload;
 mod report;
 mod servers;
 mod trial;
@@ -53,6 +54,8 @@ enum Command {
     },
     /// Kill, stop and starve the server, and hold its books against the exchange's.
     Trial(trial::TrialArgs),
+    /// Measure how long a changed account takes to be served, and what bids feel of it.
+    Reload(reload::ReloadArgs),
     /// The bare server that `floor` compares with.
     #[command(hide = true)]
     FloorServer {
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Floor(args) => floor::run(&args),
         Command::Bodies { data_dir, count, seed } => print_bodies(&data_dir, count, seed),
         Command::Trial(args) => trial::run(&args),
+        Command::Reload(args) => reload::run(&args),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
     match result {

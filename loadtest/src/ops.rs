@@ -13,15 +13,26 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// `GET path`: status and text.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+    let request = Request::get(path);
+    ask(address, request).await.with_context(|| format!("GET {path}"))
+}
+
+/// `POST path` without a body, with an API key: status and text.
+pub(crate) async fn post(address: SocketAddr, path: &str, key: &str) -> anyhow::Result<(u16, String)> {
+    let request = Request::post(path).header("authorization", format!("Bearer {key}"));
+    ask(address, request).await.with_context(|| format!("POST {path}"))
+}
+
+async fn ask(address: SocketAddr, request: hyper::http::request::Builder) -> anyhow::Result<(u16, String)> {
     let stream = tokio::net::TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends when the sender is dropped.
     tokio::spawn(async { drop(connection.await) });
-    let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
+    let request = request.header("host", address.to_string()).body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("the answer to {path} cannot be read: {error}"))?;
+    let body = body.map_err(|error| anyhow::anyhow!("the answer cannot be read: {error}"))?;
     Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Target {
 pub(crate) struct Real {
     /// The server.
     pub(crate) target: Target,
+    /// Its admin listener.
+    pub(crate) admin: SocketAddr,
     /// Its operations listener.
     pub(crate) ops: SocketAddr,
 }
@@ -76,7 +78,7 @@ pub(crate) async fn start_real(
         async || matches!(ops::get(ops, "/readyz").await, Ok((status, _)) if status == 200),
     )
     .await?;
-    Ok(Real { target: Target { server, bid }, ops })
+    Ok(Real { target: Target { server, bid }, admin, ops })
 }
 
 /// Starts this program as the bare server that answers `bytes` bytes.
@@ -109,7 +111,8 @@ async fn wait_until(
     bail!("not ready after {limit:?}; its last output: {}", server.last_output())
 }
 
-fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
+/// A program beside this one.
+pub(crate) fn beside_this(name: &str) -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let path = this.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if !path.is_file() {

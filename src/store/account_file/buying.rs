@@ -13,6 +13,7 @@ use crate::model::line_item::{
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rates;
 use crate::model::taxonomy::{Segment, Taxonomy, TaxonomyError};
+use serde_json::value::RawValue;
 
 /// The largest segment id: trees are tables by id.
 const MAX_SEGMENT_ID: u32 = (1 << 24) - 1;
@@ -134,9 +135,10 @@ pub(super) fn campaigns(report: &mut Report, known: &mut Known, wires: Vec<Campa
 }
 
 /// Reads all line items; last, because they refer to everything else.
-pub(super) fn line_items(report: &mut Report, known: &Known, wires: Vec<LineItemWire>) -> Vec<LineItem> {
+pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawValue>) -> Vec<LineItem> {
     let mut uniques = Uniques::new("line_items");
-    report.each("line_items", wires.into_iter().enumerate(), |report, (index, wire)| {
+    report.each("line_items", entries.into_iter().enumerate(), |report, (index, entry)| {
+        let wire: LineItemWire = report.json(entry);
         let id = report.id("id", wire.id.as_ref(), u32::MAX);
         uniques.id(report, id, index);
         let campaign = reference(report, "campaign", wire.campaign.as_ref(), &known.campaigns, CampaignId);

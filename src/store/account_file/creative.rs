@@ -12,12 +12,14 @@ use crate::model::creative::{Approvals, BannerAd, Content, Creative, Transparenc
 use crate::model::ids::{AdvertiserId, CreativeId};
 use crate::model::targeting::MediaType;
 use crate::model::url::HttpUrl;
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
 /// Reads all creatives and remembers their ids and owners.
-pub(super) fn read_all(report: &mut Report, known: &mut Known, wires: Vec<CreativeWire>) -> Vec<Creative> {
+pub(super) fn read_all(report: &mut Report, known: &mut Known, entries: Vec<&RawValue>) -> Vec<Creative> {
     let mut uniques = Uniques::new("creatives");
-    report.each("creatives", wires.into_iter().enumerate(), |report, (index, wire)| {
+    report.each("creatives", entries.into_iter().enumerate(), |report, (index, entry)| {
+        let wire: CreativeWire = report.json(entry);
         let id = report.id("id", wire.id.as_ref(), u32::MAX);
         uniques.id(report, id, index);
         let owner =

@@ -40,7 +40,7 @@ use known::Known;
 use report::{Listing, Report};
 use std::io;
 use std::path::{Path, PathBuf};
-use wire::AccountWire;
+use wire::AccountText;
 
 /// An account and what is odd about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,14 +131,16 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, AccountErrors> {
 
 /// Validates the text of an account file; `name` is what errors call it.
 pub fn parse_within(text: &str, name: &str, limits: Limits) -> Result<Loaded, AccountErrors> {
-    let wire: AccountWire = serde_json::from_str(text).map_err(|why| AccountErrors::Json {
-        name: name.to_owned(),
-        line: why.line(),
-        column: why.column(),
-        message: explain(&why),
-    })?;
+    let unreadable = |at: usize, why: &serde_json::Error| {
+        let (line, column) = position(text, at, why);
+        AccountErrors::Json { name: name.to_owned(), line, column, message: explain(why) }
+    };
+    let parsed: AccountText<'_> = serde_json::from_str(text).map_err(|why| unreadable(0, &why))?;
     let mut report = Report::default();
-    let account = account(&mut report, wire, limits);
+    let account = account(&mut report, parsed, limits);
+    if let Some((entry, why)) = &report.unreadable {
+        return Err(unreadable(entry - text.as_ptr().addr(), why));
+    }
     if report.errors.is_empty() {
         Ok(Loaded { account, warnings: report.warnings })
     } else {
@@ -160,7 +162,7 @@ pub fn write(account: &Account, path: &Path) -> Result<(), AccountErrors> {
 
 /// Everything in the order in which it is referred to. What is refused becomes some default, so that all errors are
 /// found; the caller drops the account then.
-fn account(report: &mut Report, wire: AccountWire, limits: Limits) -> Account {
+fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Account {
     for (key, count, limit) in [
         ("line_items", wire.line_items.len(), limits.line_items),
         ("campaigns", wire.campaigns.len(), limits.line_items),
@@ -195,6 +197,14 @@ fn account(report: &mut Report, wire: AccountWire, limits: Limits) -> Account {
         safety,
         category_maps: Vec::new(),
     }
+}
+
+/// Line and column in `text`, from 1, of an error in what begins at `at`.
+fn position(text: &str, at: usize, why: &serde_json::Error) -> (usize, usize) {
+    let before = &text.as_bytes()[..at];
+    let lines = before.iter().filter(|byte| **byte == b'\n').count();
+    let indent = before.iter().rev().take_while(|byte| **byte != b'\n').count();
+    (lines + why.line(), why.column() + if why.line() == 1 { indent } else { 0 })
 }
 
 /// serde's message without its position, and with a suggestion where a name is not known.

@@ -1,5 +1,7 @@
 //! Findings: what is wrong, or odd, with an account file, each with the JSON pointer of its place.
 
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::fmt;
 
 /// What kind of finding it is; stable, for machines.
@@ -96,9 +98,22 @@ pub(super) struct Report {
     path: Vec<Step>,
     pub(super) errors: Vec<Finding>,
     pub(super) warnings: Vec<Finding>,
+    /// The address of the first entry that is not JSON of its form, and what is wrong with it: then nothing else counts.
+    pub(super) unreadable: Option<(usize, serde_json::Error)>,
 }
 
 impl Report {
+    /// Reads the JSON of one entry.
+    pub(super) fn json<W: Default + DeserializeOwned>(&mut self, text: &RawValue) -> W {
+        if self.unreadable.is_some() {
+            return W::default();
+        }
+        serde_json::from_str(text.get()).unwrap_or_else(|why| {
+            self.unreadable = Some((text.get().as_ptr().addr(), why));
+            W::default()
+        })
+    }
+
     /// Reads something below the current place.
     pub(super) fn within<T>(&mut self, step: impl Into<Step>, read: impl FnOnce(&mut Report) -> T) -> T {
         self.path.push(step.into());

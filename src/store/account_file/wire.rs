@@ -4,6 +4,7 @@
 
 use super::price_codec::CodecWire;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 /// A number in quotes: an id or an exact decimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -438,4 +439,21 @@ wire! {
         grace_s: Option<i64>,
         max_s: Option<i64>,
     }
+}
+
+/// An account as it is read: entries of the long lists stay text until their turn comes, so that a hundred thousand of
+/// them are never in memory in two forms.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AccountText<'t> {
+    pub(super) rates: RatesWire,
+    pub(super) exchanges: Vec<ExchangeWire>,
+    pub(super) segments: Vec<SegmentWire>,
+    pub(super) advertisers: Vec<AdvertiserWire>,
+    pub(super) campaigns: Vec<CampaignWire>,
+    #[serde(borrow)]
+    pub(super) creatives: Vec<&'t RawValue>,
+    #[serde(borrow)]
+    pub(super) line_items: Vec<&'t RawValue>,
+    pub(super) safety: SafetyWire,
 }

@@ -164,3 +164,46 @@ fn keys_rotate_under_a_running_server_and_open_bids_are_billed() {
     assert_eq!(fire(&second), 403);
     server.end();
 }
+
+/// Waits until the server says that it took up so many accounts.
+fn taken_up(server: &Served, outcome: &str, times: u32) {
+    let line = format!("outbid_account_reloads_total{{outcome=\"{outcome}\"}} {times}");
+    until(&line, || server.ops("/metrics").text().lines().any(|shown| shown == line));
+}
+
+fn version(server: &Served) -> u64 {
+    let ready = server.ops("/readyz").json();
+    let text = ready["checks"]["catalog"].as_str().unwrap().to_owned();
+    text.strip_prefix("version ").unwrap().split(',').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn edits_of_a_running_server_survive_a_crash_and_versions_never_go_back() {
+    let dir = data_dir();
+    let path = DataDir::open(dir.path()).unwrap().account_file();
+    let edit = |change: &dyn Fn(&mut outbid::model::account::Account)| {
+        let mut account = account_file::read(&path).unwrap().account;
+        change(&mut account);
+        account_file::write(&account, &path).unwrap();
+    };
+    let mut server = Served::start(dir.path());
+    let mut last = version(&server);
+    for round in 1..4 {
+        server.sell(&format!("r{round}"), "1.5");
+        // Nothing of money: the ledger's journal knows the version all the same.
+        edit(&|account| account.line_items[0].name.push('x'));
+        assert_eq!(server.admin("POST", "/v1/account/reload", "").status, 200);
+        edit(&|account| account.advertisers[0].wallet.0 += 1_000_000_000);
+        let id = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+        taken_up(&server, "published", 2);
+        assert_eq!(version(&server), last + 2, "two publications");
+        server.sell(&format!("s{round}"), "1.5");
+        server.kill();
+        ledger(dir.path(), &["verify"]).check(0, &["invariants  hold"], &[]);
+        server = Served::start(dir.path());
+        assert!(version(&server) > last + 2, "above everything that was published");
+        last = version(&server);
+    }
+    server.verify(dir.path()).check(0, &["memory      equals"], &[]);
+}
