@@ -1,8 +1,10 @@
 //! Single rules of money.md 2.2 to 2.4 and 2.7.
 
 use super::books::{Ask, Bidder, NOON, accounts, claims, configure, conserved, funding, later, ledger_of};
-use outbid::budget::{AccountKey, Bill, BudgetDay, Funding, HouseTotals, Ledger, Posting, Resolution};
-use outbid::model::ids::{AdvertiserId, BidId, CampaignId, LeaseId};
+use outbid::budget::{
+    AccountKey, Bill, Books, BudgetDay, Funding, HouseTotals, Ledger, NoLog, Posting, Resolution,
+};
+use outbid::model::ids::{AdvertiserId, BidId, CampaignId, LeaseId, LineItemId};
 use outbid::model::line_item::Budget;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::model::no_bid::NoBidReason;
@@ -289,4 +291,55 @@ fn days_and_leases_that_no_bill_can_reach_are_forgotten_and_reopen_nothing() {
     );
     let house = Posting::Late { charged: Nanos(0), house: Nanos(10) };
     assert_eq!(ledger.post(&old, Bill::at(old.price), day(30)), house);
+}
+
+#[test]
+fn a_line_item_that_leaves_is_leased_nothing_until_it_returns() {
+    let ledger = ledger([funding(1, 1_000_000_000), funding(2, 1_000_000_000)]);
+    let mut bidder = Bidder::new(0, &ledger);
+    let bid = bidder.answer(Ask::of(2, 1_000_000), NOON).unwrap();
+    let of = |ledger: &Ledger, id: u32| -> i64 {
+        let own = ledger
+            .audit()
+            .into_iter()
+            .filter(|it| it.accounts[3] == AccountKey::LineItemTotal(LineItemId(id)));
+        own.map(|it| it.free.0 + it.held.0 + it.waiting.0).sum()
+    };
+    let before = of(&ledger, 1);
+    ledger.retire(&[LineItemId(2)]);
+    assert_eq!((of(&ledger, 1), of(&ledger, 2)), (before, 1_000_000), "only the open bid's hold is left");
+    assert_eq!(bidder.answer(Ask::of(2, 1), NOON), Err(NoBidReason::Budget));
+    let charged = Posting::Accepted { charged: Nanos(500_000) };
+    assert_eq!(ledger.post(&bid, Bill::at(Cpm(500_000)), NOON), charged);
+    assert_eq!(of(&ledger, 2), 0, "what a bill leaves goes back to the accounts");
+    let tomorrow = later(NOON, 86_400_000);
+    ledger.tick(tomorrow);
+    assert_eq!((of(&ledger, 1) > 0, of(&ledger, 2)), (true, 0), "a new day leases it nothing");
+    configure(&ledger, [funding(2, 1_000_000_000)], tomorrow);
+    assert!(bidder.answer(Ask::of(2, 1_000_000), tomorrow).is_ok());
+    conserved(&ledger);
+}
+
+#[test]
+fn a_start_writes_what_is_news_and_leases_nothing_to_who_left_meanwhile() {
+    let of = |line_item, version| Funding { version, ..funding(line_item, 1_000_000_000) };
+    let first = ledger([of(1, 3), of(2, 3), of(3, 3)]);
+    let image = first.inspect(|writer| writer.books().image()).unwrap();
+    let books = Books::from_image(&image).unwrap();
+    let again = Ledger::inline(books, Box::new(NoLog), first.epoch() + 1, 2, NOON);
+    let version = again.newest_version() + 1;
+    let largest = Nanos(1_000_000);
+    let edited = Funding { wallet: Nanos(7_000_000_000), ..of(3, version) };
+    let all = vec![(of(1, version), largest), (edited, largest)];
+    again.configure_all(all, NOON).unwrap();
+    let known = again.inspect(|writer| writer.books().funding().clone()).unwrap();
+    let versions: Vec<u64> = known.values().map(|funding| funding.version).collect();
+    assert_eq!((version, versions), (4, vec![4, 3, 4]), "one says the version in any case");
+    let leased: Vec<AccountKey> = again.audit().iter().map(|it| it.accounts[3]).collect();
+    assert!(!leased.contains(&AccountKey::LineItemTotal(LineItemId(2))), "{leased:?}");
+    assert_eq!(leased.len(), 4, "{leased:?}");
+    let refused = again
+        .edit(vec![(of(1, 5), largest), (Funding { campaign: CampaignId(77), ..of(2, 5) }, largest)], NOON);
+    assert_eq!(refused.map_err(|refused| refused.len()), Err(1));
+    assert_eq!(again.newest_version(), 4, "nothing of it was done");
 }
