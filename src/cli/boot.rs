@@ -27,6 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+/// Warnings of an account file that are logged one by one: it is read again and again, and may have thousands.
+const WARNINGS_SHOWN: usize = 20;
+
 /// The file that is read without `--config`, where there is one.
 const DEFAULT_FILE: &str = "outbid.toml";
 
@@ -101,8 +104,12 @@ pub(super) fn account_limits(config: &Config) -> account_file::Limits {
 /// Reads and checks an account file; warnings go to the log.
 pub(super) fn read_account(path: &Path, limits: account_file::Limits) -> Result<Account, Unread> {
     let loaded = account_file::read_within(path, limits).map_err(Unread::Account)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().take(WARNINGS_SHOWN) {
         tracing::warn!("{warning}");
+    }
+    let more = loaded.warnings.len().saturating_sub(WARNINGS_SHOWN);
+    if more > 0 {
+        tracing::warn!(more, "the account file has more warnings like these");
     }
     let maps = category_maps::read_all(&path.with_file_name("taxonomies"));
     let category_maps = maps.map_err(Unread::Maps)?;

@@ -1,5 +1,5 @@
 //! An account that changes while the server runs: read, checked, compiled and published on one thread of its own, at
-//! the lowest priority, whenever somebody asks for it.
+//! a low priority, whenever somebody asks for it.
 //!
 //! Where an account comes from is the caller's ([`AccountSource`]): a file now, a control store later. What happens
 //! then is always the same: what cannot be taken up is refused with every reason, and nothing changes; else the ledger
@@ -107,8 +107,9 @@ pub fn publisher(
     let (sender, requests) = mpsc::channel(WAITING);
     let publisher = Publisher { shared: Arc::clone(shared), source, rates };
     let run = move || {
-        // Serving comes first; without the right to step back it is all the same work.
-        if let Err(error) = rustix::process::nice(19) {
+        // Serving comes first, but on a machine that is full to the brim a change must still be served some day: a
+        // tenth of a core.
+        if let Err(error) = rustix::process::nice(10) {
             tracing::debug!(%error, "the publisher keeps its priority");
         }
         runtime.block_on(publisher.run(requests, hangup));
