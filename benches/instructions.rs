@@ -1,6 +1,9 @@
 //! Instructions and allocations of each step of a bid, on the seeded world: `cargo bench --bench instructions`, with
 //! `-- --json` for one JSON object. Times move with the machine and its other work; these counts do not.
 //!
+//! `-- --gate` fails where a step takes over 5 % more instructions than `benches/baselines.json` says, or allocates;
+//! `-- --keep` writes what was counted there, for a commit that says why.
+//!
 //! Instructions are counted by valgrind's callgrind, which this program starts on itself. Each step is a function that
 //! is called once and does one step for all requests; callgrind writes its counters out and starts again at zero
 //! wherever such a function is entered (`--dump-before`), so each part of its output is one step, and building the
@@ -29,10 +32,11 @@ mod seeded;
 mod world;
 
 use allocation_counter::measure;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use seeded::{Bench, REQUESTS};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::path::Path;
 use std::process::Command;
 
 /// What the process that runs under valgrind is started with.
@@ -116,6 +120,42 @@ fn main() -> anyhow::Result<()> {
     match has("--json") {
         true => println!("{}", serde_json::to_string(&figures)?),
         false => print_table(&figures),
+    }
+    let baselines = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/baselines.json");
+    if has("--keep") {
+        let counted = figures.instructions.as_ref().context("without valgrind there is nothing to keep")?;
+        std::fs::write(&baselines, serde_json::to_string_pretty(counted)? + "\n")?;
+    }
+    if has("--gate") {
+        let kept =
+            std::fs::read_to_string(&baselines).context("there are no baselines: make them with --keep")?;
+        gate(&figures, &serde_json::from_str(&kept)?)?;
+    }
+    Ok(())
+}
+
+/// How many instructions more than the baseline are no failure yet, in percent.
+const TOLERANCE: u64 = 5;
+/// Allocations of a request that are no failure on average: a core asks the ledger for money now and then.
+const SPARE_ALLOCATIONS: f64 = 0.01;
+
+/// Fails with every step that has grown.
+fn gate(figures: &Figures, kept: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+    let mut grown = Vec::new();
+    for step in STEPS {
+        let allocations = figures.allocations[step.name].mean;
+        if allocations > SPARE_ALLOCATIONS {
+            grown.push(format!("{} allocates {allocations} times", step.name));
+        }
+        let Some(now) = figures.instructions.as_ref().map(|by| by[step.name]) else { continue };
+        let before =
+            *kept.get(step.name).with_context(|| format!("no baseline of {}: use --keep", step.name))?;
+        if now * 100 > before * (100 + TOLERANCE) {
+            grown.push(format!("{} takes {now} instructions, {before} before", step.name));
+        }
+    }
+    if !grown.is_empty() {
+        bail!("{}", grown.join("; "));
     }
     Ok(())
 }

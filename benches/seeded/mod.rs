@@ -49,8 +49,8 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let account = seed::account(&PARAMS);
+    fn new(params: &WorldParams) -> World {
+        let account = seed::account(params);
         let rates = Arc::new(account.rates.clone());
         let catalog = Arc::new(
             Catalog::compile(account, 1, &exchange::compile_markup).expect("the seeded account is valid"),
@@ -62,10 +62,10 @@ impl World {
         let id_key = IdKey([7; 16]);
         let active = TokenKey { id: 1, secret: [9; 32] };
         let urls = PublicUrl::parse("https://track.example").expect("a URL");
-        let world = crate::world::World::parse(&seed::world_json(&PARAMS)).expect("both know version 1");
-        let bodies = Bodies::new(&world, PARAMS.seed);
+        let world = crate::world::World::parse(&seed::world_json(params)).expect("both know version 1");
+        let bodies = Bodies::new(&world, params.seed);
         World {
-            audience: audience(&id_key),
+            audience: audience(params, &id_key),
             snapshot: Snapshot { catalog, rates },
             token_keys: TokenKeys::new(&active, &[]).expect("one key has one id"),
             settings: Settings {
@@ -112,11 +112,11 @@ impl World {
     }
 }
 
-fn audience(key: &IdKey) -> AudienceIndex {
-    let memberships = Memberships::new(&PARAMS);
+fn audience(params: &WorldParams, key: &IdKey) -> AudienceIndex {
+    let memberships = Memberships::new(params);
     let mut builder = Builder::default();
-    for user in 0..PARAMS.users {
-        let cookie = key.cookie(&dice::cookie(PARAMS.seed, user));
+    for user in 0..params.users {
+        let cookie = key.cookie(&dice::cookie(params.seed, user));
         builder.push(cookie, memberships.of(user).map(Membership::of)).expect("inside the limits");
     }
     builder.finish().expect("inside the limits")
@@ -145,9 +145,14 @@ struct Found {
 }
 
 impl Bench {
-    /// Builds the world and warms up. What the steps borrow lives until the process ends.
+    /// The world that the README's counts are of.
     pub(crate) fn new() -> Bench {
-        let world: &'static World = Box::leak(Box::new(World::new()));
+        Bench::of(&PARAMS)
+    }
+
+    /// Builds a world and warms up. What the steps borrow lives until the process ends.
+    pub(crate) fn of(params: &WorldParams) -> Bench {
+        let world: &'static World = Box::leak(Box::new(World::new(params)));
         let kept: &'static Bump = Box::leak(Box::new(Bump::new()));
         let parsed = world.bodies.iter().map(|body| {
             exchange::parse(body.as_bytes(), &Limits::default(), kept).expect("generated bodies are valid")
@@ -187,6 +192,13 @@ impl Bench {
     /// How many of the requests are bid on.
     pub(crate) fn bid_requests(&self) -> usize {
         self.decisions.iter().filter(|decision| decision.is_ok()).count()
+    }
+
+    /// Impressions' surviving candidates at that quantile.
+    pub(crate) fn survivors(&mut self, quantile: f64) -> usize {
+        let mut counts: Vec<usize> = (0..REQUESTS).map(|n| self.matching(n)).collect();
+        counts.sort_unstable();
+        counts[((REQUESTS - 1) as f64 * quantile) as usize]
     }
 
     /// Mean length of a body in bytes.
