@@ -8,9 +8,10 @@ use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::exchange::{ExchangeProfile, HoldLives};
-use crate::model::ids::{CreativeId, ExchangeId, LineItemId};
+use crate::model::ids::{CampaignId, CreativeId, ExchangeId, LineItemId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
-use crate::model::money::{Cpm, Nanos, PPM};
+use crate::model::money::{Cpm, Currency, Nanos, PPM};
+use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Rate;
 use crate::model::safety::Safety;
 use crate::model::targeting::Fit;
@@ -57,6 +58,54 @@ pub struct CatalogLineItem {
     pub zone: ZoneIx,
 }
 
+/// What is asked of every candidate, in 40 bytes: a line item with its targeting and creatives fills many lines of the
+/// cache, and most candidates are never looked at closer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// Line item and campaign are in flight from here, in milliseconds since the Unix epoch…
+    from_ms: i64,
+    /// … until just before here.
+    until_ms: i64,
+    /// As [`CatalogLineItem::upper_bid`].
+    pub(super) upper_bid: Cpm,
+    /// Of `upper_bid`.
+    pub(super) currency: Currency,
+    /// Whose it is.
+    pub(super) campaign: CampaignId,
+    /// As [`CatalogLineItem::active`].
+    active: bool,
+    /// It bids on deals only.
+    pub(super) has_deals: bool,
+}
+
+impl Head {
+    /// Of a line item and its campaign.
+    pub(super) fn of(line: &CatalogLineItem, campaign: &Campaign) -> Head {
+        let flights = [line.item.flight, campaign.flight];
+        Head {
+            from_ms: flights.iter().filter_map(|flight| flight.start_ms).max().unwrap_or(i64::MIN),
+            until_ms: flights.iter().filter_map(|flight| flight.end_ms).min().unwrap_or(i64::MAX),
+            upper_bid: line.upper_bid,
+            currency: line.pricer.currency,
+            campaign: campaign.id,
+            active: line.active,
+            has_deals: !line.item.targeting.deals.include.is_empty(),
+        }
+    }
+
+    /// Active and in flight when the ad is shown; the daypart is part of matching, money is asked for when the offer is
+    /// best.
+    pub(super) fn eligible(&self, shown_ms: i64) -> Result<(), NoBidReason> {
+        if !self.active {
+            Err(NoBidReason::Inactive)
+        } else if (self.from_ms..self.until_ms).contains(&shown_ms) {
+            Ok(())
+        } else {
+            Err(NoBidReason::Flight)
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Catalog {
@@ -69,6 +118,8 @@ pub struct Catalog {
     pub(super) advertisers: Vec<Advertiser>,
     pub(super) campaigns: Vec<Campaign>,
     pub(super) line_items: Vec<CatalogLineItem>,
+    /// Of each line item.
+    pub(super) heads: Vec<Head>,
     pub(super) line_item_by_id: HashMap<LineItemId, LineItemIx>,
     pub(super) creatives: Vec<CatalogCreative>,
     pub(super) creative_by_id: HashMap<CreativeId, usize>,
@@ -156,6 +207,11 @@ impl Catalog {
     /// One line item.
     pub fn line_item(&self, ix: LineItemIx) -> &CatalogLineItem {
         &self.line_items[ix.0 as usize]
+    }
+
+    /// What is asked of it first.
+    pub(super) fn head(&self, ix: LineItemIx) -> &Head {
+        &self.heads[ix.0 as usize]
     }
 
     /// The dense index of a line item.

@@ -80,7 +80,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 imp_index: self.place.position,
                 deal: self.deal.map(|deal| deal.id),
                 room: self.room,
-                campaign: self.request.catalog().campaigns()[self.line(&best).campaign].id,
+                campaign: self.request.catalog().head(best.line_item).campaign,
                 picked: &best.creative,
             };
             match pod::admits(self.request.auction.imps, taken, &candidate) {
@@ -105,9 +105,12 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 break;
             }
             self.looked_at += 1;
+            let campaign = self.request.catalog().head(survivor.line_item).campaign;
+            if pod::has_campaign(taken, self.place.position, campaign) {
+                continue;
+            }
             let line = self.request.catalog().line_item(survivor.line_item);
-            let campaign = self.request.catalog().campaigns()[line.campaign].id;
-            if !self.wants(line) || pod::has_campaign(taken, self.place.position, campaign) {
+            if !self.wants(line) {
                 continue;
             }
             match self.score(core, line, survivor.line_item) {

@@ -2,7 +2,7 @@
 //! creatives, the segment trees, and the targeting index where no line item's targeting is another one. Line items
 //! themselves are compiled anew, which is cheaper than to look for what of them could stay.
 
-use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground};
+use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head};
 use super::creative::Assigned;
 use super::safety::CompiledSafety;
 use crate::model::account::Account;
@@ -88,6 +88,7 @@ impl Catalog {
             exchange_by_name: exchanges.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect(),
             departed: before.map(|before| before.departed_from(&exchanges)).unwrap_or_default(),
             exchanges,
+            heads: line_items.iter().map(|line| Head::of(line, &campaigns[line.campaign])).collect(),
             advertisers,
             campaigns,
             line_item_by_id: (0u32..).zip(&line_items).map(|(i, l)| (l.item.id, LineItemIx(i))).collect(),

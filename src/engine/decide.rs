@@ -1,6 +1,5 @@
 //! The inner line: one function a step, one reason a rejection.
 
-use super::catalog::CatalogLineItem;
 use super::choose::Choice;
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
@@ -285,14 +284,14 @@ fn collect_survivors<O: Observer>(
     let found = catalog.matcher().candidates(place.imp, &mut core.scratch);
     observer.candidates(place.position, found);
     core.survivors.clear();
+    let shown_ms = place.imp.shown_ms(request.now.unix_ms);
+    let rates = &request.snapshot.rates;
     for ix in found {
-        let line = catalog.line_item(*ix);
-        match eligible(line, request, place.imp) {
+        let head = catalog.head(*ix);
+        match head.eligible(shown_ms) {
             Ok(()) => {
-                let rates = &request.snapshot.rates;
-                let upper = rates.convert(line.upper_bid, line.pricer.currency, place.currency, Round::Up);
-                let upper = upper.unwrap_or(Cpm::MAX);
-                let has_deals = !line.item.targeting.deals.include.is_empty();
+                let upper = rates.convert(head.upper_bid, head.currency, place.currency, Round::Up);
+                let (upper, has_deals) = (upper.unwrap_or(Cpm::MAX), head.has_deals);
                 core.survivors.push(Survivor { line_item: *ix, upper, has_deals });
             }
             Err(reason) => {
@@ -315,20 +314,6 @@ fn collect_survivors<O: Observer>(
     core.survivors.truncate(open_end);
     core.survivors.drain(deals_end..core.survivors_with_deals);
     core.survivors_with_deals = deals_end;
-}
-
-/// Active and in flight when the ad is shown; the daypart is part of matching, money is asked for when the offer is best.
-fn eligible(line: &CatalogLineItem, request: &Request<'_>, imp: &Imp<'_>) -> Result<(), NoBidReason> {
-    let campaign = &request.catalog().campaigns()[line.campaign];
-    if !line.active {
-        return Err(NoBidReason::Inactive);
-    }
-    let shown_ms = imp.shown_ms(request.now.unix_ms);
-    if line.item.flight.contains(shown_ms) && campaign.flight.contains(shown_ms) {
-        Ok(())
-    } else {
-        Err(NoBidReason::Flight)
-    }
 }
 
 /// Whether we may bid here at all: open auction (`deal` is none) or one deal. A deal that is listed twice has no
