@@ -100,7 +100,8 @@ fn ask_until_the_last(at: SocketAddr, request: &str, drained: &AtomicBool, count
     let mut client = Client::connect(at);
     loop {
         let reply = client.bid("demo", request.as_bytes()).expect("a request that was sent is answered");
-        assert_eq!(reply.status, 200);
+        // A busy machine may be late with the money for a bid; an answer it is all the same.
+        assert!([200, 204].contains(&reply.status), "{reply:?}");
         counts[usize::from(drained.load(SeqCst))].fetch_add(1, SeqCst);
         if reply.closes() {
             return assert!(client.is_closed());
