@@ -59,6 +59,16 @@ impl Lookup {
         }
     }
 
+    fn finish(&mut self) {
+        self.known = !self.segments.is_empty() || !self.refused.is_empty();
+        if self.runs > 1 {
+            sort_once(&mut self.segments);
+            sort_once(&mut self.refused);
+            let segments = &self.segments;
+            self.refused.retain(|refused| segments.binary_search(refused).is_err());
+        }
+    }
+
     /// Lets go of what merges have replaced: for a core that idles, once in a while. Answers how many shards those were.
     pub fn lets_go(&mut self, index: &AudienceIndex) -> usize {
         self.held.refresh_all(index)
@@ -97,18 +107,6 @@ impl Taken<'_> {
             self.segments.push(segment);
         } else {
             self.refused.push(segment);
-        }
-    }
-}
-
-impl Lookup {
-    fn finish(&mut self) {
-        self.known = !self.segments.is_empty() || !self.refused.is_empty();
-        if self.runs > 1 {
-            sort_once(&mut self.segments);
-            sort_once(&mut self.refused);
-            let segments = &self.segments;
-            self.refused.retain(|refused| segments.binary_search(refused).is_err());
         }
     }
 }
