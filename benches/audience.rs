@@ -3,7 +3,9 @@
 //! million; `--json` for one object).
 //!
 //! Ratios come from batches of both in turn, so that what else the machine does hits both. `latency` makes each lookup
-//! wait for the last segment of the one before it, `throughput` does not. The map has neither expiry nor provenance nor consent to check; the
+//! wait for the last segment of the one before it; `one by one` does not, and a lookup's instructions fill the processor's
+//! window, so that their waits for memory do not overlap; `throughput` looks users up as whoever has many of them does,
+//! announcing some before looking those up. The map has no such call. The map has neither expiry nor provenance nor consent to check; the
 //! index is asked for all of them. Bytes are those of the index's own account. What is measured besides building and
 //! saving is the saved index in a fresh process, as a restarted server has it: there its memory is in one piece, and
 //! resident bytes are those that the process grows by.
@@ -16,6 +18,7 @@ use hdrhistogram::Histogram;
 use outbid::audience::{AudienceIndex, Builder, IdKey, IdKind, Keys, Lookup, Membership};
 use outbid::model::ids::{SegmentId, UserKey};
 use outbid::model::taxonomy::Taxonomy;
+use outbid::privacy::UseSegments;
 use people::{Ask, Ends, Map, NOW, mix};
 use quanta::Instant;
 use std::hint::black_box;
@@ -99,38 +102,99 @@ fn build(users: u64, ends: Ends) -> (AudienceIndex, Duration) {
     (index, spent + start.elapsed())
 }
 
-/// Looks keys up, `BATCH` a call, going on where the call before stopped. `chained` lets each key depend on the answer
-/// before it. Answers nanoseconds a lookup.
-fn batch(keys: &[u64], start: usize, chained: bool, look_up: &mut impl FnMut(u64) -> u32) -> f64 {
+/// How one lookup follows another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Which key comes next depends on the answer before.
+    Chained,
+    /// It does not.
+    OneByOne,
+    /// Nor does it here, and [`GROUP`] of them are announced before they are looked up.
+    Announced,
+}
+
+/// Lookups that are announced together: as many as a processor has misses in flight.
+const GROUP: usize = 16;
+
+trait LookUp {
+    /// The last segment of a user, 0 for a stranger.
+    fn look_up(&mut self, key: u64) -> u32;
+
+    fn announce(&mut self, _key: u64) {}
+}
+
+/// Looks keys up, `BATCH` a call, going on where the call before stopped. Answers nanoseconds a lookup.
+fn batch(keys: &[u64], start: usize, pace: Pace, index: &mut impl LookUp) -> f64 {
+    let key = |i: usize| keys[i & (keys.len() - 1)];
     let began = Instant::now();
-    let mut last = 0;
-    for i in start..start + BATCH {
-        // A segment's number is below 2²⁰: the sum never changes the place, but the processor cannot know.
-        let place = if chained { i + (black_box(last) >> 20) as usize } else { i };
-        last = black_box(look_up(keys[place & (keys.len() - 1)]));
+    match pace {
+        Pace::Chained => {
+            let mut last = 0;
+            for i in start..start + BATCH {
+                // A segment's number is below 2²⁰: the sum never changes the place, but the processor cannot know.
+                last = black_box(index.look_up(key(i + (black_box(last) >> 20) as usize)));
+            }
+        }
+        Pace::OneByOne => (start..start + BATCH).for_each(|i| {
+            black_box(index.look_up(key(i)));
+        }),
+        Pace::Announced => {
+            for first in (start..start + BATCH).step_by(GROUP) {
+                (first..first + GROUP).for_each(|i| index.announce(key(i)));
+                (first..first + GROUP).for_each(|i| {
+                    black_box(index.look_up(key(i)));
+                });
+            }
+        }
     }
     began.elapsed().as_nanos() as f64 / BATCH as f64
 }
 
-/// A lookup as the decision makes it; the last segment, 0 for a stranger.
-fn packed<'i>(index: &'i AudienceIndex, taxonomy: &'i Taxonomy) -> impl FnMut(u64) -> u32 + use<'i> {
-    let (proof, mut keys, mut out) = (people::proof(), Keys::default(), Lookup::default());
-    move |key| {
-        keys.clear();
-        keys.push(UserKey(key), IdKind::Cookie);
-        index.lookup(&keys, taxonomy, NOW, proof, &mut out);
-        out.segments.last().map_or(0, |segment| segment.0)
+/// Lookups as the decision makes them.
+struct Packed<'i> {
+    index: &'i AudienceIndex,
+    taxonomy: &'i Taxonomy,
+    proof: UseSegments,
+    keys: Keys,
+    out: Lookup,
+}
+
+impl<'i> Packed<'i> {
+    fn new(index: &'i AudienceIndex, taxonomy: &'i Taxonomy) -> Packed<'i> {
+        Packed { index, taxonomy, proof: people::proof(), keys: Keys::default(), out: Lookup::default() }
+    }
+
+    fn name(&mut self, key: u64) {
+        self.keys.clear();
+        self.keys.push(UserKey(key), IdKind::Cookie);
     }
 }
 
-fn mapped(map: &Map) -> impl FnMut(u64) -> u32 + use<'_> {
-    let mut out: Vec<u32> = Vec::new();
-    move |key| {
-        out.clear();
-        if let Some(segments) = map.get(&key) {
-            out.extend_from_slice(&segments);
+impl LookUp for Packed<'_> {
+    fn look_up(&mut self, key: u64) -> u32 {
+        self.name(key);
+        self.index.lookup(&self.keys, self.taxonomy, NOW, self.proof, &mut self.out);
+        self.out.segments.last().map_or(0, |segment| segment.0)
+    }
+
+    fn announce(&mut self, key: u64) {
+        self.name(key);
+        self.index.announce(&self.keys, &mut self.out);
+    }
+}
+
+struct Mapped<'m> {
+    map: &'m Map,
+    out: Vec<u32>,
+}
+
+impl LookUp for Mapped<'_> {
+    fn look_up(&mut self, key: u64) -> u32 {
+        self.out.clear();
+        if let Some(segments) = self.map.get(&key) {
+            self.out.extend_from_slice(&segments);
         }
-        out.last().copied().unwrap_or(0)
+        self.out.last().copied().unwrap_or(0)
     }
 }
 
@@ -140,30 +204,36 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn compare(table: &mut Table, users: u64, index: &AudienceIndex, map: &Map, taxonomy: &Taxonomy) {
+    const PACES: [(Pace, &str, Option<f64>); 3] = [
+        (Pace::Chained, "latency", Some(0.8)),
+        (Pace::OneByOne, "one by one", None),
+        (Pace::Announced, "throughput", Some(1.3)),
+    ];
     for ask in [Ask::Uniform, Ask::Zipf, Ask::Unknown] {
         let keys = people::asked(ask, users);
-        for (chained, name, limit) in [(true, "latency", 0.8), (false, "throughput", 1.3)] {
-            let (mut packed, mut mapped) = (packed(index, taxonomy), mapped(map));
+        for (pace, name, limit) in PACES {
+            let (mut packed, mut mapped) = (Packed::new(index, taxonomy), Mapped { map, out: Vec::new() });
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             for round in 0..ROUNDS {
-                ours.push(batch(&keys, 2 * round * BATCH, chained, &mut packed));
-                theirs.push(batch(&keys, (2 * round + 1) * BATCH, chained, &mut mapped));
+                ours.push(batch(&keys, 2 * round * BATCH, pace, &mut packed));
+                theirs.push(batch(&keys, (2 * round + 1) * BATCH, pace, &mut mapped));
             }
             let (ours, theirs) = (median(&mut ours), median(&mut theirs));
             let what = format!("{name}, {ask:?}: {ours:.0} ns, DashMap {theirs:.0} ns").to_lowercase();
             // The limits are those of users that are known.
-            table.add(&what, ours / theirs, "×", (ask != Ask::Unknown).then_some(("≤", limit)));
+            let limit = limit.filter(|_| ask != Ask::Unknown).map(|limit| ("≤", limit));
+            table.add(&what, ours / theirs, "×", limit);
         }
     }
 }
 
 /// Lookups one by one for as long as `go_on` says; nanoseconds, the clock's own included.
-fn tail(keys: &[u64], look_up: &mut impl FnMut(u64) -> u32, go_on: impl Fn(usize) -> bool) -> Histogram<u64> {
+fn tail(keys: &[u64], index: &mut impl LookUp, go_on: impl Fn(usize) -> bool) -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 1_000_000_000, 3).expect("sound bounds");
     let mut i = 0;
     while go_on(i) {
         let start = Instant::now();
-        black_box(look_up(keys[i & (keys.len() - 1)]));
+        black_box(index.look_up(keys[i & (keys.len() - 1)]));
         histogram.saturating_record(start.elapsed().as_nanos() as u64);
         i += 1;
     }
@@ -173,8 +243,8 @@ fn tail(keys: &[u64], look_up: &mut impl FnMut(u64) -> u32, go_on: impl Fn(usize
 /// One core writes and merges without a pause while another looks up.
 fn disturbed(table: &mut Table, users: u64, index: &AudienceIndex, taxonomy: &Taxonomy) {
     let keys = people::asked(Ask::Uniform, users);
-    let mut look_up = packed(index, taxonomy);
-    let idle = tail(&keys, &mut look_up, |i| i < 2_000_000);
+    let mut packed = Packed::new(index, taxonomy);
+    let idle = tail(&keys, &mut packed, |i| i < 2_000_000);
     let done = AtomicBool::new(false);
     let (busy, writes) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -191,7 +261,7 @@ fn disturbed(table: &mut Table, users: u64, index: &AudienceIndex, taxonomy: &Ta
             done.store(true, Relaxed);
             writes
         });
-        let busy = tail(&keys, &mut look_up, |_| !done.load(Relaxed));
+        let busy = tail(&keys, &mut packed, |_| !done.load(Relaxed));
         (busy, writer.join().expect("the writer ends well"))
     });
     let (idle_p99, busy_p99) = (idle.value_at_quantile(0.99), busy.value_at_quantile(0.99));
@@ -226,9 +296,9 @@ fn updates(table: &mut Table, users: u64, index: &AudienceIndex) {
 /// Strangers, and strangers who share the stored 48 bits with somebody.
 fn false_matches(table: &mut Table, users: u64, index: &AudienceIndex, taxonomy: &Taxonomy) {
     const STRANGERS: u64 = 20_000_000;
-    let mut look_up = packed(index, taxonomy);
-    let random = (0..STRANGERS).filter(|i| look_up(mix(users + 1 + i)) > 0).count();
-    let near = (0..STRANGERS).filter(|i| look_up(mix(i % users) ^ (1 << (48 + i % 16))) > 0).count();
+    let mut packed = Packed::new(index, taxonomy);
+    let random = (0..STRANGERS).filter(|i| packed.look_up(mix(users + 1 + i)) > 0).count();
+    let near = (0..STRANGERS).filter(|i| packed.look_up(mix(i % users) ^ (1 << (48 + i % 16))) > 0).count();
     let what = format!("false matches of {STRANGERS} strangers and as many whose 48 low bits somebody has");
     table.most(&what, (random + near) as f64, "", 0.0);
     let bound = users as f64 / 2_f64.powi(64);

@@ -297,6 +297,17 @@ impl Catalog {
     }
 }
 
+impl CatalogCreative {
+    /// Has the memory fetch what is asked of a creative first: what it is, what it says of itself, how its markup begins.
+    pub(super) fn announce(&self) {
+        let creative = &self.creative;
+        let category = creative.categories.first().and_then(|text| text.as_bytes().first());
+        let domain = creative.adomain.first().and_then(|text| text.as_bytes().first());
+        let kind = std::mem::discriminant(&*self.markup);
+        std::hint::black_box((creative.media_type(), creative.secure, category, domain, kind));
+    }
+}
+
 impl CatalogLineItem {
     /// What the targeting index sees of it. An inactive line item fills nothing, so the index never visits it.
     pub fn match_input(&self) -> MatchInput<'_> {

@@ -98,6 +98,9 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
 
     fn next_best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
         let survivors = self.survivors(core);
+        if self.looked_at == 0 {
+            self.announce(survivors);
+        }
         let mut best = (0..self.offers.len()).max_by_key(|at| self.offers[*at].rank());
         while let Some(survivor) = survivors.get(self.looked_at) {
             let beaten = best.is_some_and(|at| self.offers[at].offer.worth > survivor.upper);
@@ -124,6 +127,23 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             }
         }
         best.map(|at| self.offers.swap_remove(at))
+    }
+
+    /// Has the memory fetch the first survivors with their creatives, which one after the other would be a wait each: in
+    /// an account of 100,000 line items they lie anywhere.
+    fn announce(&self, survivors: &[Survivor]) {
+        /// As many are looked at mostly.
+        const FIRST: usize = 4;
+        let catalog = self.request.catalog();
+        let mut creatives = [None; FIRST];
+        for (survivor, creative) in survivors.iter().zip(&mut creatives) {
+            let line = catalog.line_item(survivor.line_item);
+            std::hint::black_box(line.upper_bid);
+            *creative = line.creatives.first().map(|assigned| assigned.position);
+        }
+        for position in creatives.into_iter().flatten() {
+            catalog.creatives()[position].announce();
+        }
     }
 
     /// Its money could not be held.

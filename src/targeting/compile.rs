@@ -6,7 +6,7 @@
 //! left becomes clauses that are tested line item by line item.
 
 use super::dim::Dim;
-use super::matcher::{Clause, Entry, Item, Matcher, Postings, Rows};
+use super::matcher::{Clause, Entry, Matcher, Postings, Residual, Rows, Slot};
 use super::plan::{self, Plan};
 use super::terms::{Term, Terms};
 use super::week::{ZoneIx, Zones};
@@ -14,6 +14,7 @@ use super::{CompileError, LineItemIx, MatchInput};
 use crate::model::targeting::HourMask;
 use crate::model::taxonomy::Taxonomy;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Slots that one line item may take.
@@ -38,16 +39,20 @@ impl Matcher {
         let layout = Layout::of(&plans, &anchors, terms.len());
         let (rows, has_rows) = build_rows(&plans, &layout.plan_of_slot, &terms);
         let mut residue = Residue::default();
-        let mut items = vec![Item::default(); inputs.len()];
-        for (plan, anchor) in plans.iter().zip(&anchors) {
-            items[plan.line_item.0 as usize] = residue.add(plan, *anchor, &has_rows);
-        }
+        let mut residuals: Vec<Option<Residual>> = vec![None; plans.len()];
+        let slot = |at: &u32| {
+            let at = *at as usize;
+            let residual =
+                residuals[at].get_or_insert_with(|| residue.add(&plans[at], anchors[at], &has_rows));
+            Slot { line_item: plans[at].line_item, residual: *residual }
+        };
+        let slots = layout.plan_of_slot.iter().map(slot).collect();
         Ok(Matcher {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            line_items: layout.plan_of_slot.iter().map(|plan| plans[*plan as usize].line_item).collect(),
+            line_items: inputs.len(),
+            slots,
             postings: layout.postings,
             rows,
-            items,
             clauses: residue.clauses,
             clause_terms: residue.terms,
             dayparts: residue.dayparts,
@@ -186,19 +191,20 @@ struct Residue {
     terms: Vec<Term>,
     known: HashMap<Vec<Term>, u32>,
     dayparts: Vec<(ZoneIx, HourMask)>,
-    known_dayparts: HashMap<(ZoneIx, HourMask), u32>,
+    known_dayparts: HashMap<(ZoneIx, HourMask), NonZeroU32>,
 }
 
 impl Residue {
-    fn add(&mut self, plan: &Plan, anchor: Option<usize>, has_rows: &[bool; Dim::COUNT]) -> Item {
-        let start = self.clauses.len() as u32;
+    fn add(&mut self, plan: &Plan, anchor: Option<usize>, has_rows: &[bool; Dim::COUNT]) -> Residual {
+        let first_clause = self.clauses.len() as u32;
         for (at, clause) in plan.clauses.iter().enumerate() {
             if Some(at) == anchor || has_rows[clause.dim as usize] {
                 continue;
             }
-            let terms = match self.known.get(&clause.terms) {
-                Some(known) => *known,
-                None => {
+            let start = match (&clause.terms[..], self.known.get(&clause.terms)) {
+                ([only], _) => *only,
+                (_, Some(known)) => *known,
+                (_, None) => {
                     let at = self.terms.len() as u32;
                     self.terms.extend(&clause.terms);
                     self.known.insert(clause.terms.clone(), at);
@@ -206,14 +212,14 @@ impl Residue {
                 }
             };
             let (dim, negated) = (clause.dim, clause.negated);
-            self.clauses.push(Clause { dim, negated, start: terms, len: clause.terms.len() as u32 });
+            self.clauses.push(Clause { dim, negated, start, len: clause.terms.len() as u32 });
         }
         let daypart = plan.daypart.map(|daypart| {
             *self.known_dayparts.entry(daypart).or_insert_with(|| {
                 self.dayparts.push(daypart);
-                self.dayparts.len() as u32 - 1
+                NonZeroU32::new(self.dayparts.len() as u32).expect("there is one at least")
             })
         });
-        Item { clauses: (start, self.clauses.len() as u32), daypart }
+        Residual { first_clause, clauses: self.clauses.len() as u32 - first_clause, daypart }
     }
 }

@@ -3,7 +3,9 @@
 //! 1. The values of the request become terms (`terms`).
 //! 2. Each term leads to slots, 64 at a time; the bit sets of the broad dimensions are ANDed over these words only.
 //! 3. Per impression the offered sizes are ANDed, deals add what only they lead to, and the few line items that are
-//!    left answer for their daypart and their remaining clauses.
+//!    left answer for their daypart and their remaining clauses. They are collected first, then their clauses are
+//!    touched, then they are tested: in an index of 100,000 line items each is a wait for memory, and waits that nothing
+//!    stands between overlap.
 //!
 //! Invariant: a [`Matcher`] never changes; everything that a request writes is in the caller's [`Scratch`].
 
@@ -13,19 +15,20 @@ use super::week::{Hours, ZoneIx, Zones};
 use super::{Facts, LineItemIx};
 use crate::model::auction::Imp;
 use crate::model::targeting::HourMask;
+use std::num::NonZeroU32;
 
 /// The compiled targeting of one catalog: immutable, shared by all cores.
 #[derive(Debug)]
 pub struct Matcher {
     /// Unique in the process: tells a scratch that the catalog has changed.
     pub(super) id: u64,
-    /// By slot.
-    pub(super) line_items: Vec<LineItemIx>,
+    /// How many line items were compiled, those without a slot included.
+    pub(super) line_items: usize,
+    pub(super) slots: Vec<Slot>,
     /// By term, and after the last one the slots that every request leads to.
     pub(super) postings: Postings,
     pub(super) rows: Rows,
-    /// By line item.
-    pub(super) items: Vec<Item>,
+    /// In the order of the slots, so that what one entry leads to lies together.
     pub(super) clauses: Vec<Clause>,
     pub(super) clause_terms: Vec<Term>,
     pub(super) dayparts: Vec<(ZoneIx, HourMask)>,
@@ -51,6 +54,12 @@ impl Postings {
     fn of(&self, term: Term) -> &[Entry] {
         let (start, end) = (self.starts[term as usize], self.starts[term as usize + 1]);
         &self.entries[start as usize..end as usize]
+    }
+
+    /// Has the memory fetch where they begin.
+    fn announce(&self, term: Term) {
+        let first = self.entries.get(self.starts[term as usize] as usize);
+        std::hint::black_box(first.map(|entry| entry.word));
     }
 
     fn always(&self) -> &[Entry] {
@@ -115,20 +124,32 @@ impl Rows {
     }
 }
 
-/// What is left to test of a line item when its slot was found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Item {
-    /// Range of the matcher's clauses.
-    pub(super) clauses: (u32, u32),
-    pub(super) daypart: Option<u32>,
+/// Whose a slot is, and what is left to test when it was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) line_item: LineItemIx,
+    pub(super) residual: Residual,
 }
+
+/// What the index did not say of a line item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Residual {
+    /// The first of its clauses among the matcher's, and how many they are.
+    pub(super) first_clause: u32,
+    pub(super) clauses: u32,
+    /// Its number among the matcher's dayparts, counted from 1.
+    pub(super) daypart: Option<NonZeroU32>,
+}
+
+/// Four of them a line of the cache.
+const _: () = assert!(size_of::<Slot>() == 16);
 
 /// Some of a range of terms is present or, negated, none is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clause {
     pub(super) dim: Dim,
     pub(super) negated: bool,
-    /// Ascending terms in the matcher's `clause_terms`.
+    /// Where its ascending terms begin in the matcher's `clause_terms`; the term itself where there is one only.
     pub(super) start: u32,
     pub(super) len: u32,
 }
@@ -145,6 +166,8 @@ pub struct Scratch {
     rows: [u32; Dim::BROAD.len()],
     /// What is left of the slots after the request's broad dimensions; a word may stand here more than once.
     live: Vec<Entry>,
+    /// What the impression's entries lead to.
+    hits: Vec<Slot>,
     /// By line item: passed everything; empty between calls.
     passed: Marks,
     found: Vec<LineItemIx>,
@@ -161,7 +184,7 @@ impl Scratch {
         if self.matcher != matcher.id {
             self.hours.reset();
             self.present.resize(matcher.terms.len());
-            self.passed.resize(matcher.items.len());
+            self.passed.resize(matcher.line_items);
         }
         self.matcher = 0;
     }
@@ -170,12 +193,12 @@ impl Scratch {
 impl Matcher {
     /// How many line items were compiled, those that can never match included.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.line_items
     }
 
     /// Whether there are no line items.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.line_items == 0
     }
 
     /// Does the work that all impressions of a request share. Allocates nothing once `scratch` has grown.
@@ -188,6 +211,7 @@ impl Matcher {
         scratch.live.clear();
         let rows = scratch.rows.map(|row| self.rows.row(row));
         let terms = scratch.present.of_request().iter();
+        terms.clone().for_each(|term| self.postings.announce(*term));
         for entry in terms.flat_map(|term| self.postings.of(*term)).chain(self.postings.always()) {
             let mask = and(&rows, *entry);
             if mask != 0 {
@@ -207,7 +231,7 @@ impl Matcher {
             scratch.matcher, self.id,
             "a request is matched before its impressions, by the same matcher"
         );
-        let Scratch { matcher, hours, unix_s, present, rows, live, passed, found } = scratch;
+        let Scratch { matcher, hours, unix_s, present, rows, live, hits, passed, found } = scratch;
         *matcher = 0;
         found.clear();
         self.terms.resolve_imp(imp, present);
@@ -217,14 +241,17 @@ impl Matcher {
         }
         // Every line item fills something: where nothing offered is filled by a creative, nothing can match.
         if !present.of(Dim::Fit).is_empty() {
-            let mut sieve = Sieve { matcher: self, present, hours, passed };
+            let sieve = Sieve { matcher: self, present, hours };
+            hits.clear();
             if !imp.private_auction {
-                live.iter().for_each(|entry| sieve.sift(*entry));
+                live.iter().for_each(|entry| sieve.collect(*entry, hits));
             }
             let rows = rows.map(|row| self.rows.row(row));
             for entry in present.of(Dim::Deal).iter().flat_map(|term| self.postings.of(*term)) {
-                sieve.sift(Entry { mask: and(&rows, *entry), word: entry.word });
+                sieve.collect(Entry { mask: and(&rows, *entry), word: entry.word }, hits);
             }
+            sieve.announce(hits);
+            hits.iter().filter(|hit| sieve.passes(&hit.residual)).for_each(|hit| passed.set(hit.line_item));
             passed.drain_into(found);
         }
         if shown_later {
@@ -245,20 +272,23 @@ struct Sieve<'m> {
     matcher: &'m Matcher,
     present: &'m Present,
     hours: &'m Hours,
-    passed: &'m mut Marks,
 }
 
 impl Sieve<'_> {
-    /// Marks the line items of an entry that pass what the request's rows did not say.
-    fn sift(&mut self, entry: Entry) {
+    /// Collects the slots of an entry that have a creative in some offered size.
+    fn collect(&self, entry: Entry, hits: &mut Vec<Slot>) {
         let mut mask = entry.mask & self.offered(entry.word);
         while mask != 0 {
-            let slot = entry.word as usize * 64 + mask.trailing_zeros() as usize;
-            let line_item = self.matcher.line_items[slot];
-            if self.passes(&self.matcher.items[line_item.0 as usize]) {
-                self.passed.set(line_item);
-            }
+            hits.push(self.matcher.slots[entry.word as usize * 64 + mask.trailing_zeros() as usize]);
             mask &= mask - 1;
+        }
+    }
+
+    /// Has the memory fetch what the tests of `hits` begin with.
+    fn announce(&self, hits: &[Slot]) {
+        for Slot { residual, .. } in hits {
+            let first = self.matcher.clauses.get(residual.first_clause as usize);
+            std::hint::black_box(first.map(|clause| clause.start));
         }
     }
 
@@ -269,25 +299,31 @@ impl Sieve<'_> {
         sizes.fold(0, |any, term| any | rows.row(rows.of_term[*term as usize])[word as usize])
     }
 
-    fn passes(&self, item: &Item) -> bool {
+    fn passes(&self, residual: &Residual) -> bool {
         let matcher = self.matcher;
-        let open = item.daypart.is_none_or(|at| {
-            let (zone, hours) = &matcher.dayparts[at as usize];
+        let open = residual.daypart.is_none_or(|number| {
+            let (zone, hours) = &matcher.dayparts[number.get() as usize - 1];
             hours.contains(self.hours.get(*zone))
         });
-        let (start, end) = item.clauses;
-        open && matcher.clauses[start as usize..end as usize].iter().all(|clause| self.holds(clause))
+        let first = residual.first_clause as usize;
+        open && matcher.clauses[first..first + residual.clauses as usize]
+            .iter()
+            .all(|clause| self.holds(clause))
     }
 
     fn holds(&self, clause: &Clause) -> bool {
         /// A longer list is searched for the request's few values rather than walked through.
         const WALKED: usize = 8;
         let (start, len) = (clause.start as usize, clause.len as usize);
-        let terms = &self.matcher.clause_terms[start..start + len];
-        let hit = if len <= WALKED {
-            terms.iter().any(|term| self.present.contains(*term))
+        let hit = if len == 1 {
+            self.present.contains(clause.start)
         } else {
-            self.present.of(clause.dim).iter().any(|term| terms.binary_search(term).is_ok())
+            let terms = &self.matcher.clause_terms[start..start + len];
+            if len <= WALKED {
+                terms.iter().any(|term| self.present.contains(*term))
+            } else {
+                self.present.of(clause.dim).iter().any(|term| terms.binary_search(term).is_ok())
+            }
         };
         hit != clause.negated
     }
