@@ -2,7 +2,7 @@
 
 use super::{Common, Failure, boot};
 use crate::events::{EventReader, Item, LogName, segments};
-use crate::model::event::{BidMade, Event, NoBid, NoticeEvent, Noticed, Place, What};
+use crate::model::event::{BidMade, Event, Kind, NoBid, NoticeEvent, Noticed, Place, What};
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -47,7 +47,7 @@ pub(super) struct CatArguments {
     from: u64,
     /// These kinds alone: bid, no_bid, win, bill, loss, impression, click, player.
     #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = kind)]
-    kind: Vec<&'static str>,
+    kind: Vec<Kind>,
     /// Stop after so many.
     #[arg(short = 'n', long, value_name = "COUNT")]
     count: Option<u64>,
@@ -87,9 +87,9 @@ fn log_name(text: &str) -> Result<LogName, String> {
     found.ok_or_else(|| "use bids or notices".to_owned())
 }
 
-fn kind(text: &str) -> Result<&'static str, String> {
-    let found = What::KINDS.into_iter().find(|kind| *kind == text);
-    found.ok_or_else(|| format!("use some of {}", What::KINDS.join(", ")))
+fn kind(text: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    found.ok_or_else(|| format!("use some of {}", Kind::ALL.map(Kind::as_str).join(", ")))
 }
 
 pub(super) fn run(common: &Common, task: &Task) -> Result<(), Failure> {
@@ -186,7 +186,7 @@ fn shown(log: LogName, number: u64, event: &Event) -> Value {
     put("log", json!(log.as_str()));
     put("number", json!(number));
     put("at", json!(utc_text(event.at_ms)));
-    put("kind", json!(event.what.kind()));
+    put("kind", json!(event.what.kind().as_str()));
     match &event.what {
         What::Bid(bid) => put_bid(bid, &mut put),
         What::NoBid(NoBid { exchange, reason, place }) => {
@@ -248,7 +248,7 @@ fn put_notice(noticed: &Noticed, put: &mut dyn FnMut(&str, Value)) {
 struct Summary {
     files: usize,
     bytes: u64,
-    kinds: BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<Kind, u64>,
     /// Numbers and times of the first and the last record.
     first: Option<(u64, i64)>,
     last: Option<(u64, i64)>,
@@ -279,8 +279,10 @@ impl Summary {
     fn json(&self) -> Value {
         let end =
             |end: Option<(u64, i64)>| end.map(|(number, at)| json!({"number": number, "at": utc_text(at)}));
+        let records: BTreeMap<&str, u64> =
+            self.kinds.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
         json!({
-            "segments": self.files, "bytes": self.bytes, "records": self.kinds,
+            "segments": self.files, "bytes": self.bytes, "records": records,
             "first": end(self.first), "last": end(self.last), "faults": self.faults,
         })
     }
@@ -289,7 +291,7 @@ impl Summary {
         let records: u64 = self.kinds.values().sum();
         println!("{}: {records} records, {} bytes in {} segments", log.as_str(), self.bytes, self.files);
         for (kind, count) in &self.kinds {
-            println!("  {count:>12}  {kind}");
+            println!("  {count:>12}  {}", kind.as_str());
         }
         for (name, end) in [("first", self.first), ("last", self.last)] {
             if let Some((number, at)) = end {

@@ -3,7 +3,7 @@
 use super::log::{EventWriter, Opened, Retention};
 use super::{EventsError, LogName};
 use crate::model::clock::Clock;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, Kind};
 use crossbeam_queue::ArrayQueue;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ enum Command {
 /// Counts of one kind of record.
 #[derive(Debug, Default)]
 struct Counts {
-    written: [AtomicU64; What::KINDS.len()],
+    written: [AtomicU64; Kind::ALL.len()],
     bytes: [AtomicU64; 2],
     segments: [AtomicU64; 2],
     failed: AtomicBool,
@@ -126,9 +126,9 @@ impl EventLog {
         let _gone = self.sender.send(Command::End);
     }
 
-    /// How many records of each kind were written since the start, in the order of [`What::KINDS`].
-    pub fn written(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        What::KINDS.into_iter().zip(self.counts.written.iter().map(|count| count.load(Relaxed)))
+    /// How many records of each kind were written since the start, in the order of [`Kind::ALL`].
+    pub fn written(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().zip(self.counts.written.iter().map(|count| count.load(Relaxed)))
     }
 
     /// The size of a log in bytes, and how many segments it has.
@@ -220,10 +220,7 @@ impl Writer {
             LogName::Notices => &mut self.notices,
         };
         end.log.append(event);
-        let kind = event.what.kind();
-        if let Some(at) = What::KINDS.iter().position(|known| *known == kind) {
-            self.counts.written[at].fetch_add(1, Relaxed);
-        }
+        self.counts.written[event.what.kind() as usize].fetch_add(1, Relaxed);
     }
 
     /// Writes the notices that wait, syncs them where somebody waits for one, and confirms those. Where the disk is

@@ -31,16 +31,68 @@ pub enum What {
 }
 
 impl What {
-    /// The names of every kind, in the order in which they happen.
-    pub const KINDS: [&'static str; 8] =
-        ["bid", "no_bid", "win", "bill", "loss", "impression", "click", "player"];
-
-    /// The name of the kind, one of [`What::KINDS`].
-    pub fn kind(&self) -> &'static str {
+    /// Which kind it is.
+    pub fn kind(&self) -> Kind {
         match self {
-            What::Bid(_) => "bid",
-            What::NoBid(_) => "no_bid",
-            What::Notice(noticed) => noticed.kind.name(),
+            What::Bid(_) => Kind::Bid,
+            What::NoBid(_) => Kind::NoBid,
+            What::Notice(noticed) => match noticed.kind {
+                NoticeEvent::Win(_) => Kind::Win,
+                NoticeEvent::Bill { .. } => Kind::Bill,
+                NoticeEvent::Loss(_) => Kind::Loss,
+                NoticeEvent::Impression => Kind::Impression,
+                NoticeEvent::Click => Kind::Click,
+                NoticeEvent::Player(_) => Kind::Player,
+            },
+        }
+    }
+}
+
+/// What kinds of records there are, in the order in which they happen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    /// A bid.
+    Bid,
+    /// A request without one.
+    NoBid,
+    /// A win.
+    Win,
+    /// A bill.
+    Bill,
+    /// A loss.
+    Loss,
+    /// An impression.
+    Impression,
+    /// A click.
+    Click,
+    /// What a player reports.
+    Player,
+}
+
+impl Kind {
+    /// All of them, each at the place that it has as a number.
+    pub const ALL: [Kind; 8] = [
+        Kind::Bid,
+        Kind::NoBid,
+        Kind::Win,
+        Kind::Bill,
+        Kind::Loss,
+        Kind::Impression,
+        Kind::Click,
+        Kind::Player,
+    ];
+
+    /// Its name, in commands and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Bid => "bid",
+            Kind::NoBid => "no_bid",
+            Kind::Win => "win",
+            Kind::Bill => "bill",
+            Kind::Loss => "loss",
+            Kind::Impression => "impression",
+            Kind::Click => "click",
+            Kind::Player => "player",
         }
     }
 }
@@ -145,15 +197,16 @@ pub enum NoticeEvent {
     Player(StreamEvent),
 }
 
-impl NoticeEvent {
-    fn name(self) -> &'static str {
-        match self {
-            NoticeEvent::Win(_) => "win",
-            NoticeEvent::Bill { .. } => "bill",
-            NoticeEvent::Loss(_) => "loss",
-            NoticeEvent::Impression => "impression",
-            NoticeEvent::Click => "click",
-            NoticeEvent::Player(_) => "player",
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn every_kind_stands_at_its_number_under_a_name_of_its_own() {
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            let named = |other: &Kind| other.as_str() == kind.as_str();
+            assert_eq!(Kind::ALL.iter().filter(|other| named(other)).count(), 1, "{kind:?}");
         }
     }
 }

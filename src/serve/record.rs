@@ -144,7 +144,7 @@ pub(super) fn show(shared: &Shared) {
     let Some(log) = &shared.events else { return };
     let metrics = &shared.metrics;
     for (kind, written) in log.written() {
-        metrics.counter(catalogue::EVENTS, &[kind]).absolute(written);
+        metrics.counter(catalogue::EVENTS, &[kind.as_str()]).absolute(written);
     }
     for name in LogName::ALL {
         let (bytes, segments) = log.size(name);

@@ -83,7 +83,7 @@ fn a_bid_a_no_bid_and_every_notice_that_counts_are_recorded_once() {
         }
     }
     let events = records(dir.path(), LogName::Notices, 4);
-    let kinds: Vec<_> = events.iter().map(|event| event.what.kind()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.what.kind().as_str()).collect();
     assert_eq!(kinds, ["win", "bill", "impression", "click"]);
     for event in &events {
         let What::Notice(noticed) = event.what else { panic!("{event:?}") };
