@@ -14,6 +14,7 @@
 //! `model::Storage`, time comes in as values: one seed replays everything.
 
 mod accounts;
+mod billed;
 mod books;
 mod charge;
 mod check;
@@ -45,6 +46,7 @@ mod writer;
 mod writer_thread;
 
 pub use accounts::{AccountKey, Balance};
+pub use billed::{BillSink, Billed, bill_of};
 pub use books::{Books, LeaseBook, TOKEN_LIFE_S, Violation};
 pub use charge::{Bill, Parts, Terms, charge, hold_for};
 pub use core::CoreBudget;

@@ -69,6 +69,7 @@ struct Due<'c> {
     /// Nanos of the wallet's currency for one unit of the exchange's.
     unit_rate: crate::model::rates::Rate,
     at_s: u32,
+    shown: record::Shown,
 }
 
 impl Due<'_> {
@@ -162,6 +163,13 @@ impl LedgerWriter {
             parts,
             unit_rate,
             at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            shown: record::Shown {
+                line_item: claims.line_item.0,
+                creative: claims.creative.0,
+                user: claims.user.0,
+                price: bill.price.0,
+                at_ms: now.unix_ms.rem_euclid(1_000) as u32,
+            },
         })
     }
 
@@ -176,6 +184,7 @@ impl LedgerWriter {
             released: 0,
             overprice: due.overprice,
             source: due.source(due.charged, due.overprice),
+            shown: Some(due.shown),
         };
         if let Some(live) = self.live.get(&claims.lease) {
             if !live.lease.take_held(due.hold, claims.bucket) {
@@ -217,6 +226,7 @@ impl LedgerWriter {
             overdelivery: house,
             overprice: due.overprice,
             source: due.source(charge, house.saturating_add(due.overprice)),
+            shown: Some(due.shown),
         }))?;
         self.watches.spent(self.books.funding.get(line_item), charge, now);
         Ok(Posting::Late { charged: Nanos(charge), house: Nanos(house) })

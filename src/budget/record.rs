@@ -191,6 +191,26 @@ pub struct Source {
     pub house_units: i64,
 }
 
+/// What the event log says of a bill beside what money needs: with it a bill's event can be made from the journal alone.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Shown {
+    /// The line item.
+    #[prost(uint32, tag = "1")]
+    pub line_item: u32,
+    /// The creative.
+    #[prost(uint32, tag = "2")]
+    pub creative: u32,
+    /// Keyed hash of the identifier under which the user was known; 0 where none was used.
+    #[prost(fixed64, tag = "3")]
+    pub user: u64,
+    /// The price that was asked, in millionths of the bid's currency per thousand impressions.
+    #[prost(int64, tag = "4")]
+    pub price: i64,
+    /// Milliseconds of the second in which the bill came.
+    #[prost(uint32, tag = "5")]
+    pub at_ms: u32,
+}
+
 /// See [`Event::Post`].
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct Post {
@@ -212,6 +232,9 @@ pub struct Post {
     /// Where the charge goes, and the house's part in units.
     #[prost(message, required, tag = "6")]
     pub source: Source,
+    /// For the event log; absent in records of earlier versions.
+    #[prost(message, optional, tag = "7")]
+    pub shown: Option<Shown>,
 }
 
 /// See [`Event::Late`].
@@ -238,6 +261,9 @@ pub struct Late {
     /// Where the charge goes, and the house's part in units.
     #[prost(message, required, tag = "7")]
     pub source: Source,
+    /// For the event log; absent in records of earlier versions.
+    #[prost(message, optional, tag = "8")]
+    pub shown: Option<Shown>,
 }
 
 /// See [`Event::Stale`].
@@ -506,7 +532,7 @@ mod tests {
         let source =
             Source { exchange: 2, at_s: 1_790_000_100, data: 5, platform: 0, units: 90, house_units: 1 };
         let bid = Bid::new(id, 1_790_000_000);
-        Post { bid, lease: 7 << 32 | 9, charge: 100, released: 20, overprice: 1, source }
+        Post { bid, lease: 7 << 32 | 9, charge: 100, released: 20, overprice: 1, source, shown: None }
     }
 
     #[test]

@@ -122,9 +122,25 @@ mod tests {
     #[test]
     fn money_of_two_currencies_is_never_added_up() {
         let source = Source { exchange: 1, ..Source::default() };
-        let post = Post { bid: bid(1), lease: 1 << 32 | 1, charge: 30, released: 0, overprice: 4, source };
-        let unknown =
-            Late { bid: bid(2), line_item: 9, day: 1, charge: 0, overdelivery: 6, overprice: 0, source };
+        let post = Post {
+            bid: bid(1),
+            lease: 1 << 32 | 1,
+            charge: 30,
+            released: 0,
+            overprice: 4,
+            source,
+            shown: None,
+        };
+        let unknown = Late {
+            bid: bid(2),
+            line_item: 9,
+            day: 1,
+            charge: 0,
+            overdelivery: 6,
+            overprice: 0,
+            source,
+            shown: None,
+        };
         let mut books = Books::default();
         for event in [
             Event::Boot(Boot { epoch: 1, unix_ms: 0 }),

@@ -45,6 +45,11 @@ pub trait EventLog: Send {
         u64::MAX
     }
 
+    /// Whether a checkpoint may replace events now. One that is put off costs space and the time of a restart.
+    fn may_checkpoint(&self) -> bool {
+        true
+    }
+
     /// Sets space aside ahead of need, away from any commit. Returns whether there is little of it left: what is owed
     /// can still be written, but nothing new should be promised.
     fn maintain(&mut self) -> bool;
@@ -409,7 +414,7 @@ impl LedgerWriter {
             self.full = false;
         }
         let torn = self.dirty && !planted::is(Bug::MarksInCheckpoint);
-        if torn || self.log.bytes_since_checkpoint() < after_bytes {
+        if torn || self.log.bytes_since_checkpoint() < after_bytes || !self.log.may_checkpoint() {
             return Ok(());
         }
         // What a checkpoint replaces can never be looked at again.

@@ -4,17 +4,17 @@ use super::{Common, Failure};
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
-use crate::budget::{JournalLog, Ledger};
+use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger};
 use crate::config::{self, Config, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
-use crate::events::{self, EventLog, LogName, Retention};
+use crate::events::{self, LogName, Logs, Retention};
 use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
-use crate::serve::{Shared, SharedParts, runaway_rule};
+use crate::serve::{self, RestoreError, Shared, SharedParts, runaway_rule};
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
 use crate::store::data_dir::{self, DataDir};
@@ -163,12 +163,17 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     // Before the epoch, which says that a server has run here.
     let token_keys = token_keys(data)?;
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
-    let (ledger, writer) = open_ledger(data, &config, epoch, cores as u16, Arc::clone(&clock))?;
+    let (log, books) = open_journal(data, &config)?;
+    let logs = open_events(data, &config, log.durable_lsn())?;
+    let (events, event_writer) = logs.start(cores, Arc::clone(&clock)).context("event log's thread")?;
+    let log = Box::new(Billed::new(Box::new(log), Box::new(events.bills())));
+    let started = Ledger::start(books, log, epoch, cores as u16, Arc::clone(&clock));
+    let (ledger, writer) = started.context("ledger thread")?;
+    let ledger = Arc::new(ledger);
     // Above everything that was published here before.
     catalog.version = ledger.newest_version() + 1;
     let catalog = Arc::new(catalog);
     fund(&ledger, &catalog, &rates, &config, now)?;
-    let (events, event_writer) = open_events(data, &config, cores, Arc::clone(&clock))?;
     let settings = Settings {
         seed: u64::from(epoch),
         tracking_is_https: public_url.is_secure(),
@@ -235,47 +240,36 @@ fn journal_options(config: &Config) -> Options {
     Options { segment_bytes, emergency_bytes: segment_bytes, ..Options::default() }
 }
 
-/// Recovers the books from the journal of a data directory and starts their writer.
-fn open_ledger(
-    data: &DataDir,
-    config: &Config,
-    epoch: u32,
-    cores: u16,
-    clock: Arc<dyn Clock>,
-) -> Result<(Arc<Ledger>, JoinHandle<()>), Failure> {
-    let directory = data.ledger();
-    let storage = FileStorage::open(&directory).with_context(|| directory.display().to_string())?;
-    let opened = JournalLog::open(Box::new(storage), journal_options(config));
+/// Recovers the books from the journal of a data directory.
+fn open_journal(data: &DataDir, config: &Config) -> Result<(JournalLog, Books), Failure> {
+    let opened = JournalLog::open(Box::new(journal_storage(data)?), journal_options(config));
     let (log, books) = opened.map_err(|error| Failure::Damaged(error.into()))?;
     for (currency, sums) in books.sums().into_iter().filter(|(_, sums)| sums.leased > 0) {
         let in_doubt = Nanos(i64::try_from(sums.leased).unwrap_or(i64::MAX));
         tracing::info!(%in_doubt, %currency, "money of bids of earlier runs may still be billed; it returns by itself");
     }
-    let started = Ledger::start(books, Box::new(log), epoch, cores, clock);
-    let (ledger, writer) = started.context("ledger thread")?;
-    Ok((Arc::new(ledger), writer))
+    Ok((log, books))
 }
 
-/// Opens the event log of a data directory and starts its writer.
-fn open_events(
-    data: &DataDir,
-    config: &Config,
-    cores: usize,
-    clock: Arc<dyn Clock>,
-) -> Result<(EventLog, JoinHandle<()>), Failure> {
-    let keep = &config.events;
-    let retention = |keep_bytes, hours: u32| Retention {
-        segment_bytes: keep.segment_bytes,
-        keep_bytes,
-        keep_ms: i64::from(hours) * 3_600_000,
+fn journal_storage(data: &DataDir) -> Result<FileStorage, Failure> {
+    let directory = data.ledger();
+    Ok(FileStorage::open(&directory).with_context(|| directory.display().to_string())?)
+}
+
+/// Opens the event log of a data directory and writes the bills of the journal, up to its last record, that a crash kept
+/// from it. A log that does not open refuses the start: bills would be charged whose events nobody keeps.
+fn open_events(data: &DataDir, config: &Config, last_lsn: u64) -> Result<Logs, Failure> {
+    let refused = |error: RestoreError| {
+        let events = data.events();
+        Failure::Damaged(anyhow!(
+            "the event log does not open: {error}; bills must have their events, so nothing is served. Mend what it \
+             names (its rights, space, the disk), or move {} away: then a new log is begun, with the bills that the \
+             ledger's journal still holds",
+            events.display()
+        ))
     };
-    let options = events::Options {
-        bids: retention(keep.bids_keep_bytes, keep.bids_keep_h),
-        notices: retention(keep.notices_keep_bytes, keep.notices_keep_h),
-        ring: keep.ring,
-    };
-    let started = EventLog::start(&data.events(), options, cores, clock);
-    let (log, found, writer) = started.context("event log")?;
+    let (mut logs, found) =
+        Logs::open(&data.events(), event_options(config)).map_err(|error| refused(error.into()))?;
     for (name, found) in LogName::ALL.into_iter().zip(found) {
         if let Some((file, bytes)) = &found.torn {
             tracing::warn!(
@@ -289,7 +283,29 @@ fn open_events(
             tracing::warn!(log = name.as_str(), file, "the event log is damaged; see `outbid events verify`");
         }
     }
-    Ok((log, writer))
+    let journal = journal_storage(data)?;
+    let restored = serve::restore(logs.notices(), &journal, last_lsn).map_err(refused)?;
+    if restored > 0 {
+        tracing::info!(
+            restored,
+            "bills of the ledger's journal were missing in the event log, and are written"
+        );
+    }
+    Ok(logs)
+}
+
+fn event_options(config: &Config) -> events::Options {
+    let keep = &config.events;
+    let retention = |keep_bytes, hours: u32| Retention {
+        segment_bytes: keep.segment_bytes,
+        keep_bytes,
+        keep_ms: i64::from(hours) * 3_600_000,
+    };
+    events::Options {
+        bids: retention(keep.bids_keep_bytes, keep.bids_keep_h),
+        notices: retention(keep.notices_keep_bytes, keep.notices_keep_h),
+        ring: keep.ring,
+    }
 }
 
 /// Tells the ledger what the account says of money; done when every line item has its first lease.

@@ -233,9 +233,10 @@ fn put_notice(noticed: &Noticed, put: &mut dyn FnMut(&str, Value)) {
     put("after_s", json!(noticed.after_s));
     match noticed.kind {
         NoticeEvent::Win(price) => put("price_cpm", json!(price.map(|price| price.to_string()))),
-        NoticeEvent::Bill { charged, price } => {
+        NoticeEvent::Bill { charged, price, lsn } => {
             put("charged", json!(charged.to_string()));
             put("price_cpm", json!(price.to_string()));
+            put("journal_lsn", json!((lsn > 0).then_some(lsn)));
         }
         NoticeEvent::Loss(code) => put("loss", json!(code)),
         NoticeEvent::Player(event) => put("event", json!(event.name())),

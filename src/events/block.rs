@@ -1,15 +1,23 @@
-//! The bytes of a segment, little-endian: `"outbidEV" ‖ version:u32 ‖ crc32c:u32 ‖ first:u64`, then blocks of
+//! The bytes of a segment, little-endian: `"outbidEV" ‖ version:u32 ‖ crc32c:u32 ‖ first:u64 ‖ bills:u64`, then blocks of
 //! `length:u32 ‖ crc32c:u32 ‖ first:u64 ‖ count:u32 ‖ payload`. A block holds the records of one write, each with its
 //! length before it; `first` is the number of its first record, `length` that of the payload. A checksum covers all
 //! that follows it.
+//!
+//! `bills` is a number of the ledger's journal: every bill up to it, and none above it, stands in older segments.
+//! Version 1 has no such number, and no bill that names its record of the journal.
 
-pub(super) const SEGMENT_HEADER: usize = 24;
+/// Length of the header that is written.
+pub(super) const SEGMENT_HEADER: usize = 32;
+/// Length of the header of version 1, and of what every header begins with.
+pub(super) const SHORT_HEADER: usize = 24;
+/// In place of `bills`: not known, older segments must be asked.
+pub(super) const UNSETTLED: u64 = u64::MAX;
 pub(super) const BLOCK_HEADER: usize = 20;
 /// Longest payload of a block: a length beyond it is no length.
 pub(super) const MAX_PAYLOAD: usize = 16 << 20;
 
 const MAGIC: &[u8; 8] = b"outbidEV";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SUFFIX: &str = ".events";
 const PREFIX: &str = "events-";
 
@@ -26,28 +34,68 @@ pub(super) fn parse_name(name: &str) -> Option<u64> {
 }
 
 /// The first bytes of a segment.
-pub(super) fn segment_header(first: u64) -> [u8; SEGMENT_HEADER] {
+pub(super) fn segment_header(first: u64, bills: u64) -> [u8; SEGMENT_HEADER] {
     let mut header = [0; SEGMENT_HEADER];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[16..].copy_from_slice(&first.to_le_bytes());
+    header[16..24].copy_from_slice(&first.to_le_bytes());
+    header[24..].copy_from_slice(&bills.to_le_bytes());
     let crc = crc32c::crc32c(&header[16..]);
     header[12..16].copy_from_slice(&crc.to_le_bytes());
     header
 }
 
-/// What is wrong with a segment's header, if something is.
-pub(super) fn check_header(bytes: &[u8], first: u64) -> Result<(), String> {
-    let Some(header) = bytes.get(..SEGMENT_HEADER) else {
-        return Err("it is shorter than its header".to_owned());
-    };
-    let found = u32::from_le_bytes(*header[8..].first_chunk().expect("inside the header"));
-    match () {
-        () if &header[..8] != MAGIC => Err("it does not begin as a segment of events".to_owned()),
-        () if found > VERSION => Err(format!("it has format version {found}, this program reads {VERSION}")),
-        () if header != segment_header(first) => Err("its header does not go with its name".to_owned()),
-        () => Ok(()),
+/// What a segment's header says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Header {
+    /// Where the blocks begin.
+    pub(super) size: usize,
+    /// See the module.
+    pub(super) bills: u64,
+}
+
+/// Why there is no header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum NoHeader {
+    /// The bytes end before it does.
+    Short,
+    /// A later version wrote it.
+    Newer(u32),
+    /// It is damaged.
+    Wrong(&'static str),
+}
+
+impl std::fmt::Display for NoHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NoHeader::Short => f.write_str("it is shorter than its header"),
+            NoHeader::Newer(found) => {
+                write!(f, "it has format version {found}, this program reads {VERSION}; use a newer program")
+            }
+            NoHeader::Wrong(what) => f.write_str(what),
+        }
     }
+}
+
+/// Reads the header of the segment that begins with record `first`.
+pub(super) fn read_header(bytes: &[u8], first: u64) -> Result<Header, NoHeader> {
+    let start = bytes.get(..SHORT_HEADER).ok_or(NoHeader::Short)?;
+    if &start[..8] != MAGIC {
+        return Err(NoHeader::Wrong("it does not begin as a segment of events"));
+    }
+    let short = |at: usize| u32::from_le_bytes(*start[at..].first_chunk().expect("inside the header"));
+    let size = match short(8) {
+        1 => SHORT_HEADER,
+        VERSION => SEGMENT_HEADER,
+        0 => return Err(NoHeader::Wrong("its header has no version")),
+        newer => return Err(NoHeader::Newer(newer)),
+    };
+    let header = bytes.get(..size).ok_or(NoHeader::Short)?;
+    if crc32c::crc32c(&header[16..]) != short(12) || header[16..24] != first.to_le_bytes() {
+        return Err(NoHeader::Wrong("its header does not go with its name"));
+    }
+    let bills = header[24..].first_chunk().map_or(0, |bills| u64::from_le_bytes(*bills));
+    Ok(Header { size, bills })
 }
 
 /// A block as it lies in a segment.
@@ -134,13 +182,29 @@ mod tests {
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&changed, None).is_err(), "bit {bit}");
         }
-        let header = segment_header(7);
-        assert_eq!(check_header(&header, 7), Ok(()));
+        let header = segment_header(7, 9);
+        assert_eq!(read_header(&header, 7), Ok(Header { size: SEGMENT_HEADER, bills: 9 }));
         for bit in 0..header.len() * 8 {
             let mut changed = header;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(check_header(&changed, 7).is_err(), "bit {bit}");
+            assert!(read_header(&changed, 7).is_err(), "bit {bit}");
         }
+        for cut in 0..header.len() {
+            assert_eq!(read_header(&header[..cut], 7), Err(NoHeader::Short));
+        }
+    }
+
+    #[test]
+    fn the_header_of_version_1_is_read_and_that_of_a_later_one_named() {
+        let mut old = [0; SHORT_HEADER];
+        old[..8].copy_from_slice(MAGIC);
+        old[8] = 1;
+        old[16] = 7;
+        let crc = crc32c::crc32c(&old[16..]);
+        old[12..16].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(read_header(&old, 7), Ok(Header { size: SHORT_HEADER, bills: 0 }));
+        old[8] = 3;
+        assert_eq!(read_header(&old, 7), Err(NoHeader::Newer(3)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The writing end of one log: records gather in memory, a flush appends them as one block, a sync makes them durable.
 
-use super::block::{self, SEGMENT_HEADER};
+use super::bills::KnownBills;
+use super::block::{self, Header, NoHeader, SEGMENT_HEADER, UNSETTLED};
 use super::{EventsError, on, wire};
 use crate::model::event::Event;
 use std::collections::VecDeque;
@@ -50,6 +51,18 @@ pub struct EventWriter {
     newest_ms: i64,
     written: Vec<u8>,
     unsynced: bool,
+    bills: Bills,
+}
+
+/// The last bills that a log has, as records of the ledger's journal.
+#[derive(Clone, Copy, Debug)]
+struct Bills {
+    /// Of those that wait for a flush; 0 = none waits.
+    waiting: u64,
+    /// All up to it and none above it were flushed; [`UNSETTLED`] until that is known.
+    flushed: u64,
+    /// Those up to it are synced.
+    synced: u64,
 }
 
 #[derive(Debug)]
@@ -65,6 +78,7 @@ struct Active {
     file: File,
     path: PathBuf,
     first: u64,
+    header: Header,
     bytes: u64,
 }
 
@@ -93,7 +107,7 @@ impl EventWriter {
         };
         let (active, newest_ms) = match active {
             Some(active) => active,
-            None => (Active::begin(dir, opened.next)?, 0),
+            None => (Active::begin(dir, opened.next, UNSETTLED)?, 0),
         };
         let writer = EventWriter {
             dir: dir.to_owned(),
@@ -106,6 +120,7 @@ impl EventWriter {
             newest_ms,
             written: Vec::new(),
             unsynced: false,
+            bills: Bills { waiting: 0, flushed: UNSETTLED, synced: 0 },
         };
         Ok((writer, opened))
     }
@@ -114,6 +129,7 @@ impl EventWriter {
     pub fn append(&mut self, event: &Event) -> u64 {
         wire::write(event, &mut self.payload);
         self.waiting += 1;
+        self.bills.waiting = event.bill_lsn().unwrap_or(self.bills.waiting);
         self.newest_ms = self.newest_ms.max(event.at_ms);
         self.next += 1;
         self.next - 1
@@ -130,7 +146,7 @@ impl EventWriter {
         if self.waiting == 0 {
             return Ok(());
         }
-        if self.active.bytes > SEGMENT_HEADER as u64 && self.active.bytes >= self.retention.segment_bytes {
+        if !self.active.is_empty() && self.active.bytes >= self.retention.segment_bytes {
             self.roll()?;
         }
         self.written.clear();
@@ -141,6 +157,10 @@ impl EventWriter {
         active.bytes += self.written.len() as u64;
         self.payload.clear();
         self.waiting = 0;
+        let last_bill = std::mem::take(&mut self.bills.waiting);
+        if self.bills.flushed != UNSETTLED && last_bill > 0 {
+            self.bills.flushed = last_bill;
+        }
         self.unsynced = true;
         Ok(())
     }
@@ -152,7 +172,40 @@ impl EventWriter {
             self.active.file.sync_data().map_err(on("sync", &self.active.path))?;
             self.unsynced = false;
         }
+        if self.bills.flushed != UNSETTLED {
+            self.bills.synced = self.bills.flushed;
+        }
         Ok(())
+    }
+
+    /// Where the bills end that are durable, as a record of the ledger's journal: all up to it are, once
+    /// [`EventWriter::settle`] was called.
+    pub fn durable_bill(&self) -> u64 {
+        self.bills.synced
+    }
+
+    /// Which bills the log has, for whoever writes those that it has not. Nothing may wait for a flush.
+    pub fn known_bills(&self) -> Result<KnownBills, EventsError> {
+        KnownBills::of(&self.dir)
+    }
+
+    /// Says that every bill of the ledger's journal up to `lsn`, its last record, has been appended, and none above it.
+    /// Makes that durable, so that no later start asks for them again.
+    pub fn settle(&mut self, lsn: u64, known: &KnownBills) -> Result<(), EventsError> {
+        self.flush()?;
+        self.sync()?;
+        (self.bills.flushed, self.bills.synced) = (lsn, lsn);
+        let is_settled = self.active.header.bills != UNSETTLED && !known.goes_beyond(lsn);
+        if is_settled { Ok(()) } else { self.roll() }
+    }
+
+    /// Writes the newest segment once more and syncs it: after a sync that failed, nobody knows what the disk holds of
+    /// what is read.
+    pub fn renew(&mut self) -> Result<(), EventsError> {
+        let active = &self.active;
+        let bytes = std::fs::read(&active.path).map_err(on("read", &active.path))?;
+        active.file.write_all_at(&bytes, 0).map_err(on("write", &active.path))?;
+        active.file.sync_all().map_err(on("sync", &active.path))
     }
 
     /// Removes the segments that are too old or too many; never the one that is written to. Returns how many.
@@ -190,7 +243,12 @@ impl EventWriter {
 
     fn roll(&mut self) -> Result<(), EventsError> {
         let first = self.next - u64::from(self.waiting);
-        let begun = Active::begin(&self.dir, first)?;
+        if self.active.is_empty() {
+            // It has this name already.
+            self.active = Active::begin(&self.dir, first, self.bills.flushed)?;
+            return Ok(());
+        }
+        let begun = Active::begin(&self.dir, first, self.bills.flushed)?;
         // What the old one holds may have been confirmed by nobody yet.
         self.sync()?;
         let old = std::mem::replace(&mut self.active, begun);
@@ -201,15 +259,20 @@ impl EventWriter {
 
 impl Active {
     /// A new segment, its name and header durable.
-    fn begin(dir: &Path, first: u64) -> Result<Active, EventsError> {
+    fn begin(dir: &Path, first: u64, bills: u64) -> Result<Active, EventsError> {
         let path = dir.join(block::name(first));
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(MODE).open(&path);
         let file = file.map_err(on("create", &path))?;
-        file.write_all_at(&block::segment_header(first), 0).map_err(on("write", &path))?;
+        file.write_all_at(&block::segment_header(first, bills), 0).map_err(on("write", &path))?;
         file.sync_all().map_err(on("sync", &path))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(on("sync", dir))?;
-        Ok(Active { file, path, first, bytes: SEGMENT_HEADER as u64 })
+        let header = Header { size: SEGMENT_HEADER, bills };
+        Ok(Active { file, path, first, header, bytes: SEGMENT_HEADER as u64 })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes <= self.header.size as u64
     }
 }
 
@@ -227,51 +290,75 @@ pub(super) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, EventsError> {
 }
 
 /// Goes on in the newest segment where that is whole or only torn, and finds the next number and the time of the newest
-/// record. `None` = it must be left alone.
+/// record. `None` = it must be left alone. A segment of a later version is an error: what is in it cannot be told.
 fn reopen(dir: &Path, last: &Ended, opened: &mut Opened) -> Result<(Option<Active>, i64), EventsError> {
     let path = dir.join(block::name(last.first));
     let bytes = std::fs::read(&path).map_err(on("read", &path))?;
-    let (mut at, mut next, mut newest_ms) = (SEGMENT_HEADER, last.first, 0);
-    if block::check_header(&bytes, last.first).is_err() {
+    let header = match block::read_header(&bytes, last.first) {
+        Ok(header) => header,
+        Err(newer @ NoHeader::Newer(_)) => {
+            return Err(on("read", &path)(std::io::Error::other(newer.to_string())));
+        }
         // Torn before the first record: its number was given to nobody.
-        let is_torn = bytes.len() < SEGMENT_HEADER;
-        opened.next = if is_torn { last.first } else { last.first.saturating_add(RESERVED) };
-        if is_torn {
+        Err(NoHeader::Short) => {
             std::fs::remove_file(&path).map_err(on("remove", &path))?;
+            opened.next = last.first;
             opened.torn = Some((block::name(last.first), bytes.len() as u64));
-            return Ok((Some(Active::begin(dir, last.first)?), 0));
+            return Ok((Some(Active::begin(dir, last.first, UNSETTLED)?), 0));
         }
-        opened.damaged = Some(block::name(last.first));
-        return Ok((None, 0));
-    }
-    let mut is_damaged = false;
-    while at < bytes.len() {
-        match block::read(&bytes[at..], Some(next)) {
-            Ok(found) => {
-                (at, next) = (at + found.size(), found.end());
-                newest_ms = times(found.payload).max().unwrap_or(0).max(newest_ms);
-            }
-            // A block behind it shows that this is not where the writing stopped.
-            Err(_) => match resume(&bytes, at, next) {
-                Some((behind, block)) => {
-                    is_damaged = true;
-                    (at, next) = (behind, block.first);
-                }
-                None => break,
-            },
+        Err(NoHeader::Wrong(_)) => {
+            opened.next = last.first.saturating_add(RESERVED);
+            opened.damaged = Some(block::name(last.first));
+            return Ok((None, 0));
         }
-    }
-    opened.next = next;
-    if is_damaged {
+    };
+    let mut newest_ms = 0;
+    let walked = each_block(&bytes, header.size, last.first, |found| {
+        newest_ms = events(found.payload).map(|event| event.at_ms).max().unwrap_or(0).max(newest_ms);
+    });
+    opened.next = walked.next;
+    if walked.is_damaged {
         opened.damaged = Some(block::name(last.first));
         return Ok((None, newest_ms));
     }
     let file = OpenOptions::new().write(true).open(&path).map_err(on("open", &path))?;
-    if at < bytes.len() {
-        file.set_len(at as u64).and_then(|()| file.sync_all()).map_err(on("cut", &path))?;
-        opened.torn = Some((block::name(last.first), (bytes.len() - at) as u64));
+    if walked.end < bytes.len() {
+        file.set_len(walked.end as u64).and_then(|()| file.sync_all()).map_err(on("cut", &path))?;
+        opened.torn = Some((block::name(last.first), (bytes.len() - walked.end) as u64));
     }
-    Ok((Some(Active { file, path, first: last.first, bytes: at as u64 }), newest_ms))
+    let active = Active { file, path, first: last.first, header, bytes: walked.end as u64 };
+    Ok((Some(active), newest_ms))
+}
+
+/// What [`each_block`] came upon.
+struct Walked {
+    /// Where the last whole block ends.
+    end: usize,
+    /// The number of the record after it.
+    next: u64,
+    /// Something in front of it is no block.
+    is_damaged: bool,
+}
+
+/// Shows every whole block of a segment.
+fn each_block(bytes: &[u8], start: usize, first: u64, mut visit: impl FnMut(&block::Block<'_>)) -> Walked {
+    let mut walked = Walked { end: start, next: first, is_damaged: false };
+    while walked.end < bytes.len() {
+        let found = match block::read(&bytes[walked.end..], Some(walked.next)) {
+            Ok(found) => found,
+            // A block behind it shows that this is not where the writing stopped.
+            Err(_) => match resume(bytes, walked.end, walked.next) {
+                Some((behind, found)) => {
+                    (walked.is_damaged, walked.end) = (true, behind);
+                    found
+                }
+                None => break,
+            },
+        };
+        visit(&found);
+        (walked.end, walked.next) = (walked.end + found.size(), found.end());
+    }
+    walked
 }
 
 /// More numbers than a segment can have used whose header cannot be read.
@@ -285,8 +372,18 @@ pub(super) fn resume(bytes: &[u8], damaged: usize, next: u64) -> Option<(usize, 
     })
 }
 
-fn times(mut payload: &[u8]) -> impl Iterator<Item = i64> {
-    std::iter::from_fn(move || if payload.is_empty() { None } else { wire::read(&mut payload) })
-        .flatten()
-        .map(|event| event.at_ms)
+fn events(mut payload: &[u8]) -> impl Iterator<Item = Event> {
+    std::iter::from_fn(move || if payload.is_empty() { None } else { wire::read(&mut payload) }).flatten()
+}
+
+/// The bills of a segment that name their record of the journal, and what its header says of those before it; `None`
+/// where the header cannot be read.
+pub(super) fn bills_of(path: &Path, first: u64) -> Result<Option<(u64, Vec<u64>)>, EventsError> {
+    let bytes = std::fs::read(path).map_err(on("read", path))?;
+    let Ok(header) = block::read_header(&bytes, first) else { return Ok(None) };
+    let mut bills = Vec::new();
+    each_block(&bytes, header.size, first, |found| {
+        bills.extend(events(found.payload).filter_map(|event| event.bill_lsn()));
+    });
+    Ok(Some((header.bills, bills)))
 }

@@ -15,15 +15,17 @@
 //!
 //! Deliberately absent: who reads (readers keep their own place), several machines, compression.
 
+mod bills;
 mod block;
 mod log;
 mod reader;
 mod thread;
 mod wire;
 
+pub use bills::KnownBills;
 pub use log::{EventWriter, Opened, Retention};
 pub use reader::{EventReader, Item, SegmentStat, segments};
-pub use thread::{Confirm, EventLog, Options, Ring};
+pub use thread::{Bills, Confirm, EventLog, Logs, Options, Ring};
 
 use std::path::{Path, PathBuf};
 

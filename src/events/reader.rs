@@ -1,6 +1,6 @@
 //! The reading end of one log: from any number on, following what is written, over damaged places.
 
-use super::block::{self, BLOCK_HEADER, NoBlock, SEGMENT_HEADER};
+use super::block::{self, BLOCK_HEADER, NoBlock, NoHeader, SEGMENT_HEADER};
 use super::log::{list, resume};
 use super::{EventsError, on, wire};
 use crate::model::event::Event;
@@ -104,9 +104,9 @@ impl EventReader {
         }
         let mut header = [0; SEGMENT_HEADER];
         let read = read_at(&file, &mut header, 0).map_err(on("read", path))?;
-        if read == SEGMENT_HEADER
-            && let Err(what) = block::check_header(&header, *first)
-        {
+        let header = block::read_header(&header[..read], *first);
+        if let Err(why @ (NoHeader::Newer(_) | NoHeader::Wrong(_))) = &header {
+            let what = why.to_string();
             if self.unreadable != Some(*first) {
                 self.ready.push_back(Item::Damaged { file: block::name(*first), offset: 0, what });
                 self.unreadable = Some(*first);
@@ -118,7 +118,9 @@ impl EventReader {
             }
             return Ok(!self.ready.is_empty());
         }
-        self.segment = Some(Open { file, first: *first, offset: SEGMENT_HEADER as u64 });
+        // One that is too short is still being written; its blocks begin where those of this version do.
+        let offset = header.map_or(SEGMENT_HEADER, |header| header.size) as u64;
+        self.segment = Some(Open { file, first: *first, offset });
         Ok(true)
     }
 

@@ -20,6 +20,9 @@ const MAX_GROUP: usize = 4_096;
 /// is written as one block.
 const MAX_WAITING: usize = 8 << 20;
 const _: () = assert!(2 * MAX_WAITING <= super::block::MAX_PAYLOAD);
+/// What may wait of bills: they come after everything else is refused, because one that is refused holds up all that
+/// follow it.
+const MAX_BILLS_WAITING: usize = MAX_WAITING + MAX_WAITING / 2;
 /// A block of bids is written when it is this long, so that a reader holds little at once.
 const BLOCK: usize = 1 << 20;
 /// Notices whose record nobody waits for are synced every so many ticks.
@@ -54,16 +57,95 @@ impl Ring {
 
 enum Command {
     Record(Event, Option<Confirm>),
+    Bills(Vec<Event>),
     End,
 }
 
-/// Counts of one kind of record.
+/// What the thread shows.
 #[derive(Debug, Default)]
 struct Counts {
     written: [AtomicU64; Kind::ALL.len()],
+    /// Came to the thread and were not written.
+    lost: [AtomicU64; Kind::ALL.len()],
+    durable_bill: AtomicU64,
+    /// Checkpoints of the ledger's journal that did not wait for the bills.
+    overtaken: AtomicU64,
     bytes: [AtomicU64; 2],
     segments: [AtomicU64; 2],
     failed: AtomicBool,
+}
+
+/// Both logs, opened, while nothing new is written to them: the moment to write what is missing.
+#[derive(Debug)]
+pub struct Logs {
+    bids: EventWriter,
+    notices: EventWriter,
+    ring: usize,
+}
+
+impl Logs {
+    /// Opens both logs below `dir`. Returns what was found in them as well.
+    pub fn open(dir: &Path, options: Options) -> Result<(Logs, [Opened; 2]), EventsError> {
+        let (bids, found_bids) = EventWriter::open(&LogName::Bids.dir(dir), options.bids)?;
+        let (mut notices, found_notices) = EventWriter::open(&LogName::Notices.dir(dir), options.notices)?;
+        notices.renew()?;
+        Ok((Logs { bids, notices, ring: options.ring }, [found_bids, found_notices]))
+    }
+
+    /// The log that bills belong to.
+    pub fn notices(&mut self) -> &mut EventWriter {
+        &mut self.notices
+    }
+
+    /// Starts the writer of both, with a ring for each of `cores`.
+    pub fn start(self, cores: usize, clock: Arc<dyn Clock>) -> std::io::Result<(EventLog, JoinHandle<()>)> {
+        let rings: Vec<Ring> =
+            (0..cores).map(|_| Ring(Arc::new(ArrayQueue::new(self.ring.max(1))))).collect();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let counts = Arc::new(Counts::default());
+        counts.durable_bill.store(self.notices.durable_bill(), Relaxed);
+        let writer = Writer {
+            rings: rings.clone(),
+            receiver,
+            bids: End::of(self.bids),
+            notices: End::of(self.notices),
+            counts: Arc::clone(&counts),
+            clock,
+            confirms: Vec::new(),
+            behind: false,
+        };
+        let thread = std::thread::Builder::new().name("events".to_owned()).spawn(move || writer.run())?;
+        Ok((EventLog { rings, sender, counts }, thread))
+    }
+}
+
+/// The handle by which the ledger hands on its bills.
+#[derive(Clone, Debug)]
+pub struct Bills {
+    sender: Sender<Command>,
+    counts: Arc<Counts>,
+}
+
+impl Bills {
+    /// Records bills, in the order of the ledger's journal over all calls. They are with the system at once, and durable
+    /// within about a second. From one that cannot be kept on none is, until a start writes them from the journal.
+    pub fn record(&self, bills: Vec<Event>) {
+        if let Err(std::sync::mpsc::SendError(Command::Bills(bills))) =
+            self.sender.send(Command::Bills(bills))
+        {
+            bills.iter().for_each(|bill| self.counts.lose(bill.what.kind(), 1));
+        }
+    }
+
+    /// The last bill that is durable, as a record of the ledger's journal.
+    pub fn durable(&self) -> u64 {
+        self.counts.durable_bill.load(Relaxed)
+    }
+
+    /// Counts a checkpoint that did not wait.
+    pub fn overtaken(&self) {
+        self.counts.overtaken.fetch_add(1, Relaxed);
+    }
 }
 
 /// The handle of the event log; shared by all threads.
@@ -83,24 +165,14 @@ impl EventLog {
         cores: usize,
         clock: Arc<dyn Clock>,
     ) -> Result<(EventLog, [Opened; 2], JoinHandle<()>), EventsError> {
-        let (bids, found_bids) = EventWriter::open(&LogName::Bids.dir(dir), options.bids)?;
-        let (notices, found_notices) = EventWriter::open(&LogName::Notices.dir(dir), options.notices)?;
-        let rings: Vec<Ring> =
-            (0..cores).map(|_| Ring(Arc::new(ArrayQueue::new(options.ring.max(1))))).collect();
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let counts = Arc::new(Counts::default());
-        let writer = Writer {
-            rings: rings.clone(),
-            receiver,
-            bids: End { log: bids, failed: false },
-            notices: End { log: notices, failed: false },
-            counts: Arc::clone(&counts),
-            clock,
-            confirms: Vec::new(),
-        };
-        let thread = std::thread::Builder::new().name("events".to_owned()).spawn(move || writer.run());
-        let thread = thread.map_err(super::on("start the writer thread of", dir))?;
-        Ok((EventLog { rings, sender, counts }, [found_bids, found_notices], thread))
+        let (logs, found) = Logs::open(dir, options)?;
+        let (log, thread) = logs.start(cores, clock).map_err(super::on("start the writer thread of", dir))?;
+        Ok((log, found, thread))
+    }
+
+    /// A handle for the ledger.
+    pub fn bills(&self) -> Bills {
+        Bills { sender: self.sender.clone(), counts: Arc::clone(&self.counts) }
     }
 
     /// The ring of a serving core.
@@ -115,8 +187,9 @@ impl EventLog {
     /// it nobody waits: the record is with the system at once, and durable within about a second.
     pub fn record(&self, event: Event, confirm: Option<Confirm>) {
         let sent = self.sender.send(Command::Record(event, confirm));
-        if let Err(std::sync::mpsc::SendError(Command::Record(_, Some(confirm)))) = sent {
-            confirm(false);
+        if let Err(std::sync::mpsc::SendError(Command::Record(event, confirm))) = sent {
+            self.counts.lose(event.what.kind(), 1);
+            confirm.into_iter().for_each(|confirm| confirm(false));
         }
     }
 
@@ -131,14 +204,33 @@ impl EventLog {
         Kind::ALL.into_iter().zip(self.counts.written.iter().map(|count| count.load(Relaxed)))
     }
 
+    /// How many records of each kind came and were not written: a log had failed, or its disk was full for too long.
+    /// Together with those that were written and those that a full ring dropped, they are all that came. Bills among them
+    /// are written from the ledger's journal at the next start.
+    pub fn lost(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().zip(self.counts.lost.iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// Checkpoints of the ledger's journal that did not wait for the bills before them.
+    pub fn overtaken(&self) -> u64 {
+        self.counts.overtaken.load(Relaxed)
+    }
+
     /// The size of a log in bytes, and how many segments it has.
     pub fn size(&self, log: LogName) -> (u64, u64) {
         (self.counts.bytes[log as usize].load(Relaxed), self.counts.segments[log as usize].load(Relaxed))
     }
 
-    /// Whether a log gave up, because a sync or a removal failed: nothing more is kept in it until a restart.
+    /// Whether a log gave up, because a sync or a removal failed: nothing more is kept in it until a restart. Also when
+    /// bills alone are not kept any more.
     pub fn is_failed(&self) -> bool {
         self.counts.failed.load(Relaxed)
+    }
+}
+
+impl Counts {
+    fn lose(&self, kind: Kind, count: u64) {
+        self.lost[kind as usize].fetch_add(count, Relaxed);
     }
 }
 
@@ -146,10 +238,33 @@ impl EventLog {
 struct End {
     log: EventWriter,
     failed: bool,
+    /// Records that wait for a flush, by kind.
+    waiting: [u64; Kind::ALL.len()],
 }
 
 impl End {
-    fn give_up(&mut self, error: &EventsError) {
+    fn of(log: EventWriter) -> End {
+        End { log, failed: false, waiting: [0; Kind::ALL.len()] }
+    }
+
+    fn append(&mut self, event: &Event) {
+        self.log.append(event);
+        self.waiting[event.what.kind() as usize] += 1;
+    }
+
+    /// Hands what waits to the system, and counts it.
+    fn flush(&mut self, counts: &Counts) -> Result<(), EventsError> {
+        self.log.flush()?;
+        for (waited, written) in self.waiting.iter_mut().zip(&counts.written) {
+            written.fetch_add(std::mem::take(waited), Relaxed);
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, error: &EventsError, counts: &Counts) {
+        for (kind, waited) in Kind::ALL.into_iter().zip(&mut self.waiting) {
+            counts.lose(kind, std::mem::take(waited));
+        }
         if !std::mem::replace(&mut self.failed, true) {
             tracing::error!(%error, "the event log keeps nothing more; restart when the disk is well");
         }
@@ -165,6 +280,8 @@ struct Writer {
     clock: Arc<dyn Clock>,
     /// Of notices that are not synced yet.
     confirms: Vec<Confirm>,
+    /// A bill was not kept, so none is that follows it.
+    behind: bool,
 }
 
 impl Writer {
@@ -201,26 +318,38 @@ impl Writer {
     /// Takes what has come; whether to end.
     fn group(&mut self, first: Command) -> bool {
         let (mut next, mut group) = (Some(first), 0);
-        while let Some(Command::Record(event, confirm)) = next {
-            if self.notices.failed || self.notices.log.waiting_bytes() > MAX_WAITING {
-                confirm.into_iter().for_each(|confirm| confirm(false));
-            } else {
-                self.append(LogName::Notices, &event);
-                self.confirms.extend(confirm);
+        while let Some(command) = next {
+            match command {
+                Command::Record(event, confirm) => self.take_notice(&event, confirm),
+                Command::Bills(bills) => bills.iter().for_each(|bill| self.take_bill(bill)),
+                Command::End => return true,
             }
             group += 1;
             next = (group < MAX_GROUP).then(|| self.receiver.try_recv().ok()).flatten();
         }
-        matches!(next, Some(Command::End))
+        false
     }
 
-    fn append(&mut self, log: LogName, event: &Event) {
-        let end = match log {
-            LogName::Bids => &mut self.bids,
-            LogName::Notices => &mut self.notices,
-        };
-        end.log.append(event);
-        self.counts.written[event.what.kind() as usize].fetch_add(1, Relaxed);
+    fn take_notice(&mut self, event: &Event, confirm: Option<Confirm>) {
+        if self.notices.failed || self.notices.log.waiting_bytes() > MAX_WAITING {
+            self.counts.lose(event.what.kind(), 1);
+            confirm.into_iter().for_each(|confirm| confirm(false));
+        } else {
+            self.notices.append(event);
+            self.confirms.extend(confirm);
+        }
+    }
+
+    fn take_bill(&mut self, bill: &Event) {
+        if self.notices.log.waiting_bytes() > MAX_BILLS_WAITING && !std::mem::replace(&mut self.behind, true)
+        {
+            tracing::error!("the disk of the event log is full: no bill is kept there until a restart");
+        }
+        if self.behind || self.notices.failed {
+            self.counts.lose(bill.what.kind(), 1);
+        } else {
+            self.notices.append(bill);
+        }
     }
 
     /// Writes the notices that wait, syncs them where somebody waits for one, and confirms those. Where the disk is
@@ -229,7 +358,7 @@ impl Writer {
         if self.notices.failed {
             return;
         }
-        let done = match self.notices.log.flush() {
+        let done = match self.notices.flush(&self.counts) {
             Ok(()) if self.confirms.is_empty() => Ok(true),
             Ok(()) => self.notices.log.sync().map(|()| true),
             Err(error) if error.source.kind() == std::io::ErrorKind::StorageFull => Ok(false),
@@ -239,7 +368,7 @@ impl Writer {
             Ok(true) => self.confirms.drain(..).for_each(|confirm| confirm(true)),
             Ok(false) => {}
             Err(error) => {
-                self.notices.give_up(&error);
+                self.notices.give_up(&error, &self.counts);
                 self.confirms.drain(..).for_each(|confirm| confirm(false));
             }
         }
@@ -249,7 +378,7 @@ impl Writer {
         if !self.notices.failed
             && let Err(error) = self.notices.log.sync()
         {
-            self.notices.give_up(&error);
+            self.notices.give_up(&error, &self.counts);
         }
     }
 
@@ -261,9 +390,10 @@ impl Writer {
             for _ in 0..ring.0.len() {
                 let Some(event) = ring.0.pop() else { break };
                 if self.bids.failed || self.bids.log.waiting_bytes() > MAX_WAITING {
+                    self.counts.lose(event.what.kind(), 1);
                     continue;
                 }
-                self.append(LogName::Bids, &event);
+                self.bids.append(&event);
                 if self.bids.log.waiting_bytes() >= BLOCK {
                     self.flush_bids();
                 }
@@ -276,8 +406,10 @@ impl Writer {
         if self.bids.failed {
             return;
         }
-        match self.bids.log.flush() {
-            Err(error) if error.source.kind() != std::io::ErrorKind::StorageFull => self.bids.give_up(&error),
+        match self.bids.flush(&self.counts) {
+            Err(error) if error.source.kind() != std::io::ErrorKind::StorageFull => {
+                self.bids.give_up(&error, &self.counts);
+            }
             _ => {}
         }
     }
@@ -291,18 +423,23 @@ impl Writer {
     }
 
     fn show(&self) {
+        if !self.notices.failed {
+            self.counts.durable_bill.store(self.notices.log.durable_bill(), Relaxed);
+        }
         for (at, end) in [&self.bids, &self.notices].into_iter().enumerate() {
             self.counts.bytes[at].store(end.log.bytes(), Relaxed);
             self.counts.segments[at].store(end.log.segments() as u64, Relaxed);
         }
-        self.counts.failed.store(self.bids.failed || self.notices.failed, Relaxed);
+        self.counts.failed.store(self.bids.failed || self.notices.failed || self.behind, Relaxed);
     }
 
     fn close(&mut self) {
         for end in [&mut self.bids, &mut self.notices] {
-            let ended = if end.failed { Ok(()) } else { end.log.flush().and_then(|()| end.log.sync()) };
+            let ended =
+                if end.failed { Ok(()) } else { end.flush(&self.counts).and_then(|()| end.log.sync()) };
             if let Err(error) = ended {
                 tracing::error!(%error, "the last events are not kept");
+                end.give_up(&error, &self.counts);
             }
         }
         self.confirms.drain(..).for_each(|confirm| confirm(false));

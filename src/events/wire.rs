@@ -155,8 +155,9 @@ fn notice_message(noticed: &Noticed) -> message::Notice {
             notice.price_micros = price.map(|price| price.0);
             Kind::Win
         }
-        NoticeEvent::Bill { charged, price } => {
+        NoticeEvent::Bill { charged, price, lsn } => {
             (notice.charged_nanos, notice.price_micros) = (Some(charged.0), Some(price.0));
+            notice.journal_lsn = Some(lsn).filter(|lsn| *lsn > 0);
             Kind::Bill
         }
         NoticeEvent::Loss(code) => {
@@ -178,7 +179,11 @@ fn notice_of(notice: &message::Notice) -> Option<Noticed> {
     let price = notice.price_micros.map(Cpm);
     let kind = match Kind::try_from(notice.kind?).ok()? {
         Kind::Win => NoticeEvent::Win(price),
-        Kind::Bill => NoticeEvent::Bill { charged: Nanos(notice.charged_nanos?), price: price? },
+        Kind::Bill => NoticeEvent::Bill {
+            charged: Nanos(notice.charged_nanos?),
+            price: price?,
+            lsn: notice.journal_lsn.unwrap_or(0),
+        },
         Kind::Loss => NoticeEvent::Loss(notice.loss_code.and_then(|code| u16::try_from(code).ok())),
         Kind::Impression => NoticeEvent::Impression,
         Kind::Click => NoticeEvent::Click,

@@ -69,6 +69,18 @@ pub enum Kind {
     Player,
 }
 
+impl Event {
+    /// The record of the ledger's journal that a bill comes from.
+    pub fn bill_lsn(&self) -> Option<u64> {
+        match self.what {
+            What::Notice(Noticed { kind: NoticeEvent::Bill { lsn, .. }, .. }) => {
+                Some(lsn).filter(|lsn| *lsn > 0)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Kind {
     /// All of them, each at the place that it has as a number.
     pub const ALL: [Kind; 8] = [
@@ -186,6 +198,9 @@ pub enum NoticeEvent {
         charged: Nanos,
         /// The price that was asked, in the bid's currency.
         price: Cpm,
+        /// The record of the ledger's journal that says so, which no other bill has; 0 = written by a version that
+        /// did not say.
+        lsn: u64,
     },
     /// The auction was lost, for this reason (OpenRTB's loss codes) if the exchange says one.
     Loss(Option<u16>),

@@ -10,6 +10,7 @@ mod admin;
 mod auth;
 mod bid;
 mod billing;
+mod bills;
 mod body;
 mod figures;
 mod holds;
@@ -26,6 +27,7 @@ mod record;
 mod runtime;
 mod state;
 
+pub use bills::{RestoreError, restore};
 pub use maintenance::maintain;
 pub use notice::Delivery;
 pub use publish::{AccountSource, Published, Reason, Refused, publisher};

@@ -246,7 +246,7 @@ impl NoticeHandler {
         if new { Class::Accepted } else { Class::Duplicate }
     }
 
-    /// Records an event that counted. Of a bill nothing is recorded before it is charged.
+    /// Records an event that counted. Of a bill it is the ledger that records it, when it is charged.
     async fn tell(
         &self,
         kind: NoticeKind,
@@ -329,8 +329,6 @@ impl NoticeHandler {
                 delivery.billed += 1;
                 delivery.spend.0 += charged.0;
             });
-            let event = NoticeEvent::Bill { charged, price: bill.price };
-            record::notice(&self.shared, event, claims);
         }
         class
     }

@@ -146,6 +146,10 @@ pub(super) fn show(shared: &Shared) {
     for (kind, written) in log.written() {
         metrics.counter(catalogue::EVENTS, &[kind.as_str()]).absolute(written);
     }
+    for (kind, lost) in log.lost() {
+        metrics.counter(catalogue::EVENTS_LOST, &[kind.as_str()]).absolute(lost);
+    }
+    metrics.counter(catalogue::EVENTS_OVERTAKEN, &[]).absolute(log.overtaken());
     for name in LogName::ALL {
         let (bytes, segments) = log.size(name);
         metrics.gauge(catalogue::EVENTS_BYTES, &[name.as_str()]).set(bytes as f64);

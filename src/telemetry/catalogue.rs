@@ -66,7 +66,12 @@ catalogue! {
         "Records of the event log: bid, no_bid, win, bill, loss, impression, click, player.";
     EVENTS_BYTES = Gauge "outbid_events_bytes" ["log"] "Size of the event log on disk: bids, notices.";
     EVENTS_SEGMENTS = Gauge "outbid_events_segments" ["log"] "Segments of the event log.";
-    EVENTS_FAILED = Gauge "outbid_events_failed" [] "1 when a log keeps nothing more until a restart.";
+    EVENTS_LOST = Counter "outbid_events_lost_total" ["kind"]
+        "Records that came and were not written, because a log had failed or its disk was full for too long. Bills among \
+         them are written from the ledger's journal at the next start.";
+    EVENTS_OVERTAKEN = Counter "outbid_events_overtaken_total" []
+        "Checkpoints of the ledger's journal that waited no longer for the bills before them: some may have no record.";
+    EVENTS_FAILED = Gauge "outbid_events_failed" [] "1 when a log keeps nothing more, or no more bills, until a restart.";
     EVENTS_UNCONFIRMED = Counter "outbid_events_unconfirmed_total" ["kind"]
         "Notices that were answered although their record was not known to be durable.";
     BID_LATENCY = Histogram "outbid_bid_latency_seconds" []

@@ -95,7 +95,15 @@ fn event(lsn: u64) -> Event {
             let source =
                 Source { exchange: 2, at_s: EPOCH + 7, data: 5, platform: 70, units: 1_075, house_units: 0 };
             let bid = Bid::new(BidId { epoch: EPOCH, core: 1, sequence: lsn }, EPOCH + 1);
-            Event::Post(Post { bid, lease: lease(), charge: 1_075, released: 0, overprice: 0, source })
+            Event::Post(Post {
+                bid,
+                lease: lease(),
+                charge: 1_075,
+                released: 0,
+                overprice: 0,
+                source,
+                shown: None,
+            })
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::line::{Line, Value};
 use crate::budget::record::{
     Adjust, Bid, Boot, Day, Event, Fund, Funding, Grant, Horizon, Late, Pardon, Post, Reach, RecordError,
-    Release, Return, Source, Stale, Stop, Traffic, Trial,
+    Release, Return, Shown, Source, Stale, Stop, Traffic, Trial,
 };
 use crate::model::ids::LeaseId;
+use crate::model::money::Cpm;
 use Value::{Flag, Limit, Moment, Money, Number, Text};
 
 type Fields = Vec<(&'static str, Value)>;
@@ -158,18 +159,18 @@ fn fund_fields(fund: &Fund) -> Fields {
 }
 
 fn post_fields(post: &Post) -> Fields {
-    let Post { bid, lease, charge, released, overprice, source } = *post;
+    let Post { bid, lease, charge, released, overprice, source, shown } = *post;
     let own = vec![
         ("lease", lease_id(lease)),
         ("charge", Money(charge)),
         ("released", Money(released)),
         ("overprice", Money(overprice)),
     ];
-    [bid_fields(bid), own, source_fields(source)].into_iter().flatten().collect()
+    [bid_fields(bid), own, source_fields(source), shown_fields(shown)].into_iter().flatten().collect()
 }
 
 fn late_fields(late: &Late) -> Fields {
-    let Late { bid, line_item, day, charge, overdelivery, overprice, source } = *late;
+    let Late { bid, line_item, day, charge, overdelivery, overprice, source, shown } = *late;
     let own = vec![
         ("line_item", id(line_item)),
         ("day", Value::Day(day)),
@@ -177,7 +178,14 @@ fn late_fields(late: &Late) -> Fields {
         ("overdelivery", Money(overdelivery)),
         ("overprice", Money(overprice)),
     ];
-    [bid_fields(bid), own, source_fields(source)].into_iter().flatten().collect()
+    [bid_fields(bid), own, source_fields(source), shown_fields(shown)].into_iter().flatten().collect()
+}
+
+/// What the event log says of a bill. A person's hash is nothing to print.
+fn shown_fields(shown: Option<Shown>) -> Fields {
+    let Some(shown) = shown else { return Vec::new() };
+    let Shown { line_item: _, creative, user: _, price, at_ms: _ } = shown;
+    vec![("creative", id(creative)), ("price_cpm", Text(Cpm(price).to_string()))]
 }
 
 fn bid_fields(bid: Bid) -> Fields {

@@ -24,7 +24,7 @@ fn a_torn_end_costs_its_own_block_and_writing_goes_on_there() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = three_blocks(dir.path());
     let mut lengths: Vec<usize> = (0..bytes.len()).step_by(37).collect();
-    lengths.extend([0, 1, 23, 24, 25, bytes.len() - 1]);
+    lengths.extend([0, 1, 31, 32, 33, bytes.len() - 1]);
     for length in lengths {
         fs::write(&path, &bytes[..length]).unwrap();
         let kept = numbers(dir.path());
@@ -44,9 +44,9 @@ fn a_torn_end_costs_its_own_block_and_writing_goes_on_there() {
 fn a_changed_byte_in_the_middle_costs_its_own_block_and_nothing_is_written_over_it() {
     let dir = tempfile::tempdir().unwrap();
     let (path, bytes) = three_blocks(dir.path());
-    let block = (bytes.len() - 24) / 3;
+    let block = (bytes.len() - 32) / 3;
     for (at, lost) in
-        [(24 + 2, 1..=10u64), (24 + 30, 1..=10), (24 + block + 8, 11..=20), (24 + 2 * block - 1, 11..=20)]
+        [(32 + 2, 1..=10u64), (32 + 30, 1..=10), (32 + block + 8, 11..=20), (32 + 2 * block - 1, 11..=20)]
     {
         let mut changed = bytes.clone();
         changed[at] ^= 0x40;

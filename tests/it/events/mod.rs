@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod bills;
 mod crashes;
 mod log;
 mod served;
@@ -112,8 +113,11 @@ fn bid() -> impl Strategy<Value = What> {
 fn notice() -> impl Strategy<Value = What> {
     let kind = prop_oneof![
         any::<Option<i64>>().prop_map(|price| NoticeEvent::Win(price.map(Cpm))),
-        any::<(i64, i64)>()
-            .prop_map(|(charged, price)| NoticeEvent::Bill { charged: Nanos(charged), price: Cpm(price) }),
+        any::<(i64, i64, u64)>().prop_map(|(charged, price, lsn)| NoticeEvent::Bill {
+            charged: Nanos(charged),
+            price: Cpm(price),
+            lsn
+        }),
         any::<Option<u16>>().prop_map(NoticeEvent::Loss),
         Just(NoticeEvent::Impression),
         Just(NoticeEvent::Click),

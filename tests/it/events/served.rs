@@ -91,8 +91,8 @@ fn a_bid_a_no_bid_and_every_notice_that_counts_are_recorded_once() {
             (noticed.bid, noticed.line_item, noticed.creative),
             (made.id, made.line_item, made.creative)
         );
-        if let NoticeEvent::Bill { charged, price } = noticed.kind {
-            assert_eq!(price, Cpm(500_000));
+        if let NoticeEvent::Bill { charged, price, lsn } = noticed.kind {
+            assert!(price == Cpm(500_000) && lsn > 0, "{noticed:?}");
             assert!(charged.0 >= 500_000, "{charged}");
         }
     }
@@ -132,12 +132,12 @@ fn damage_is_named_and_ends_with_4() {
     assert_eq!(command(dir.path(), &["verify"]).0, Some(0));
     let segment = dir.path().join("events/bids").join("events-00000000000000000001.events");
     let mut bytes = std::fs::read(&segment).unwrap();
-    bytes[24 + 25] ^= 1;
+    bytes[32 + 25] ^= 1;
     std::fs::write(&segment, bytes).unwrap();
     let (code, said, errors) = command(dir.path(), &["verify"]);
     assert_eq!(code, Some(4), "{said}{errors}");
     assert!(
-        said.contains("events-00000000000000000001.events at byte 24")
+        said.contains("events-00000000000000000001.events at byte 32")
             && said.contains("records 1 to 1 are gone"),
         "{said}"
     );

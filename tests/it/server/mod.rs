@@ -22,7 +22,7 @@ pub(crate) use protobuf::timeless;
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey};
-use outbid::budget::{Books, EventLog, Ledger, NoLog, RunawayRule};
+use outbid::budget::{Billed, Books, EventLog, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -122,8 +122,12 @@ impl Setup {
         let rates = Arc::new(self.account.rates.clone());
         let catalog = Arc::new(Catalog::compile(self.account, 1, &compile_markup).unwrap());
         let cores = config.engine.serving_cores(1);
+        let log: Box<dyn EventLog> = match &self.events {
+            Some(events) => Box::new(Billed::new(self.log, Box::new(events.bills()))),
+            None => self.log,
+        };
         // Its thread ends with the last handle on the ledger.
-        let started = Ledger::start(Books::default(), self.log, EPOCH, cores as u16, Arc::clone(&clock));
+        let started = Ledger::start(Books::default(), log, EPOCH, cores as u16, Arc::clone(&clock));
         let ledger = Arc::new(started.unwrap().0);
         let rule = RunawayRule::default();
         let terms = catalog.exchange_terms().collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 use outbid::budget::record::{
-    Adjust, Day, Horizon, Late, Pardon, Reach, Release, Return, Stale, Stop, Traffic, Trial,
+    Adjust, Day, Horizon, Late, Pardon, Reach, Release, Return, Shown, Stale, Stop, Traffic, Trial,
 };
 use serde_json::Value;
 
@@ -31,10 +31,12 @@ fn a_record_reads_in_the_products_words_with_exact_money() {
 fn every_kind_has_its_name_and_its_fields() {
     let Event::Post(Post { bid, source, .. }) = event(4) else { panic!("record 4 is a post") };
     let (lease, line_item, day, epoch) = (lease(), 11, 20_717, EPOCH);
-    let late = Late { bid, line_item, day, charge: 1, overdelivery: 2, overprice: 3, source };
+    let shown = Some(Shown { line_item, creative: 14, user: 15, price: 2_500_000, at_ms: 16 });
+    let late = Late { bid, line_item, day, charge: 1, overdelivery: 2, overprice: 3, source, shown };
     let cases = [
         (Event::Return(Return { lease, amount: 9 }), "return", "amount=0.000000009"),
         (Event::Late(late), "late", "charge=0.000000001 overdelivery=0.000000002 overprice=0.000000003"),
+        (Event::Late(late), "late", "house_units=0.00 creative=14 price_cpm=2.50"),
         (
             Event::Stale(Stale { bid, amount: 8, line_item, source }),
             "stale",
