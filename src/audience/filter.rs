@@ -33,6 +33,11 @@ fn place(key: UserKey) -> (usize, u64) {
 }
 
 impl Filter {
+    /// How many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.words)
+    }
+
     /// Whether the key may be there; false is certain.
     #[inline]
     pub(super) fn may_hold(&self, key: UserKey) -> bool {

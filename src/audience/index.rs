@@ -244,12 +244,17 @@ impl AudienceIndex {
         (stats.overlay_users, stats.overlay_memberships) = (users as u64, records as u64);
         stats.overlay_bytes_estimate = stats.overlay_users * OVERLAY_ENTRY_BYTES
             + stats.overlay_memberships * size_of::<Record>() as u64;
+        stats.filter_bytes = self.overlay.filter_bytes() as u64;
+        stats.link_bytes_estimate = stats.links * LINK_BYTES;
         stats
     }
 }
 
 /// Slot of key and pointer in a table at ⅔ load, counters of the `Arc`, and what an allocator adds.
 const OVERLAY_ENTRY_BYTES: u64 = 64;
+
+/// Key, cookie and end in a table at ⅔ load.
+const LINK_BYTES: u64 = (size_of::<UserKey>() + size_of::<Link>()) as u64 * 3 / 2;
 
 /// What the index holds and how many bytes it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -270,8 +275,12 @@ pub struct Stats {
     pub overlay_memberships: u64,
     /// Bytes of the overlay, estimated.
     pub overlay_bytes_estimate: u64,
+    /// Bytes of the filter in front of the overlay.
+    pub filter_bytes: u64,
     /// Rows of the match table.
     pub links: u64,
+    /// Bytes of the match table, estimated.
+    pub link_bytes_estimate: u64,
 }
 
 impl Stats {

@@ -88,6 +88,11 @@ impl Overlay {
         keys
     }
 
+    /// The bytes of the filter.
+    pub(super) fn filter_bytes(&self) -> usize {
+        self.filter.bytes()
+    }
+
     /// Changed users and their records together.
     pub(super) fn size(&self) -> (usize, usize) {
         self.users.iter().fold((0, 0), |(users, records), e| (users + 1, records + e.value().len()))

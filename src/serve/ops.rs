@@ -78,10 +78,14 @@ impl OpsHandler {
         gauge(catalogue::CLOCK_PENDING_STEP, &[], self.pending_step_ms().unwrap_or(0) as f64 / 1e3);
         let stats = shared.audience.stats();
         gauge(catalogue::AUDIENCE_USERS, &[], (stats.base_users + stats.overlay_users) as f64);
-        let overlay = stats.overlay_bytes_estimate;
-        let base =
-            [("records", stats.blob_bytes), ("offsets", stats.offset_bytes), ("shards", stats.shard_bytes)];
-        for (part, bytes) in base.into_iter().chain([("overlay", overlay)]) {
+        for (part, bytes) in [
+            ("records", stats.blob_bytes),
+            ("offsets", stats.offset_bytes),
+            ("shards", stats.shard_bytes),
+            ("overlay", stats.overlay_bytes_estimate),
+            ("filter", stats.filter_bytes),
+            ("links", stats.link_bytes_estimate),
+        ] {
             gauge(catalogue::AUDIENCE_BYTES, &[part], bytes as f64);
         }
     }

@@ -147,7 +147,7 @@ catalogue! {
         "The step of the wall clock that waits to be adopted; 0 = none.";
 
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
-    AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay.";
+    AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay, filter, links.";
 
     CATALOG_LINE_ITEMS = Gauge "outbid_catalog_line_items" ["state"] "Line items of the serving catalog: active, inactive.";
     CATALOG_BUILD = Gauge "outbid_catalog_build_seconds" [] "How long the last build of the catalog took.";

@@ -542,6 +542,12 @@ fn bytes_of_every_part_are_counted() {
     let changed = index.stats();
     assert_eq!((changed.overlay_users, changed.overlay_memberships, changed.base_users), (1, 2, 0));
     assert!(changed.overlay_bytes_estimate >= 8 * 2 + 8 + 16);
+    // Two planes of 2^20 bits, whatever is in them.
+    assert_eq!((changed.filter_bytes, changed.link_bytes_estimate), (2 * (1 << 20) / 8, 0));
+    index.link(UserKey(mix(2)), UserKey(mix(1)), None);
+    let linked = index.stats();
+    assert_eq!(linked.links, 1);
+    assert!((8 + 8 + 4..100).contains(&linked.link_bytes_estimate), "{linked:?}");
     index.merge(NOW).unwrap();
     let merged = index.stats();
     assert_eq!((merged.overlay_users, merged.base_users, merged.base_memberships), (0, 1, 2));

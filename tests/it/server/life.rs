@@ -46,6 +46,9 @@ fn the_metrics_are_those_of_the_catalogue() {
         let expected = !NOT_YET.contains(&def.name) && !AT_FIRST_EVENT.contains(&def.name);
         assert_eq!(exported(def.name), expected, "{}", def.name);
     }
+    for part in ["records", "offsets", "shards", "overlay", "filter", "links"] {
+        assert!(exported(&format!("outbid_audience_bytes{{part=\"{part}\"}}")), "{part}");
+    }
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     for name in families {
         assert!(CATALOGUE.iter().any(|def| def.name == name), "{name} is not in the catalogue");
