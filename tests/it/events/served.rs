@@ -178,3 +178,70 @@ fn a_full_ring_drops_and_never_waits_and_a_confirmed_notice_is_there() {
     log.record(super::click(102), Some(Box::new(move |kept| sender.send(kept).unwrap())));
     assert!(!receiver.recv().unwrap());
 }
+
+#[test]
+fn what_came_is_what_was_written_or_lost_where_a_log_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // A new segment for nearly every write.
+    let tiny = Retention { segment_bytes: 64, ..KEEP };
+    let options = Options { bids: tiny, notices: tiny, ring: 4_096 };
+    let (log, _, thread) = EventLog::start(dir.path(), options, 1, clock).unwrap();
+    let (ring, bills) = (log.ring(0), log.bills());
+    let count = |counts: &dyn Fn(&EventLog) -> Vec<u64>| counts(&log).iter().sum::<u64>();
+    let written = |log: &EventLog| log.written().map(|(_, count)| count).collect();
+    let lost = |log: &EventLog| log.lost().map(|(_, count)| count).collect();
+    let mut came = 0;
+    let mut come = |times: u64| {
+        for number in 0..times {
+            assert!(ring.push(super::click(number)));
+            log.record(super::click(number), None);
+            bills.record(vec![super::click(number), super::click(number)]);
+            came += 4;
+        }
+    };
+    come(20);
+    crate::server::until("all is written", || count(&written) == 80);
+    assert_eq!((count(&lost), log.is_failed()), (0, false));
+    // No segment can be begun any more.
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    for _ in 0..20 {
+        come(5);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    crate::server::until("the log has failed", || log.is_failed());
+    come(5);
+    log.end();
+    thread.join().unwrap();
+    log.record(super::click(1), None);
+    bills.record(vec![super::click(1)]);
+    assert_eq!(count(&written) + count(&lost), came + 2);
+    assert!(count(&written) >= 80 && count(&lost) >= 20, "{} lost", count(&lost));
+}
+
+#[test]
+fn who_follows_the_log_sees_a_bill_within_a_second() {
+    use std::io::{BufRead, BufReader};
+    let clock = SystemClock::new();
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path());
+    let mut follow = Command::new(env!("CARGO_BIN_EXE_outbid"));
+    follow.args(["events", "cat", "--follow", "--kind", "bill", "--data"]).arg(dir.path());
+    let mut follow = follow.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    // The first one waits for the command to start; a busy machine may be late once or twice.
+    let took = (0..6).map(|number| {
+        let bid = server.only_bid("demo", &good_request(&format!("f{number}")));
+        let url = bid["burl"].as_str().unwrap();
+        assert_eq!(server.track("GET", &url.replace("${AUCTION_PRICE}", "0.5")).status, 204);
+        let charged_ns = clock.mono_ns();
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&line["kind"], &line["bid"]), (&"bill".into(), &bid["id"]));
+        assert!(line["journal_lsn"].as_u64().unwrap() > 0, "{line}");
+        Duration::from_nanos(clock.mono_ns() - charged_ns)
+    });
+    let best = took.skip(1).min().unwrap();
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    assert!(best < Duration::from_secs(1), "{best:?}");
+}
