@@ -5,6 +5,9 @@ use super::trial::account::{self, EXCHANGE, LINES, Line, Plan, UNIT};
 use super::trial::http::Client;
 use super::trial::load::Offer;
 use super::trial::server::{Server, Site};
+use crate::server::until;
+use outbid::events::{EventReader, Item, LogName};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,8 +44,24 @@ impl World {
         }
     }
 
-    /// Everything that was charged is charged, and is not charged again.
+    /// The bills in the event log, as records of the ledger's journal.
+    fn events(&self) -> Vec<u64> {
+        let notices = LogName::Notices.dir(&self.site.dir.join("events"));
+        let mut reader = EventReader::open(&notices, 1);
+        let items = std::iter::from_fn(|| reader.next().unwrap());
+        let bills = items.filter_map(|item| match item {
+            Item::Event(_, event) => event.bill_lsn(),
+            Item::Gap(..) | Item::Damaged { .. } => None,
+        });
+        bills.collect()
+    }
+
+    /// Everything that was charged is charged, has one event, and is not charged again.
     fn check(&self) {
+        until("every bill has an event", || self.events().len() >= self.bills.len());
+        let events = self.events();
+        assert_eq!(events.len(), self.bills.len());
+        assert_eq!(events.iter().collect::<BTreeSet<_>>().len(), events.len(), "{events:?}");
         let spent = || self.site.balances().unwrap().wallets[0].1;
         let expected = Line::asked(LINES[0].bid) * self.bills.len() as i64;
         assert_eq!(spent(), expected);
@@ -208,5 +227,43 @@ fn a_half_written_checkpoint_is_passed_over() {
         world.start_again();
     }
     world.kill_and(|world| change(&world.checkpoints()[1].clone(), |bytes| bytes.truncate(bytes.len() / 2)));
+    world.check();
+}
+
+#[test]
+fn bills_come_back_from_the_journal_into_a_cut_or_a_missing_event_log() {
+    let mut world = World::start(26);
+    world.charge(60);
+    world.check();
+    world.kill_and(|world| {
+        let notices = LogName::Notices.dir(&world.site.dir.join("events"));
+        let newest = std::fs::read_dir(notices).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+        change(&newest, |bytes| bytes.truncate(bytes.len() / 2));
+    });
+    assert!(world.server.said().contains("were missing in the event log"), "{}", world.server.said());
+    world.check();
+    world.charge(5);
+    world.kill_and(|world| std::fs::remove_dir_all(world.site.dir.join("events")).unwrap());
+    world.check();
+}
+
+#[test]
+fn an_event_log_that_does_not_open_refuses_the_start_and_says_what_to_do() {
+    let mut world = World::start(27);
+    world.charge(3);
+    world.check();
+    world.server.kill().unwrap();
+    let events = LogName::Notices.dir(&world.site.dir.join("events"));
+    let aside = world.site.dir.join("aside");
+    std::fs::rename(&events, &aside).unwrap();
+    std::fs::write(&events, "").unwrap();
+    let said = world.refused();
+    let events_name = events.to_str().unwrap();
+    for part in ["the event log does not open", events_name, "nothing is served", "move"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    std::fs::remove_file(&events).unwrap();
+    std::fs::rename(&aside, &events).unwrap();
+    world.start_again();
     world.check();
 }
