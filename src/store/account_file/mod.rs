@@ -15,12 +15,14 @@
 //! - a creative's `format` is banner, video, audio or native and says which of the other fields it has. Sizes are
 //!   `"300x250"` or `w` and `h`. Durations are whole seconds, bit rates kilobits a second.
 //!
-//! Deliberately absent: merging, partial updates and versions, which come with the control database. Of a status only
+//! Deliberately absent: merging, partial updates and versions, which are the control database's ([`Editor`] checks its
+//! entries one by one). Of a status only
 //! "may serve" is kept, so what was `draft` or `archived` is written as `paused`.
 
 mod buying;
 mod creative;
 mod dump;
+mod editor;
 mod exchange;
 mod known;
 mod price_codec;
@@ -31,6 +33,7 @@ mod values;
 mod wire;
 
 pub use dump::Inconsistent;
+pub use editor::{Editor, Entry, Part, Put};
 pub use report::{Code, Finding};
 
 use super::durable;

@@ -1,0 +1,479 @@
+//! An account that is changed entry by entry, by the same readers that read a whole file: what the control store serves
+//! from, and what every write is checked against before it is committed.
+//!
+//! Invariant: what [`Editor::put`] takes is whole, so [`Editor::account`] always gives an account that compiles: every
+//! reference resolves within its tenant, keys are unique, segments are trees. What it refuses changes nothing, and
+//! [`Editor::undo`] takes back what was taken, newest first.
+//!
+//! What names or pays for something else is fixed when it is created: the name of an exchange, the key of a segment, a
+//! parent, a currency, an advertiser's time zone. Changing one would change the meaning of entries that are not looked at.
+
+use super::known::Known;
+use super::report::{Code, Finding, Report};
+use super::wire::{
+    AdvertiserWire, CampaignWire, CreativeWire, ExchangeWire, LineItemWire, RatesWire, SafetyWire,
+    SegmentWire,
+};
+use super::{buying, creative, exchange, explain, safety};
+use crate::model::account::Account;
+use crate::model::creative::Creative;
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, SegmentId};
+use crate::model::line_item::{Advertiser, Campaign, LineItem};
+use crate::model::money::Currency;
+use crate::model::rates::Rates;
+use crate::model::safety::Safety;
+use crate::model::taxonomy::Segment;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap};
+
+/// A kind of entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Part {
+    /// The table of rates; there is one.
+    Rates,
+    /// What is refused everywhere; there is one.
+    Safety,
+    /// An exchange profile; exchanges belong to no tenant.
+    Exchange,
+    /// A segment.
+    Segment,
+    /// An advertiser.
+    Advertiser,
+    /// A campaign.
+    Campaign,
+    /// A creative.
+    Creative,
+    /// A line item.
+    LineItem,
+}
+
+impl Part {
+    /// The list of the account file that holds such entries.
+    fn list(self) -> &'static str {
+        match self {
+            Part::Rates => "rates",
+            Part::Safety => "safety",
+            Part::Exchange => "exchanges",
+            Part::Segment => "segments",
+            Part::Advertiser => "advertisers",
+            Part::Campaign => "campaigns",
+            Part::Creative => "creatives",
+            Part::LineItem => "line_items",
+        }
+    }
+}
+
+/// An entry that is put.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'d> {
+    /// What it is.
+    pub part: Part,
+    /// Whose it is. References resolve within one tenant; the rates, the safety rules and exchanges are everybody's.
+    pub tenant: u32,
+    /// As its `id` says; 0 where there is one only.
+    pub id: u32,
+    /// As it stands in the account file.
+    pub doc: &'d str,
+    /// Whether it is for serving at all: a creative or an exchange that is not active and a line item that is archived
+    /// stay known but leave [`Editor::account`]. What else is not active stays in it, for its money and its parents.
+    pub serves: bool,
+}
+
+/// What [`Editor::put`] did.
+#[derive(Debug)]
+pub struct Put {
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Finding>,
+    undo: Undo,
+}
+
+#[derive(Debug)]
+struct Undo {
+    tenant: u32,
+    id: u32,
+    before: Before,
+}
+
+#[derive(Debug)]
+enum Before {
+    Rates(Rates),
+    Safety(Safety),
+    Exchange(Option<Kept<ExchangeProfile>>),
+    Segment(Option<Kept<Segment>>),
+    Advertiser(Option<Kept<Advertiser>>),
+    Campaign(Option<Kept<Campaign>>),
+    Creative(Option<Kept<Creative>>),
+    LineItem(Option<Kept<LineItem>>),
+}
+
+#[derive(Clone, Debug)]
+struct Kept<T> {
+    tenant: u32,
+    serves: bool,
+    value: T,
+}
+
+type Table<T> = BTreeMap<u32, Kept<T>>;
+
+/// See the module.
+pub struct Editor {
+    rates: Rates,
+    safety: Safety,
+    exchanges: Table<ExchangeProfile>,
+    segments: Table<Segment>,
+    advertisers: Table<Advertiser>,
+    campaigns: Table<Campaign>,
+    creatives: Table<Creative>,
+    line_items: Table<LineItem>,
+    tenants: HashMap<u32, Known>,
+}
+
+impl Default for Editor {
+    /// An account without anything in it, in US dollars.
+    fn default() -> Editor {
+        Editor {
+            rates: Rates::new(Currency::USD),
+            safety: Safety::default(),
+            exchanges: Table::new(),
+            segments: Table::new(),
+            advertisers: Table::new(),
+            campaigns: Table::new(),
+            creatives: Table::new(),
+            line_items: Table::new(),
+            tenants: HashMap::new(),
+        }
+    }
+}
+
+impl Editor {
+    /// Checks an entry and takes it in the place of the one with its id, if there is one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by pointers into the entry itself; then nothing has changed.
+    pub fn put(&mut self, entry: &Entry<'_>) -> Result<Put, Vec<Finding>> {
+        let mut report = Report::default();
+        let taken = self.take(&mut report, entry);
+        let prefix = match entry.part {
+            Part::Rates | Part::Safety => format!("/{}", entry.part.list()),
+            _ => format!("/{}/0", entry.part.list()),
+        };
+        let local = |mut finding: Finding| {
+            if let Some(local) = finding.pointer.strip_prefix(&prefix) {
+                finding.pointer = local.to_owned();
+            }
+            finding
+        };
+        match taken {
+            Some(before) if report.errors.is_empty() => {
+                let warnings = report.warnings.into_iter().map(local).collect();
+                Ok(Put { warnings, undo: Undo { tenant: entry.tenant, id: entry.id, before } })
+            }
+            taken => {
+                if let Some(before) = taken {
+                    self.put_back(Undo { tenant: entry.tenant, id: entry.id, before });
+                } else {
+                    // Reading notes what can be referred to, of a refused entry too.
+                    self.name_again(entry.part, entry.tenant, entry.id);
+                }
+                Err(report.errors.into_iter().map(local).collect())
+            }
+        }
+    }
+
+    /// Takes back what was put last and not yet taken back.
+    pub fn undo(&mut self, put: Put) {
+        self.put_back(put.undo);
+    }
+
+    /// All of it as one account, without mappings between category taxonomies, which lie elsewhere.
+    pub fn account(&self) -> Account {
+        fn serving<T: Clone>(table: &Table<T>) -> impl Iterator<Item = T> {
+            table.values().filter(|kept| kept.serves).map(|kept| kept.value.clone())
+        }
+        let mut line_items: Vec<LineItem> = serving(&self.line_items).collect();
+        let is_shown = |id: CreativeId| self.creatives.get(&id.0).is_some_and(|kept| kept.serves);
+        line_items.iter_mut().for_each(|item| item.creatives.retain(|assigned| is_shown(assigned.creative)));
+        Account {
+            rates: self.rates.clone(),
+            exchanges: serving(&self.exchanges).collect(),
+            advertisers: self.advertisers.values().map(|kept| kept.value.clone()).collect(),
+            campaigns: self.campaigns.values().map(|kept| kept.value.clone()).collect(),
+            line_items,
+            creatives: serving(&self.creatives).collect(),
+            segments: self.segments.values().map(|kept| kept.value.clone()).collect(),
+            safety: self.safety.clone(),
+            category_maps: Vec::new(),
+        }
+    }
+
+    /// One advertiser.
+    pub fn advertiser(&self, id: u32) -> Option<&Advertiser> {
+        self.advertisers.get(&id).map(|kept| &kept.value)
+    }
+
+    /// One campaign.
+    pub fn campaign(&self, id: u32) -> Option<&Campaign> {
+        self.campaigns.get(&id).map(|kept| &kept.value)
+    }
+
+    /// One creative, and whether it is for serving.
+    pub fn creative(&self, id: u32) -> Option<(&Creative, bool)> {
+        self.creatives.get(&id).map(|kept| (&kept.value, kept.serves))
+    }
+
+    /// One line item.
+    pub fn line_item(&self, id: u32) -> Option<&LineItem> {
+        self.line_items.get(&id).map(|kept| &kept.value)
+    }
+
+    /// Reads the entry into its place and gives what stood there; `None` where nothing was put.
+    fn take(&mut self, report: &mut Report, entry: &Entry<'_>) -> Option<Before> {
+        let Entry { part, tenant, id, doc, serves } = *entry;
+        let Editor { rates, safety: rules, exchanges, tenants, .. } = self;
+        let known = tenants.entry(tenant).or_insert_with(|| Known {
+            exchanges: exchanges.values().map(|kept| (kept.value.name.clone(), kept.value.id)).collect(),
+            ..Known::default()
+        });
+        match part {
+            Part::Rates => {
+                let wire: RatesWire = parse(report, part, doc)?;
+                let read = report.within("rates", |report| exchange::rates(report, wire));
+                for currency in self.currencies() {
+                    if read.get(currency).is_none() {
+                        let message = format!("{currency} is used and has no rate here; keep it");
+                        report.within("rates", |report| report.error_at("others", Code::Conflict, message));
+                    }
+                }
+                Some(Before::Rates(std::mem::replace(&mut self.rates, read)))
+            }
+            Part::Safety => {
+                let wire: SafetyWire = parse(report, part, doc)?;
+                let read = report.within("safety", |report| safety::read(report, wire));
+                Some(Before::Safety(std::mem::replace(rules, read)))
+            }
+            Part::Exchange => {
+                let wire: ExchangeWire = parse(report, part, doc)?;
+                let value = exchange::read_all(report, known, rates, vec![wire]).pop()?;
+                self.check_exchange(report, id, &value);
+                let before = self.exchanges.insert(id, Kept { tenant, serves, value });
+                self.name_exchanges();
+                Some(Before::Exchange(before))
+            }
+            Part::Segment => {
+                let wire: SegmentWire = parse(report, part, doc)?;
+                let taken = wire.key.as_ref().and_then(|key| known.segments.get(key).copied());
+                let value = buying::segments(report, known, vec![wire]).pop()?;
+                self.check_segment(report, id, taken, &value);
+                Some(Before::Segment(self.segments.insert(id, Kept { tenant, serves, value })))
+            }
+            Part::Advertiser => {
+                let wire: AdvertiserWire = parse(report, part, doc)?;
+                let value = buying::advertisers(report, known, rates, vec![wire]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.advertisers.get(&id) {
+                    fixed(report, part, "currency", before.currency == value.currency);
+                    fixed(report, part, "time_zone", before.time_zone == value.time_zone);
+                }
+                Some(Before::Advertiser(self.advertisers.insert(id, Kept { tenant, serves, value })))
+            }
+            Part::Campaign => {
+                let wire: CampaignWire = parse(report, part, doc)?;
+                let value = buying::campaigns(report, known, vec![wire]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.campaigns.get(&id) {
+                    fixed(report, part, "advertiser", before.advertiser == value.advertiser);
+                }
+                Some(Before::Campaign(self.campaigns.insert(id, Kept { tenant, serves, value })))
+            }
+            Part::Creative => {
+                let _: CreativeWire = parse(report, part, doc)?;
+                let doc = raw(report, part, doc)?;
+                let value = creative::read_all(report, known, vec![doc]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.creatives.get(&id) {
+                    fixed(report, part, "advertiser", before.advertiser == value.advertiser);
+                }
+                Some(Before::Creative(self.creatives.insert(id, Kept { tenant, serves, value })))
+            }
+            Part::LineItem => {
+                let _: LineItemWire = parse(report, part, doc)?;
+                let doc = raw(report, part, doc)?;
+                let value = buying::line_items(report, known, vec![doc]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.line_items.get(&id) {
+                    fixed(report, part, "campaign", before.campaign == value.campaign);
+                }
+                Some(Before::LineItem(self.line_items.insert(id, Kept { tenant, serves, value })))
+            }
+        }
+    }
+
+    /// Currencies that a rate is needed for.
+    fn currencies(&self) -> Vec<Currency> {
+        let of_exchanges = self.exchanges.values().map(|kept| kept.value.currency);
+        of_exchanges.chain(self.advertisers.values().map(|kept| kept.value.currency)).collect()
+    }
+
+    fn check_exchange(&self, report: &mut Report, id: u32, value: &ExchangeProfile) {
+        let part = Part::Exchange;
+        if let Some(Kept { value: before, .. }) = self.exchanges.get(&id) {
+            fixed(report, part, "name", before.name == value.name);
+            fixed(report, part, "currency", before.currency == value.currency);
+        }
+        let mut others = self.exchanges.iter().filter(|(other, _)| **other != id);
+        if let Some((other, _)) = others.find(|(_, kept)| kept.value.name == value.name) {
+            at(report, part, "name", Code::Duplicate, format!("is already the name of exchange {other}"));
+        }
+    }
+
+    fn check_segment(&self, report: &mut Report, id: u32, taken: Option<SegmentId>, value: &Segment) {
+        let part = Part::Segment;
+        if let Some(Kept { value: before, .. }) = self.segments.get(&id) {
+            fixed(report, part, "key", before.key == value.key);
+        }
+        if let Some(taken) = taken.filter(|taken| taken.0 != id) {
+            at(report, part, "key", Code::Duplicate, format!("is already the key of segment {taken}"));
+        }
+        let mut above = value.parent.filter(|parent| parent.0 != id);
+        // No chain of parents is longer than there are segments.
+        for _ in 0..=self.segments.len() {
+            above = match above {
+                Some(node) if node.0 == id => {
+                    let message = "the parents lead round in a circle; make one of them a root";
+                    return at(report, part, "parent", Code::Conflict, message.to_owned());
+                }
+                Some(node) => self.segments.get(&node.0).and_then(|kept| kept.value.parent),
+                None => return,
+            };
+        }
+    }
+
+    fn put_back(&mut self, undo: Undo) {
+        fn restore<T>(table: &mut Table<T>, id: u32, before: Option<Kept<T>>) {
+            match before {
+                Some(before) => drop(table.insert(id, before)),
+                None => drop(table.remove(&id)),
+            }
+        }
+        let Undo { tenant, id, before } = undo;
+        let part = match before {
+            Before::Rates(before) => return self.rates = before,
+            Before::Safety(before) => return self.safety = before,
+            Before::Exchange(before) => {
+                restore(&mut self.exchanges, id, before);
+                return self.name_exchanges();
+            }
+            Before::Segment(before) => {
+                let put = self.segments.remove(&id);
+                if let (Some(put), Some(known)) = (put, self.tenants.get_mut(&tenant)) {
+                    known.segments.retain(|key, segment| *key != put.value.key || segment.0 != id);
+                }
+                self.segments.extend(before.map(|before| (id, before)));
+                return self.name_segments(tenant);
+            }
+            Before::Advertiser(before) => {
+                restore(&mut self.advertisers, id, before);
+                Part::Advertiser
+            }
+            Before::Campaign(before) => {
+                restore(&mut self.campaigns, id, before);
+                Part::Campaign
+            }
+            Before::Creative(before) => {
+                restore(&mut self.creatives, id, before);
+                Part::Creative
+            }
+            Before::LineItem(before) => return restore(&mut self.line_items, id, before),
+        };
+        self.name_again(part, tenant, id);
+    }
+
+    /// Makes what can be referred to what the tables hold.
+    fn name_again(&mut self, part: Part, tenant: u32, id: u32) {
+        match part {
+            Part::Exchange => return self.name_exchanges(),
+            Part::Segment => return self.name_segments(tenant),
+            _ => {}
+        }
+        let Some(known) = self.tenants.get_mut(&tenant) else { return };
+        match part {
+            Part::Advertiser => match self.advertisers.get(&id) {
+                Some(kept) => {
+                    drop(known.advertisers.insert(AdvertiserId(id), kept.value.time_zone.clone()));
+                }
+                None => drop(known.advertisers.remove(&AdvertiserId(id))),
+            },
+            Part::Campaign => match self.campaigns.get(&id) {
+                Some(kept) => drop(known.campaigns.insert(CampaignId(id), Some(kept.value.advertiser))),
+                None => drop(known.campaigns.remove(&CampaignId(id))),
+            },
+            Part::Creative => match self.creatives.get(&id) {
+                Some(kept) => drop(known.creatives.insert(CreativeId(id), Some(kept.value.advertiser))),
+                None => drop(known.creatives.remove(&CreativeId(id))),
+            },
+            Part::Rates | Part::Safety | Part::Exchange | Part::Segment | Part::LineItem => {}
+        }
+    }
+
+    fn name_exchanges(&mut self) {
+        let names: HashMap<String, ExchangeId> =
+            self.exchanges.values().map(|kept| (kept.value.name.clone(), kept.value.id)).collect();
+        self.tenants.values_mut().for_each(|known| known.exchanges.clone_from(&names));
+    }
+
+    fn name_segments(&mut self, tenant: u32) {
+        let own = self.segments.values().filter(|kept| kept.tenant == tenant);
+        let keys = own.map(|kept| (kept.value.key.clone(), kept.value.id)).collect();
+        if let Some(known) = self.tenants.get_mut(&tenant) {
+            known.segments = keys;
+        }
+    }
+}
+
+/// An error at a field of the entry.
+fn at(report: &mut Report, part: Part, key: &'static str, code: Code, message: String) {
+    report.within(part.list(), |report| report.within(0, |report| report.error_at(key, code, message)));
+}
+
+/// A field that is what it was when the entry was created.
+fn fixed(report: &mut Report, part: Part, key: &'static str, is_same: bool) {
+    if !is_same {
+        let message = "cannot change any more, because other things rest on it; create a new one instead";
+        at(report, part, key, Code::Conflict, message.to_owned());
+    }
+}
+
+/// The entry's JSON in its form; the place of what does not fit is in the error.
+fn parse<W: DeserializeOwned>(report: &mut Report, part: Part, doc: &str) -> Option<W> {
+    let mut reader = serde_json::Deserializer::from_str(doc);
+    let why = match serde_path_to_error::deserialize(&mut reader) {
+        Ok(wire) => return Some(wire),
+        Err(why) => why,
+    };
+    let mut pointer = match part {
+        Part::Rates | Part::Safety => format!("/{}", part.list()),
+        _ => format!("/{}/0", part.list()),
+    };
+    for step in why.path().iter() {
+        use serde_path_to_error::Segment::{Enum, Map, Seq, Unknown};
+        match step {
+            Seq { index } => pointer.push_str(&format!("/{index}")),
+            Map { key: name } | Enum { variant: name } => {
+                pointer.push_str(&format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+            }
+            Unknown => {}
+        }
+    }
+    let message = explain(why.inner());
+    report.errors.push(Finding { pointer, code: Code::Malformed, message });
+    None
+}
+
+fn raw<'d>(report: &mut Report, part: Part, doc: &'d str) -> Option<&'d RawValue> {
+    match serde_json::from_str(doc) {
+        Ok(raw) => Some(raw),
+        Err(why) => {
+            let pointer = format!("/{}/0", part.list());
+            report.errors.push(Finding { pointer, code: Code::Malformed, message: explain(&why) });
+            None
+        }
+    }
+}
