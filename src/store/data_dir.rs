@@ -113,6 +113,11 @@ impl DataDir {
         self.root.join("account.json")
     }
 
+    /// The control database, see [`super::control`].
+    pub fn control_file(&self) -> PathBuf {
+        self.root.join("control.db")
+    }
+
     /// The directory of imported mappings between category taxonomies, see [`super::category_maps`].
     pub fn taxonomies(&self) -> PathBuf {
         self.root.join("taxonomies")

@@ -5,6 +5,7 @@ mod bad_input;
 mod budget;
 mod check_openrtb;
 mod config;
+mod control;
 mod corpus;
 mod engine;
 mod events;

@@ -1,0 +1,220 @@
+//! Pages of resources: filters, orders and cursors, and the stream of a whole kind for a start.
+//!
+//! Invariant: whoever follows the cursors to the end has seen every row that fits and did not change meanwhile, once.
+//! A list finds the ids of its page from indexes alone and reads only that page's documents.
+
+use super::cursor::{Cursor, SortKey, fingerprint};
+use super::error::ControlError;
+use super::resource::{Kind, Row, Status, columns, fold, row};
+use super::sql;
+use super::transaction::Read;
+use rusqlite::types::ToSql;
+use rusqlite::{Params, params_from_iter};
+use std::fmt::Write as _;
+
+/// Which resources, in which order.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Of which kind.
+    pub kind: Kind,
+    /// Of one tenant, or of all.
+    pub account: Option<u32>,
+    /// Below one parent.
+    pub parent: Option<u32>,
+    /// In one of these; empty means any.
+    pub statuses: Vec<Status>,
+    /// Only these, where some are named.
+    pub ids: Option<Vec<u32>>,
+    /// With this in the name, in any case.
+    pub name: Option<String>,
+    /// With this external id.
+    pub external_id: Option<String>,
+    /// In which order.
+    pub order: Order,
+    /// Behind the last row of the page before.
+    pub after: Option<Cursor>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// An order of a list; rows with an equal key are ordered by their ids, in the same direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Order {
+    /// The key.
+    pub by: SortBy,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// What a list can be sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SortBy {
+    /// When it was made.
+    #[default]
+    Created,
+    /// When it was changed last.
+    Updated,
+    /// By the name, whatever its case.
+    Name,
+    /// By the id.
+    Id,
+}
+
+impl Query {
+    /// All of a kind, oldest first, 50 a page.
+    pub fn of(kind: Kind) -> Query {
+        Query {
+            kind,
+            account: None,
+            parent: None,
+            statuses: Vec::new(),
+            ids: None,
+            name: None,
+            external_id: None,
+            order: Order::default(),
+            after: None,
+            limit: 50,
+        }
+    }
+
+    /// The cursor behind `row`, the last one of a page of this query.
+    pub fn cursor(&self, row: &Row) -> Cursor {
+        let at = match self.order.by {
+            SortBy::Created => SortKey::Number(row.created_ms),
+            SortBy::Updated => SortKey::Number(row.updated_ms),
+            SortBy::Name => SortKey::Text(fold(&row.name)),
+            SortBy::Id => SortKey::Number(row.id.into()),
+        };
+        Cursor::new(self.fingerprint(), at, row.id.into())
+    }
+
+    /// The same for the same filters and order, whatever the page.
+    fn fingerprint(&self) -> [u8; 8] {
+        let Query { kind, account, parent, statuses, ids, name, external_id, order, after: _, limit: _ } =
+            self;
+        fingerprint(&format!(
+            "{kind:?} {account:?} {parent:?} {statuses:?} {ids:?} {name:?} {external_id:?} {order:?}"
+        ))
+    }
+}
+
+impl Order {
+    fn column(self) -> &'static str {
+        match self.by {
+            SortBy::Created => "created_ms",
+            SortBy::Updated => "updated_ms",
+            SortBy::Name => "folded",
+            SortBy::Id => "id",
+        }
+    }
+}
+
+/// A statement's text and its parameters, in their order.
+struct Filter<'q> {
+    sql: String,
+    values: Vec<Box<dyn ToSql + 'q>>,
+}
+
+impl<'q> Filter<'q> {
+    /// `FROM … WHERE …` of a query's filters, without its page.
+    ///
+    /// The database keeps no statistics, so that a plan never changes by itself; which index is right is known here
+    /// instead. A `+` before a column keeps its index out of the plan.
+    fn of(query: &'q Query) -> Filter<'q> {
+        let searches = query.name.is_some();
+        let hint = if searches { " INDEXED BY resource_name" } else { "" };
+        let mut filter = Filter { sql: format!("FROM resource{hint} WHERE kind = ?"), values: Vec::new() };
+        filter.values.push(Box::new(query.kind));
+        let few = query.parent.is_some() || query.ids.is_some() || query.external_id.is_some();
+        if let Some(account) = query.account {
+            let plain = searches || !few || query.external_id.is_some();
+            filter.and(if plain { "account = ?" } else { "+account = ?" }, account);
+        }
+        if let Some(parent) = query.parent {
+            filter.and("parent = ?", parent);
+        }
+        if let Some(external_id) = &query.external_id {
+            filter.and("external_id = ?", external_id);
+        }
+        if let Some(name) = &query.name {
+            filter.and("instr(folded, ?) > 0", fold(name));
+        }
+        match query.statuses.as_slice() {
+            [] => {}
+            [one] => filter.and(if few { "+status = ?" } else { "status = ?" }, *one),
+            // Several would each need a sort of their own; most rows fit, so the order's index is the better way.
+            many => filter.within("+status", many.iter().copied()),
+        }
+        if let Some(ids) = &query.ids {
+            filter.within("id", ids.iter().copied());
+        }
+        filter
+    }
+
+    fn and(&mut self, condition: &str, value: impl ToSql + 'q) {
+        let _ = write!(self.sql, " AND {condition}");
+        self.values.push(Box::new(value));
+    }
+
+    fn within(&mut self, column: &str, values: impl ExactSizeIterator<Item = impl ToSql + 'q>) {
+        let marks = vec!["?"; values.len()].join(", ");
+        let _ = write!(self.sql, " AND {column} IN ({marks})");
+        self.values.extend(values.map(|value| Box::new(value) as Box<dyn ToSql>));
+    }
+
+    fn params(&self) -> impl Params {
+        params_from_iter(&self.values)
+    }
+}
+
+impl Read<'_> {
+    /// One page of resources. Whoever wants to know whether there is another asks for one row more than it shows.
+    pub fn list(&self, query: &Query) -> Result<Vec<Row>, ControlError> {
+        let Order { descending, .. } = query.order;
+        let column = query.order.column();
+        let (direction, behind) = if descending { ("DESC", "<") } else { ("ASC", ">") };
+        let mut filter = Filter::of(query);
+        if let Some(after) = &query.after {
+            after.check(query.fingerprint())?;
+            let _ = write!(filter.sql, " AND ({column}, id) {behind} (?, ?)");
+            filter.values.push(Box::new(&after.at));
+            filter.values.push(Box::new(after.id));
+        }
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        filter.values.push(Box::new(limit));
+        let sql = format!(
+            "WITH page AS MATERIALIZED (SELECT rowid AS at, {column} AS key, id AS number {} \
+             ORDER BY {column} {direction}, id {direction} LIMIT ?) \
+             SELECT {} FROM page CROSS JOIN resource r ON r.rowid = page.at \
+             ORDER BY key {direction}, number {direction}",
+            filter.sql,
+            columns!(),
+        );
+        sql::many(self.connection, "list resources", &sql, filter.params(), row)
+    }
+
+    /// How many resources fit, on all pages together.
+    pub fn count(&self, query: &Query) -> Result<u64, ControlError> {
+        let filter = Filter::of(query);
+        let sql = format!("SELECT count(*) {}", filter.sql);
+        let count =
+            sql::one(self.connection, "count resources", &sql, filter.params(), |row| row.get::<_, i64>(0));
+        Ok(count?.unwrap_or(0) as u64)
+    }
+
+    /// Every resource of a kind, whatever its account and status, in the order of the ids, one at a time.
+    pub fn all<E: From<ControlError>>(
+        &self,
+        kind: Kind,
+        mut each: impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const SQL: &str = concat!("SELECT ", columns!(), " FROM resource r WHERE kind = ?1 ORDER BY id");
+        let failed = ControlError::sqlite("read all resources");
+        let mut statement = self.connection.prepare_cached(SQL).map_err(&failed)?;
+        let mut rows = statement.query([kind]).map_err(&failed)?;
+        while let Some(found) = rows.next().map_err(&failed)? {
+            each(row(found).map_err(&failed)?)?;
+        }
+        Ok(())
+    }
+}
