@@ -8,6 +8,7 @@
 //! Who may import whom is listed in ARCHITECTURE.md and enforced by `tests/it/tidy.rs`. Everything from [`engine`]
 //! down knows no tokio, no hyper, no serde_json and no store.
 
+pub mod admin;
 pub mod audience;
 pub mod budget;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
 
 use super::{Common, Failure};
+use crate::admin::{self, Admin, Balances, Setup};
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
@@ -12,11 +13,13 @@ use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
+use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::serve::{self, RestoreError, Shared, SharedParts, runaway_rule};
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
+use crate::store::control::{Control, Kind};
 use crate::store::data_dir::{self, DataDir};
 use crate::telemetry::catalogue;
 use crate::telemetry::clock::SystemClock;
@@ -24,7 +27,7 @@ use crate::telemetry::log::{self, LogLevel};
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context, anyhow};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 
 /// Warnings of an account file that are logged one by one: it is read again and again, and may have thousands.
@@ -116,6 +119,67 @@ pub(super) fn read_account(path: &Path, limits: account_file::Limits) -> Result<
     Ok(Account { category_maps, ..loaded.account })
 }
 
+/// The account of a data directory, from its control database where it has one, else from its account file. Only read,
+/// so that it may be asked for beside a running server.
+pub(super) fn stored_account(data: &DataDir, config: &Config) -> Result<Account, Failure> {
+    if !data.control_file().exists() {
+        return Ok(read_account(&data.account_file(), account_limits(config))?);
+    }
+    let control = open_control(data, Arc::new(SystemClock::new()))?;
+    let account = admin::read_account(&control).map_err(|error| Failure::Damaged(error.into()))?;
+    Ok(with_maps(account, data)?)
+}
+
+/// Opens the control database of a data directory, making it where there is none.
+pub(super) fn open_control(data: &DataDir, clock: Arc<dyn Clock>) -> Result<Control, Failure> {
+    Control::open(&data.control_file(), clock).map_err(|error| Failure::Damaged(error.into()))
+}
+
+/// With the mappings that lie beside an account.
+pub(super) fn with_maps(account: Account, data: &DataDir) -> Result<Account, Unread> {
+    let category_maps = category_maps::read_all(&data.root().join("taxonomies")).map_err(Unread::Maps)?;
+    Ok(Account { category_maps, ..account })
+}
+
+/// The control plane of a data directory with a control database; what it tells the server reaches `served` once that
+/// is there.
+fn control_plane(
+    data: &DataDir,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    served: &Arc<OnceLock<Weak<Shared>>>,
+) -> Result<Option<Admin>, Failure> {
+    if !data.control_file().exists() {
+        return Ok(None);
+    }
+    if data.account_file().exists() {
+        tracing::info!("account.json is not read: the control database has the account");
+    }
+    let shared = |served: &OnceLock<Weak<Shared>>| served.get().and_then(Weak::upgrade);
+    let (told, asked) = (Arc::clone(served), Arc::clone(served));
+    let balances: Balances = Box::new(move |kind, id| {
+        let key = match kind {
+            Kind::Advertiser => AccountKey::Wallet(AdvertiserId(id)),
+            Kind::Campaign => AccountKey::CampaignTotal(CampaignId(id)),
+            Kind::LineItem => AccountKey::LineItemTotal(LineItemId(id)),
+            _ => return None,
+        };
+        shared(&asked).map(|shared| shared.ledger().balance(key))
+    });
+    let setup = Setup {
+        control: open_control(data, Arc::clone(clock))?,
+        bootstrap_key: config.admin.bootstrap_key.clone(),
+        clock: Arc::clone(clock),
+        published: Box::new(move || {
+            if let Some(shared) = shared(&told) {
+                shared.poke_publisher();
+            }
+        }),
+        balances,
+    };
+    Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
+}
+
 /// Compiles an account into a catalog.
 pub(super) fn compile(account: Account, version: u64) -> Result<Catalog, Failure> {
     let catalog = Catalog::compile(account, version, &exchange::compile_markup);
@@ -135,13 +199,14 @@ pub(super) fn audience(data: &DataDir, key: &IdKey) -> Result<AudienceIndex, Fai
 
 /// A data directory without an account is most often a mistyped one, so nothing is created in it.
 pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
-    if root.join("account.json").exists() {
+    if root.join("account.json").exists() || root.join("control.db").exists() {
         return Ok(());
     }
     let root = root.display();
     Err(Failure::Failed(anyhow!(
-        "{root} holds no account.json; make one with `outbid seed --data-dir {root}`, look at one with \
-         `outbid demo --data-dir {root}`, or name another directory with --set data.dir=DIR"
+        "{root} holds no account; begin one with `outbid init --data-dir {root}`, make one to measure with \
+         `outbid seed --data-dir {root}`, look at one with `outbid demo --data-dir {root}`, or name another directory \
+         with --set data.dir=DIR"
     )))
 }
 
@@ -150,7 +215,12 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let system_clock = Arc::new(SystemClock::new());
     let clock: Arc<dyn Clock> = Arc::clone(&system_clock) as Arc<dyn Clock>;
     let now = clock.now();
-    let account = read_account(&data.account_file(), account_limits(&config))?;
+    let served = Arc::new(OnceLock::new());
+    let admin = control_plane(data, &config, &clock, &served)?;
+    let account = match &admin {
+        Some(admin) => with_maps(admin.account(), data)?,
+        None => read_account(&data.account_file(), account_limits(&config))?,
+    };
     let rates = Arc::new(account.rates.clone());
     let compiling_ns = clock.mono_ns();
     let mut catalog = compile(account, 1)?;
@@ -205,13 +275,20 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         public_url,
         settings,
     }));
+    // A second start of the same parts is impossible: both were made here.
+    let _first = served.set(Arc::downgrade(&shared));
+    if let Some(admin) = &admin {
+        shared.offer_api(Arc::new(admin.clone()));
+    }
     shared.metrics().gauge(catalogue::CATALOG_BUILD, &[]).set(compiled_ns as f64 / 1e9);
-    Ok(Booted { shared, rates, writer, event_writer })
+    Ok(Booted { shared, admin, rates, writer, event_writer })
 }
 
 /// Everything that serving needs, and the thread that writes the books.
 pub(super) struct Booted {
     pub(super) shared: Arc<Shared>,
+    /// The control plane, where the data directory has its database.
+    pub(super) admin: Option<Admin>,
     /// The exchange rates as the account says them.
     pub(super) rates: Arc<Rates>,
     writer: JoinHandle<()>,

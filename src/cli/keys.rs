@@ -70,7 +70,7 @@ fn previous(keys: &TokenKeys) -> String {
 /// How long a token of this directory's exchanges may be billed, in seconds.
 fn token_life_s(common: &Common, data: &DataDir) -> Result<u32, Failure> {
     let config = boot::configuration(common, Vec::new())?;
-    let account = boot::read_account(&data.account_file(), boot::account_limits(&config))?;
+    let account = boot::stored_account(data, &config)?;
     let longest = account.exchanges.iter().map(|profile| profile.holds.max_s).max().unwrap_or(0);
     Ok(TOKEN_LIFE_S.max(longest.saturating_mul(LIVES_PER_TOKEN)))
 }

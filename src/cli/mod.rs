@@ -7,6 +7,7 @@ mod boot;
 pub mod check;
 pub mod demo;
 mod events;
+mod init;
 mod explain;
 mod keys;
 mod ledger;
@@ -53,6 +54,8 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Begins an account in a data directory, to be filled through the admin API.
+    Init(init::InitArguments),
     /// Answers bid requests and notices on a data directory.
     Serve,
     /// Sets up an insurer's account, shows the whole journey of an impression, then keeps serving.
@@ -124,6 +127,7 @@ impl From<anyhow::Error> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let Arguments { common, command } = arguments;
     let done = match command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Serve => serve::run(&common),
         Command::Demo(arguments) => demo::run(&common, &arguments),
         Command::Check { what } => check::run(&common, &what),

@@ -1,4 +1,5 @@
-//! A running server takes up its account file anew, when it is asked to.
+//! A running server takes up its account anew: from the control database after every change, from the account file when
+//! it is asked to.
 
 use super::boot::{self, Booted, Unread};
 use crate::model::account::Account;
@@ -9,8 +10,16 @@ use std::sync::Arc;
 
 /// Starts the thread that does it; `hangups` says whether SIGHUP is a request.
 pub(super) fn watch(booted: &Booted, data: &DataDir, hangups: bool) -> std::io::Result<()> {
-    let (path, limits) = (data.account_file(), boot::account_limits(booted.shared.config()));
-    let source: AccountSource = Box::new(move || read(boot::read_account(&path, limits)));
+    let source: AccountSource = match booted.admin.clone() {
+        Some(admin) => {
+            let data = DataDir::open_read_only(data.root()).map_err(std::io::Error::other)?;
+            Box::new(move || read(boot::with_maps(admin.account(), &data)))
+        }
+        None => {
+            let (path, limits) = (data.account_file(), boot::account_limits(booted.shared.config()));
+            Box::new(move || read(boot::read_account(&path, limits)))
+        }
+    };
     serve::publisher(&booted.shared, source, Arc::clone(&booted.rates), hangups)
 }
 

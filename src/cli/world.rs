@@ -36,10 +36,9 @@ impl World {
 
     fn stored(config: &Config) -> Result<World, Failure> {
         boot::require_account(&config.data.dir)?;
-        let account =
-            boot::read_account(&config.data.dir.join("account.json"), boot::account_limits(config))?;
         let data =
             DataDir::open_read_only(&config.data.dir).map_err(|error| Failure::Failed(error.into()))?;
+        let account = boot::stored_account(&data, config)?;
         let id_key = boot::id_key(&data)?;
         let audience = boot::audience(&data, &id_key)?;
         World::of(account, audience, id_key, config.track.public_url.is_https())

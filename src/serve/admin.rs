@@ -3,19 +3,54 @@
 //! Everything else of the admin API comes with its own issue and takes this listener over.
 
 use super::account_api;
-use super::http::{Answer, Handler, answer};
+use super::body::{self, BodyError};
+use super::http::{Answer, Handler, answer, last};
 use super::ledger_api;
 use super::ops::json;
 use super::state::Shared;
 use crate::budget::{AccountKey, Balance};
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, StatusCode, Uri};
 use serde_json::{Value, json};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
+
+/// The API of the control plane, which stands above this module and is handed in.
+pub trait Api: Send + Sync {
+    /// Answers a call; `None` where the path is none of its own.
+    fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>>;
+}
+
+/// A call whose body has come in.
+#[derive(Clone, Debug)]
+pub struct ApiRequest {
+    /// GET, POST and so on.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// At most `admin.body_bytes`.
+    pub body: Bytes,
+    /// Who called.
+    pub peer: SocketAddr,
+}
+
+/// What the API answers.
+pub type ApiAnswer = Answer;
+
+/// Longest body of a call, in bytes: a line item with a list of 100,000 domains has 3 MB.
+const MAX_BODY: usize = 8 << 20;
+/// How long a body may take.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers the admin listener.
 pub(super) struct AdminHandler {
@@ -88,7 +123,27 @@ fn balance(balance: Balance) -> Value {
 }
 
 impl Handler for AdminHandler {
-    async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
+    async fn handle(self: Rc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let path = request.uri().path();
+        // What this module answers itself until the API has taken it over.
+        let is_own = path == "/v1/balances" || path == "/v1/account/reload" || path.starts_with("/v1/ledger");
+        if !is_own && let Some(api) = self.shared.api() {
+            let (head, body) = request.into_parts();
+            let path = head.uri.path().to_owned();
+            let body = match body::read(body, MAX_BODY, BODY_PATIENCE).await {
+                Ok(body) => body,
+                Err(BodyError::TooLarge) => {
+                    let detail = format!("the body is longer than {MAX_BODY} bytes");
+                    return last(problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &detail));
+                }
+                Err(BodyError::Incomplete) => {
+                    return last(problem(StatusCode::REQUEST_TIMEOUT, "incomplete", "the body did not come"));
+                }
+            };
+            let Parts { method, uri, headers, .. } = head;
+            let answered = api.handle(ApiRequest { method, uri, headers, body, peer }).await;
+            return answered.unwrap_or_else(|| not_found(&format!("there is nothing at {path}")));
+        }
         if !self.is_admin(&request) {
             let detail = "send `Authorization: Bearer KEY` with the key of admin.bootstrap_key; without one in the \
                           configuration nobody is let in";

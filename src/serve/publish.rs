@@ -89,6 +89,12 @@ impl Requests {
         self.0.try_send(waiting).ok()?;
         done.await.ok()
     }
+
+    /// Asks for it without waiting. Where too many wait already, one of them will take up what is newest now.
+    pub(super) fn poke(&self) {
+        let (waiting, _) = oneshot::channel();
+        let _full = self.0.try_send(waiting);
+    }
 }
 
 /// Starts the thread that takes up accounts until the server closes: when the admin listener is asked to, and at SIGHUP
@@ -138,9 +144,15 @@ impl Publisher {
         while self.shared.phase() < Phase::Closing {
             tokio::select! {
                 waiting = requests.recv() => {
-                    let Some(waiting) = waiting else { return };
-                    // Whoever asked may have gone.
-                    let _gone = waiting.send(self.publish());
+                    let Some(first) = waiting else { return };
+                    // The newest account is what all of them wait for.
+                    let mut waiting = vec![first];
+                    waiting.extend(std::iter::from_fn(|| requests.try_recv().ok()));
+                    let done = self.publish();
+                    for waiting in waiting {
+                        // Whoever asked may have gone.
+                        let _gone = waiting.send(done.clone());
+                    }
                 }
                 () = hung_up(&mut hangup) => drop(self.publish()),
                 () = tokio::time::sleep(SWEEP) => {}

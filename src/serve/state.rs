@@ -1,5 +1,6 @@
 //! What all threads of the process share.
 
+use super::admin::Api;
 use super::notice::Delivery;
 use super::publish::Requests;
 use crate::audience::{AudienceIndex, IdKey};
@@ -88,6 +89,8 @@ pub struct Shared {
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
     /// Who takes up changes of the account, where somebody does.
     publisher: OnceLock<Requests>,
+    /// The control plane, where there is one.
+    api: OnceLock<Arc<dyn Api>>,
     phase: AtomicU8,
 }
 
@@ -126,6 +129,7 @@ impl Shared {
             played: Mutex::default(),
             delivery: DashMap::new(),
             publisher: OnceLock::new(),
+            api: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }
     }
@@ -171,6 +175,25 @@ impl Shared {
         if self.publisher.set(requests).is_err() {
             tracing::error!("two publishers were started; the first one stands");
         }
+    }
+
+    /// Has the newest account taken up soon, without waiting for it.
+    pub fn poke_publisher(&self) {
+        if let Some(publisher) = self.publisher.get() {
+            publisher.poke();
+        }
+    }
+
+    /// Calls of the admin listener are answered by `api` from now on, as far as the paths are its own.
+    pub fn offer_api(&self, api: Arc<dyn Api>) {
+        if self.api.set(api).is_err() {
+            tracing::error!("two control planes were offered; the first one stands");
+        }
+    }
+
+    /// The control plane.
+    pub(super) fn api(&self) -> Option<&Arc<dyn Api>> {
+        self.api.get()
     }
 
     /// Who takes up changes of the account.

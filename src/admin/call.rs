@@ -1,0 +1,84 @@
+//! A call of the API as the handlers see it, and what they answer.
+
+use super::auth::Actor;
+use super::page::Parameters;
+use super::problem::{FieldError, Problem};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
+use serde_json::{Map, Value};
+
+/// One call, its caller known.
+pub(super) struct Call {
+    pub(super) actor: Actor,
+    /// Of every record and log line that comes of it.
+    pub(super) request_id: String,
+    pub(super) parameters: Parameters,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// The id in the path.
+    pub(super) id: Option<u32>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// `None` is an empty body.
+    pub(super) body: Option<Value>,
+    pub(super) headers: Vec<(HeaderName, String)>,
+}
+
+impl Reply {
+    pub(super) fn new(status: StatusCode, body: Value) -> Reply {
+        Reply { status, body: Some(body), headers: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl Call {
+    /// The body as a JSON object; `accepted` names the content types.
+    pub(super) fn object(&self, accepted: &[&str]) -> Result<Map<String, Value>, Problem> {
+        let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let media = given.split(';').next().unwrap_or("").trim();
+        if !accepted.iter().any(|accepted| media.eq_ignore_ascii_case(accepted)) {
+            let detail = format!("send `Content-Type: {}`; this was {given:?}", accepted.join("` or `"));
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type", detail));
+        }
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(_) => {
+                let detail = "the body is JSON but no object";
+                Err(Problem::new(StatusCode::BAD_REQUEST, "malformed JSON", detail))
+            }
+            Err(why) => {
+                let detail = format!("the body is no JSON: {why}");
+                Err(Problem::new(StatusCode::BAD_REQUEST, "malformed JSON", detail))
+            }
+        }
+    }
+
+    /// The version that `If-Match` names; `*` and its absence are `None` beside whether it was there.
+    pub(super) fn if_match(&self) -> Result<(bool, Option<u64>), Problem> {
+        let Some(given) = self.headers.get(IF_MATCH) else { return Ok((false, None)) };
+        let given = given.to_str().unwrap_or("").trim();
+        if given == "*" {
+            return Ok((true, None));
+        }
+        let version =
+            given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse().ok());
+        match version {
+            Some(version) => Ok((true, Some(version))),
+            None => {
+                let detail =
+                    format!("If-Match is the `etag` of the resource, such as \"3\"; this was {given:?}");
+                let errors = vec![FieldError::new("If-Match", "malformed", detail.clone())];
+                Err(Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail) })
+            }
+        }
+    }
+}

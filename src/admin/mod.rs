@@ -1,0 +1,29 @@
+//! The control plane: the API by which people and programs configure an account, over HTTP and JSON.
+//!
+//! A call goes one way: `routes` finds what is meant, `auth` says who asks, `crud` does it inside one transaction of the
+//! control store, and the answer is a view of the row. What is written is first put into the [`Editor`], which reads it
+//! as the engine would; what the editor refuses is never committed, so a published account always compiles. After the
+//! commit the publisher is poked, and takes up the newest account as a whole.
+//!
+//! The ledger hears of budgets from the published account, whose amounts are absolute and whose versions grow: a change
+//! that is told twice, or again after a crash, is the same change. That makes the committed rows the outbox.
+//!
+//! Invariant: the editor holds what the database holds. A transaction that fails after it has put something takes that
+//! back; where even the commit fails, the editor is filled again from the database.
+//!
+//! Deliberately absent: a web framework. The routes are one table, from which requests are matched and the API's
+//! description is written, so the two cannot differ.
+
+mod auth;
+mod call;
+mod crud;
+mod merge;
+mod openapi;
+mod page;
+mod problem;
+mod routes;
+mod shape;
+mod state;
+mod status;
+
+pub use state::{Admin, Balances, Setup, StartError, import, read_account};

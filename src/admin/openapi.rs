@@ -1,0 +1,170 @@
+//! The description of the API, OpenAPI 3.1, written from the table of routes.
+
+use super::routes::{Action, ROUTES, Route};
+use super::shape::{READ_ONLY, Shape};
+use super::state::shapes;
+use serde_json::{Map, Value, json};
+
+/// The whole document.
+pub(super) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES.iter() {
+        let path = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_ascii_lowercase()] = operation(route);
+    }
+    let mut schemas = Map::new();
+    for shape in shapes() {
+        schemas.insert(shape.noun().to_owned(), schema(shape));
+    }
+    schemas.insert("problem".to_owned(), problem());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "outbid", "version": env!("CARGO_PKG_VERSION"),
+            "description": "The control plane. Ids are texts; amounts are exact decimals in quotes with their \
+                            currency; moments are RFC 3339.",
+        },
+        "security": [{ "key": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let noun = route.shape.map(Shape::noun);
+    let resource = noun.map(|noun| json!({ "$ref": format!("#/components/schemas/{noun}") }));
+    let (status, schema) = match route.action {
+        Action::Create => ("201", resource.clone().unwrap_or(Value::Bool(true))),
+        Action::List => ("200", page(route.shape)),
+        Action::Me | Action::OpenApi => ("200", json!({ "type": "object" })),
+        Action::Get | Action::Patch | Action::SetStatus(_) => {
+            ("200", resource.clone().unwrap_or(Value::Bool(true)))
+        }
+    };
+    let refused = json!({
+        "description": "Refused; the body says why and what to do",
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/problem" } } },
+    });
+    let answered = json!({ "description": "Done", "content": { "application/json": { "schema": schema } } });
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "x-role": route.role.as_str(),
+        "parameters": parameters(route),
+        "responses": { (status): answered, "default": refused },
+    });
+    let body = match route.action {
+        Action::Create => Some("application/json"),
+        Action::Patch => Some("application/merge-patch+json"),
+        _ => None,
+    };
+    if let (Some(content_type), Some(resource)) = (body, resource) {
+        operation["requestBody"] =
+            json!({ "required": true, "content": { (content_type): { "schema": resource } } });
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let path: String = route.path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("{}{path}", route.method.as_str().to_ascii_lowercase())
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let text = |place: &str, name: &str| json!({ "name": name, "in": place, "required": place == "path", "schema": { "type": "string" } });
+    let mut parameters = Vec::new();
+    if route.path.contains("{id}") {
+        parameters.push(text("path", "id"));
+    }
+    let queries: &[&str] = match route.action {
+        Action::List => &[
+            "page_size",
+            "page_token",
+            "sort",
+            "q",
+            "total",
+            "fields",
+            "filter[status]",
+            "filter[id]",
+            "filter[external_id]",
+        ],
+        Action::Get => &["fields"],
+        Action::Create | Action::SetStatus(_) => &["validate_only"],
+        Action::Patch => &["validate_only", "update_mask"],
+        Action::Me | Action::OpenApi => &[],
+    };
+    parameters.extend(queries.iter().map(|name| text("query", name)));
+    if let (Action::List, Some((outside, _))) = (route.action, route.shape.and_then(|shape| shape.parent)) {
+        parameters.push(text("query", &format!("filter[{outside}]")));
+    }
+    if matches!(route.action, Action::Patch | Action::SetStatus(_)) {
+        parameters.push(text("header", "If-Match"));
+    }
+    parameters
+}
+
+fn page(shape: Option<&Shape>) -> Value {
+    let Some(shape) = shape else { return Value::Bool(true) };
+    let items = json!({ "$ref": format!("#/components/schemas/{}", shape.noun()) });
+    json!({
+        "type": "object",
+        "properties": {
+            (shape.collection): { "type": "array", "items": items },
+            "next_page_token": { "type": ["string", "null"] },
+            "total": { "type": "integer" },
+        },
+        "required": [shape.collection, "next_page_token"],
+    })
+}
+
+/// The members that every resource has; those of its own are described in the guide, and read strictly.
+fn schema(shape: &Shape) -> Value {
+    let text = json!({ "type": "string" });
+    let maybe = json!({ "type": ["string", "null"] });
+    let mut members = Map::new();
+    if !shape.is_singleton() {
+        members.insert("id".into(), text.clone());
+        members.insert("name".into(), json!({ "type": "string", "minLength": 1, "maxLength": 255 }));
+        members.insert("external_id".into(), maybe);
+        members.insert("status".into(), json!({ "enum": ["draft", "active", "paused", "archived"] }));
+    }
+    if let Some((outside, _)) = shape.parent {
+        members.insert(outside.into(), text.clone());
+    }
+    members.insert("notes".into(), text.clone());
+    members.insert("labels".into(), json!({ "type": "object", "additionalProperties": text }));
+    members.insert("version".into(), json!({ "type": "integer", "minimum": 1 }));
+    members.insert("status_reasons".into(), json!({ "type": "array", "items": text }));
+    for name in ["etag", "effective_status"] {
+        members.insert(name.into(), text.clone());
+    }
+    for name in ["created_at", "updated_at"] {
+        members.insert(name.into(), json!({ "type": "string", "format": "date-time" }));
+    }
+    for name in READ_ONLY {
+        if let Some(Value::Object(member)) = members.get_mut(name) {
+            member.insert("readOnly".into(), true.into());
+        }
+    }
+    json!({ "type": "object", "properties": members })
+}
+
+fn problem() -> Value {
+    let text = json!({ "type": "string" });
+    let error = json!({
+        "type": "object",
+        "properties": { "pointer": text, "code": text, "message": text },
+        "required": ["pointer", "code", "message"],
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "type": text, "title": text, "status": { "type": "integer" }, "detail": text, "instance": text,
+            "request_id": text, "errors": { "type": "array", "items": error },
+        },
+        "required": ["type", "title", "status", "detail"],
+    })
+}

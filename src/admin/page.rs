@@ -1,0 +1,142 @@
+//! The query string of a call: pages, filters, orders, fields. What is not understood is refused, never ignored.
+
+use super::problem::Problem;
+use super::shape::Shape;
+use crate::store::control::{Cursor, Order, Query, SortBy, Status};
+use std::collections::BTreeMap;
+
+/// Resources of a page, where the caller names no number, and at most.
+const PAGE: usize = 50;
+const MAX_PAGE: usize = 1_000;
+
+/// The parameters that were sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Reads a query string. A parameter that is there twice is refused: which of them counts nobody could say.
+    pub(super) fn parse(query: &str) -> Result<Parameters, Problem> {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                return Err(Problem::parameter(&name, "is there twice; give it once"));
+            }
+        }
+        Ok(Parameters(parameters))
+    }
+
+    /// Takes one out.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// A switch: `true` or `false`.
+    pub(super) fn switch(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::parameter(name, "is true or false")),
+        }
+    }
+
+    /// Whether all were taken.
+    pub(super) fn finish(self, known: &str) -> Result<(), Problem> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => Err(Problem::parameter(&name, format!("is not known here; there are {known}"))),
+        }
+    }
+}
+
+/// What a list was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct ListCall {
+    pub(super) query: Query,
+    /// Count all of them too.
+    pub(super) total: bool,
+    pub(super) fields: Option<Vec<String>>,
+}
+
+impl ListCall {
+    /// Reads the parameters of a list of `shape`'s kind, in one tenant or, for `None`, in all.
+    pub(super) fn read(
+        shape: &Shape,
+        account: Option<u32>,
+        mut parameters: Parameters,
+    ) -> Result<ListCall, Problem> {
+        let mut query = Query { account, limit: PAGE, ..Query::of(shape.kind) };
+        if let Some(size) = parameters.take("page_size") {
+            let size = size.parse().ok().filter(|size| (1..=MAX_PAGE).contains(size));
+            query.limit = size.ok_or_else(|| {
+                Problem::parameter("page_size", format!("is a number from 1 to {MAX_PAGE}"))
+            })?;
+        }
+        if let Some(token) = parameters.take("page_token") {
+            let cursor = Cursor::decode(&token);
+            query.after = Some(cursor.ok_or_else(|| {
+                Problem::parameter("page_token", "is none that a list gave; begin again without it")
+            })?);
+        }
+        if let Some(sort) = parameters.take("sort") {
+            query.order = order(&sort)?;
+        }
+        query.name = parameters.take("q");
+        query.external_id = parameters.take("filter[external_id]");
+        if let Some(statuses) = parameters.take("filter[status]") {
+            let read = statuses.split(',').map(|text| Status::parse(text.trim()));
+            query.statuses = read.collect::<Option<_>>().ok_or_else(|| {
+                Problem::parameter(
+                    "filter[status]",
+                    "is one of draft, active, paused, archived, or several with commas",
+                )
+            })?;
+        }
+        if let Some(ids) = parameters.take("filter[id]") {
+            let read = ids.split(',').map(|text| text.trim().parse().ok());
+            query.ids = Some(
+                read.collect::<Option<_>>()
+                    .ok_or_else(|| Problem::parameter("filter[id]", "is an id, or several with commas"))?,
+            );
+        }
+        let mut known = "page_size, page_token, sort, q, total, fields, filter[status], filter[id], \
+                         filter[external_id]"
+            .to_owned();
+        if let Some((outside, _)) = shape.parent {
+            let name = format!("filter[{outside}]");
+            if let Some(parent) = parameters.take(&name) {
+                let parent = parent.parse().map_err(|_| Problem::parameter(&name, "is an id"))?;
+                query.parent = Some(parent);
+            }
+            known = format!("{known}, {name}");
+        }
+        let total = parameters.switch("total")?;
+        let fields = fields(&mut parameters);
+        parameters.finish(&known)?;
+        Ok(ListCall { query, total, fields })
+    }
+}
+
+/// `?fields=id,name`.
+pub(super) fn fields(parameters: &mut Parameters) -> Option<Vec<String>> {
+    let names = parameters.take("fields")?;
+    Some(names.split(',').map(|name| name.trim().to_owned()).collect())
+}
+
+fn order(sort: &str) -> Result<Order, Problem> {
+    let (descending, name) = match sort.strip_prefix('-') {
+        Some(name) => (true, name),
+        None => (false, sort),
+    };
+    let by = match name {
+        "created_at" => SortBy::Created,
+        "updated_at" => SortBy::Updated,
+        "name" => SortBy::Name,
+        "id" => SortBy::Id,
+        _ => {
+            let message =
+                "is created_at, updated_at, name or id, with a minus before it for the last one first";
+            return Err(Problem::parameter("sort", message));
+        }
+    };
+    Ok(Order { by, descending })
+}

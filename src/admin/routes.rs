@@ -1,0 +1,134 @@
+//! The table of routes. Requests are matched against it and the description of the API is written from it.
+
+use super::auth::Role;
+use super::call::{Call, Reply};
+use super::crud;
+use super::openapi;
+use super::problem::Problem;
+use super::shape::Shape;
+use super::state::{Inner, shapes};
+use crate::store::control::Status;
+use hyper::{Method, StatusCode};
+use serde_json::json;
+use std::sync::{Arc, LazyLock};
+
+/// What a route does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    List,
+    Create,
+    Get,
+    Patch,
+    /// Sets the status; DELETE archives.
+    SetStatus(Status),
+    Me,
+    OpenApi,
+}
+
+/// One method of one path.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// `{id}` stands for an id.
+    pub(super) path: String,
+    pub(super) action: Action,
+    pub(super) shape: Option<&'static Shape>,
+    /// Who may.
+    pub(super) role: Role,
+    /// What it does, for the description.
+    pub(super) summary: String,
+}
+
+pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
+    let mut routes = Vec::new();
+    let mut add = |method: Method, path: String, action, shape, role, summary: String| {
+        routes.push(Route { method, path, action, shape, role, summary });
+    };
+    add(Method::GET, "/openapi.json".into(), Action::OpenApi, None, Role::Analyst, "This description".into());
+    add(Method::GET, "/v1/me".into(), Action::Me, None, Role::Analyst, "Who calls, and what it may".into());
+    for shape in shapes() {
+        let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
+        let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
+        let it = Some(shape);
+        if shape.is_singleton() {
+            add(Method::GET, all.clone(), Action::Get, it, Role::Analyst, format!("The {noun}"));
+            add(Method::PATCH, all, Action::Patch, it, writer, format!("Change the {noun}"));
+            continue;
+        }
+        let one = format!("{all}/{{id}}");
+        add(
+            Method::GET,
+            all.clone(),
+            Action::List,
+            it,
+            Role::Analyst,
+            format!("A page of {}", shape.collection),
+        );
+        add(Method::POST, all, Action::Create, it, writer, format!("Make a {noun}"));
+        add(Method::GET, one.clone(), Action::Get, it, Role::Analyst, format!("One {noun}"));
+        add(
+            Method::PATCH,
+            one.clone(),
+            Action::Patch,
+            it,
+            writer,
+            format!("Change a {noun} by a merge patch"),
+        );
+        let archive = Action::SetStatus(Status::Archived);
+        add(Method::DELETE, one.clone(), archive, it, writer, format!("Archive a {noun}; its reports stay"));
+        for (verb, status) in [("activate", Status::Active), ("pause", Status::Paused)] {
+            let summary = format!("{}{} a {noun}", verb[..1].to_uppercase(), &verb[1..]);
+            add(Method::POST, format!("{one}:{verb}"), Action::SetStatus(status), it, writer, summary);
+        }
+    }
+    routes
+});
+
+/// What a path leads to.
+pub(super) enum Found {
+    Route(&'static Route, Option<u32>),
+    /// The path exists, and takes these methods.
+    OtherMethods(String),
+    Nothing,
+}
+
+/// Looks a call up.
+pub(super) fn find(method: &Method, path: &str) -> Found {
+    let mut others: Vec<&str> = Vec::new();
+    for route in ROUTES.iter() {
+        if let Some(id) = matches(&route.path, path) {
+            if route.method == *method {
+                return Found::Route(route, id);
+            }
+            others.push(route.method.as_str());
+        }
+    }
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others.join(", ")) }
+}
+
+/// Whether a path is one of the template's, and its id.
+fn matches(template: &str, path: &str) -> Option<Option<u32>> {
+    let Some((before, after)) = template.split_once("{id}") else {
+        return (template == path).then_some(None);
+    };
+    let id = path.strip_prefix(before)?.strip_suffix(after)?;
+    let is_plain = !id.is_empty() && !id.starts_with('0') && id.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain { id.parse().ok().map(Some) } else { None }
+}
+
+/// Does what a route is for.
+pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
+    match (route.action, route.shape) {
+        (Action::Me, _) => {
+            let role = call.actor.role.as_str();
+            Ok(Reply::new(StatusCode::OK, json!({ "name": call.actor.name, "role": role })))
+        }
+        (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
+        (Action::List, Some(shape)) => crud::list(inner, shape, call),
+        (Action::Create, Some(shape)) => crud::create(inner, shape, call),
+        (Action::Get, Some(shape)) => crud::get(inner, shape, call),
+        (Action::Patch, Some(shape)) => crud::patch(inner, shape, call),
+        (Action::SetStatus(status), Some(shape)) => crud::set_status(inner, shape, status, call),
+        (_, None) => Err(Problem::not_found("such resource")),
+    }
+}

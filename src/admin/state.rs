@@ -1,0 +1,390 @@
+//! What the API works on: the store, the editor that mirrors it, and whoever has to hear of a change.
+
+use super::auth;
+use super::call::{Call, Reply};
+use super::page::Parameters;
+use super::problem::{FieldError, Problem};
+use super::routes::{self, Found};
+use super::shape::{SHAPES, Shape};
+use crate::budget::Balance;
+use crate::config::Secret;
+use crate::exchange;
+use crate::model::account::Account;
+use crate::model::clock::Clock;
+use crate::serve::{Api, ApiAnswer, ApiRequest};
+use crate::store::account_file::{Editor, Entry, Put};
+use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The order in which kinds are filled in, each after those that it refers to.
+const IN_ORDER: [Kind; 8] = [
+    Kind::Rates,
+    Kind::Safety,
+    Kind::Exchange,
+    Kind::Segment,
+    Kind::Advertiser,
+    Kind::Campaign,
+    Kind::Creative,
+    Kind::LineItem,
+];
+
+/// Balance of an account of the ledger, asked for by the thing that it is of.
+pub type Balances = Box<dyn Fn(Kind, u32) -> Option<Balance> + Send + Sync>;
+
+/// What the API is made of.
+pub struct Setup {
+    /// The store.
+    pub control: Control,
+    /// The key of the first administrator.
+    pub bootstrap_key: Option<Secret>,
+    /// What the time is.
+    pub clock: Arc<dyn Clock>,
+    /// Called after a change was committed; takes up the newest account soon, and never waits.
+    pub published: Box<dyn Fn() + Send + Sync>,
+    /// What was spent.
+    pub balances: Balances,
+}
+
+/// The API. A cheap handle.
+#[derive(Clone)]
+pub struct Admin(pub(super) Arc<Inner>);
+
+/// See [`Admin`].
+pub(super) struct Inner {
+    pub(super) control: Control,
+    pub(super) editor: Mutex<Editor>,
+    bootstrap_key: Option<Secret>,
+    pub(super) clock: Arc<dyn Clock>,
+    published: Box<dyn Fn() + Send + Sync>,
+    pub(super) balances: Balances,
+    requests: AtomicU64,
+}
+
+/// Why the API cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] ControlError),
+    /// A stored document is none that this program reads.
+    #[error("the control database holds {kind} {id}, which cannot be read: {what}; restore it from a backup")]
+    Stored {
+        /// Of what kind.
+        kind: Kind,
+        /// Which one.
+        id: u32,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An account that was to be taken in has errors.
+    #[error("the account was not taken in: {0}")]
+    Import(String),
+}
+
+/// The account that a control database holds, read as a start reads it.
+pub fn read_account(control: &Control) -> Result<Account, StartError> {
+    fill(control).map(|editor| editor.account())
+}
+
+/// Takes the text of an account file into an empty database, in one transaction.
+pub fn import(control: &Control, text: &str) -> Result<usize, StartError> {
+    let file: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|why| StartError::Import(format!("it is no JSON object: {why}")))?;
+    let imported = control.write(move |tx| {
+        let mut editor = Editor::default();
+        let mut count = 0;
+        for kind in IN_ORDER {
+            let Some(shape) = Shape::of(kind) else { continue };
+            let entries = match file.get(shape.collection) {
+                Some(Value::Array(entries)) => entries.clone(),
+                Some(only) => vec![only.clone()],
+                None if shape.is_singleton() => vec![Value::Object(Map::new())],
+                None => Vec::new(),
+            };
+            let rows = entries
+                .into_iter()
+                .map(|entry| insert_entry(tx, shape, entry))
+                .collect::<Result<Vec<_>, _>>()?;
+            count += rows.len();
+            put_all(&mut editor, shape, rows).map_err(|(row, what)| StartError::Stored {
+                kind,
+                id: row.id,
+                what,
+            })?;
+        }
+        Ok::<usize, StartError>(count)
+    });
+    imported.map_err(|why| match why {
+        WriteError::Refused(why) => why,
+        WriteError::Store(why) => why.into(),
+        other => StartError::Import(other.to_string()),
+    })
+}
+
+fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, StartError> {
+    let Value::Object(mut doc) = entry else {
+        return Err(StartError::Import(format!("an entry of {} is no object", shape.collection)));
+    };
+    let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
+    let id = text(doc.remove("id")).and_then(|id| id.parse().ok());
+    let name = text(doc.remove("name")).or_else(|| text(doc.get("key").cloned()));
+    let status = if shape.has_status { text(doc.remove("status")) } else { None };
+    let status = status.and_then(|text| Status::parse(&text)).unwrap_or(Status::Active);
+    let parent = shape.parent.and_then(|(_, inside)| text(doc.remove(inside))).and_then(|id| id.parse().ok());
+    let new = New {
+        kind: shape.kind,
+        id,
+        account: 0,
+        parent,
+        name: name.unwrap_or_else(|| shape.noun().to_owned()),
+        external_id: None,
+        status,
+        doc: Value::Object(doc).to_string(),
+    };
+    tx.insert(new).map_err(|why| StartError::Import(format!("{} {id:?}: {why}", shape.noun())))
+}
+
+/// Reads all rows into an editor.
+fn fill(control: &Control) -> Result<Editor, StartError> {
+    control.read(|read| {
+        let mut editor = Editor::default();
+        for kind in IN_ORDER {
+            let Some(shape) = Shape::of(kind) else { continue };
+            if kind == Kind::Segment {
+                // A segment may stand behind its parent.
+                let mut rows = Vec::new();
+                read.all(kind, |row| {
+                    rows.push(row);
+                    Ok::<(), ControlError>(())
+                })?;
+                put_all(&mut editor, shape, rows).map_err(|(row, what)| StartError::Stored {
+                    kind,
+                    id: row.id,
+                    what,
+                })?;
+                continue;
+            }
+            read.all(kind, |row| {
+                let put = put_row(&mut editor, shape, &row);
+                put.map(drop).map_err(|what| StartError::Stored { kind, id: row.id, what: words(&what) })
+            })?;
+        }
+        Ok(editor)
+    })
+}
+
+/// Puts rows that may refer to one another, in whatever order it works.
+fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (Row, String)> {
+    while !rows.is_empty() {
+        let before = rows.len();
+        let mut first = None;
+        rows.retain(|row| match put_row(editor, shape, row) {
+            Ok(_) => false,
+            Err(errors) => {
+                first.get_or_insert_with(|| (row.clone(), words(&errors)));
+                true
+            }
+        });
+        if let Some(first) = first.filter(|_| rows.len() == before) {
+            return Err(first);
+        }
+    }
+    Ok(())
+}
+
+fn words(errors: &[FieldError]) -> String {
+    let words: Vec<String> =
+        errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
+    words.join("; ")
+}
+
+/// Puts a row into the editor; the errors are as the API's caller sees the fields.
+pub(super) fn put_row(editor: &mut Editor, shape: &Shape, row: &Row) -> Result<Put, Vec<FieldError>> {
+    let doc = shape.entry(row).map_err(|why| vec![FieldError::new("", "malformed", why.to_string())])?;
+    let entry = Entry {
+        part: shape.part,
+        tenant: row.account,
+        id: row.id,
+        doc: &doc,
+        serves: shape.serves(row.status),
+    };
+    let put = editor.put(&entry);
+    let put = put.map_err(|errors| {
+        errors.into_iter().map(|finding| shape.outside(FieldError::of(finding))).collect::<Vec<_>>()
+    })?;
+    // What the editor does not know: whether the markup can be compiled.
+    if shape.kind == Kind::Creative
+        && let Some((creative, _)) = editor.creative(row.id)
+        && let Err(problem) = exchange::compile_markup(creative)
+    {
+        editor.undo(put);
+        return Err(vec![FieldError::new("/markup", "malformed", problem.to_string())]);
+    }
+    Ok(put)
+}
+
+impl Admin {
+    /// Opens the API on a database; an empty one gets what every account has.
+    pub fn new(setup: Setup) -> Result<Admin, StartError> {
+        let Setup { control, bootstrap_key, clock, published, balances } = setup;
+        let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
+        if is_empty {
+            import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
+        }
+        let editor = Mutex::new(fill(&control)?);
+        let requests = AtomicU64::new(0);
+        Ok(Admin(Arc::new(Inner { control, editor, bootstrap_key, clock, published, balances, requests })))
+    }
+
+    /// The newest account, for the publisher.
+    pub fn account(&self) -> Account {
+        self.0.editor.lock().account()
+    }
+}
+
+impl Inner {
+    /// Runs `work` in one transaction together with what it puts into the editor: both, or neither.
+    pub(super) fn change<T: Send + 'static>(
+        self: &Arc<Inner>,
+        work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let inner = Arc::clone(self);
+        let done = self.control.write(move |tx| {
+            let mut editor = inner.editor.lock();
+            let mut puts = Puts { editor: &mut editor, done: Vec::new() };
+            let result = work(tx, &mut puts);
+            if result.is_err() {
+                puts.undo();
+            }
+            result
+        });
+        match &done {
+            Ok(_) => (self.published)(),
+            // It was put, and then not committed; or nobody knows how far it came.
+            Err(WriteError::Store(_) | WriteError::Panicked { .. }) => self.fill_again(),
+            Err(_) => {}
+        }
+        done.map_err(Problem::from)
+    }
+
+    fn fill_again(&self) {
+        match fill(&self.control) {
+            Ok(editor) => *self.editor.lock() = editor,
+            Err(error) => {
+                tracing::error!(%error, "the account in memory may be ahead of the database; restart")
+            }
+        }
+    }
+
+    /// The whole answer to a call.
+    fn answer(self: &Arc<Inner>, request: ApiRequest) -> Option<ApiAnswer> {
+        let found = routes::find(&request.method, request.uri.path());
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let request_id = format!("req_{:x}_{number:x}", self.clock.now().unix_ms);
+        let instance = request.uri.path().to_owned();
+        let reply = match found {
+            Found::Nothing => return None,
+            Found::OtherMethods(methods) => {
+                let detail = format!("{instance} takes {methods}");
+                let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail);
+                refusal(&problem, &request_id, &instance).with(ALLOW, methods)
+            }
+            Found::Route(route, id) => {
+                let query = request.uri.query().unwrap_or("");
+                let called =
+                    auth::bootstrap(self.bootstrap_key.as_ref(), &request.headers).and_then(|actor| {
+                        auth::require(&actor, route.role)?;
+                        let parameters = Parameters::parse(query)?;
+                        let ApiRequest { headers, body, .. } = request;
+                        let call =
+                            Call { actor, request_id: request_id.clone(), parameters, headers, body, id };
+                        routes::run(self, route, call)
+                    });
+                called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance))
+            }
+        };
+        Some(finish(reply, &request_id))
+    }
+}
+
+/// What a transaction puts into the editor.
+pub(super) struct Puts<'e> {
+    pub(super) editor: &'e mut Editor,
+    done: Vec<Put>,
+}
+
+impl Puts<'_> {
+    /// Puts a row; the warnings about it.
+    pub(super) fn put(&mut self, shape: &Shape, row: &Row) -> Result<Vec<FieldError>, Problem> {
+        let put = put_row(self.editor, shape, row).map_err(Problem::invalid)?;
+        let warnings =
+            put.warnings.iter().cloned().map(|finding| shape.outside(FieldError::of(finding))).collect();
+        self.done.push(put);
+        Ok(warnings)
+    }
+
+    fn undo(&mut self) {
+        while let Some(put) = self.done.pop() {
+            self.editor.undo(put);
+        }
+    }
+}
+
+fn refusal(problem: &Problem, request_id: &str, instance: &str) -> Reply {
+    let mut reply = Reply::new(problem.status, problem.view(request_id, instance))
+        .with(CONTENT_TYPE, "application/problem+json");
+    if let Some(version) = problem.current_version {
+        reply = reply.with(ETAG, super::shape::etag(version));
+    }
+    if let Some(seconds) = problem.retry_after_s {
+        reply = reply.with(RETRY_AFTER, seconds.to_string());
+    }
+    reply
+}
+
+fn finish(reply: Reply, request_id: &str) -> ApiAnswer {
+    let Reply { status, body, headers } = reply;
+    let body = body.map_or_else(Bytes::new, |body| Bytes::from(format!("{body}\n")));
+    let mut answer = hyper::Response::new(http_body_util::Full::new(body));
+    *answer.status_mut() = status;
+    let own = answer.headers_mut();
+    own.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    own.insert(HeaderName::from_static("cache-control"), HeaderValue::from_static("no-store"));
+    let request_id = (HeaderName::from_static("x-request-id"), request_id.to_owned());
+    for (name, value) in headers.into_iter().chain([request_id]) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            own.insert(name, value);
+        }
+    }
+    answer
+}
+
+impl Api for Admin {
+    fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>> {
+        let inner = Arc::clone(&self.0);
+        let path = request.uri.path().to_owned();
+        Box::pin(async move {
+            // The store blocks its caller for as long as the disk takes.
+            let answered = tokio::task::spawn_blocking(move || inner.answer(request)).await;
+            answered.unwrap_or_else(|error| {
+                tracing::error!(%error, path, "the admin API panicked");
+                let detail = "this is a fault of the server; its log says more";
+                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", detail);
+                Some(finish(refusal(&problem, "", &path), ""))
+            })
+        })
+    }
+}
+
+/// Every shape, for who needs them all.
+pub(super) fn shapes() -> impl Iterator<Item = &'static Shape> {
+    SHAPES.iter()
+}

@@ -1,0 +1,62 @@
+//! `outbid init`: a data directory with a control database, empty or with what an account file says.
+
+use super::Failure;
+use super::boot;
+use crate::admin;
+use crate::store::account_file;
+use crate::store::control::Control;
+use crate::store::data_dir::DataDir;
+use crate::telemetry::clock::SystemClock;
+use anyhow::{Context, anyhow};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where, and from what.
+#[derive(Debug, clap::Args)]
+pub(super) struct InitArguments {
+    /// The data directory; made where there is none.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// An account file to begin with. Without it, `account.json` of the directory is taken in where there is one.
+    #[arg(long, value_name = "FILE")]
+    account: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &InitArguments) -> Result<(), Failure> {
+    let InitArguments { data_dir, account } = arguments;
+    let data = DataDir::open(data_dir).map_err(|error| Failure::Failed(error.into()))?;
+    let path = data.control_file();
+    if path.exists() {
+        return Err(Failure::Failed(anyhow!("{} is there already; nothing was changed", path.display())));
+    }
+    let file = account.clone().or_else(|| Some(data.account_file()).filter(|file| file.exists()));
+    let text = match &file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            // First as a whole, because its errors name the places in the file.
+            let checked = account_file::parse(&text, &file.display().to_string());
+            checked.map_err(|errors| Failure::Config(errors.to_string()))?;
+            text
+        }
+        None => "{}".to_owned(),
+    };
+    let control = boot::open_control(&data, Arc::new(SystemClock::new()))?;
+    let count = match admin::import(&control, &text) {
+        Ok(count) => count,
+        Err(error) => {
+            drop::<Control>(control);
+            // What is left would be taken for an account.
+            std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+            return Err(Failure::Failed(error.into()));
+        }
+    };
+    println!("{}: {count} resources", path.display());
+    if let Some(file) = file {
+        println!("they are those of {}, which is not read any more", file.display());
+    }
+    println!(
+        "serve it: outbid serve --set data.dir={} --set admin.bootstrap_key=A_KEY_OF_16_CHARACTERS_OR_MORE",
+        data.root().display()
+    );
+    Ok(())
+}
