@@ -5,7 +5,7 @@ use crate::admin::{self, Admin, Balances, Setup};
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
-use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger};
+use crate::budget::{AccountKey, Billed, Books, EventLog as _, JournalLog, Ledger};
 use crate::config::{self, Config, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
