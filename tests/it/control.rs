@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod access;
+mod backup;
 mod files;
+mod history;
+mod items;
+mod money;
 mod pages;
 mod resources;
 mod writes;

@@ -6,19 +6,30 @@
 //! grows by one with each change, ids are never used twice, and what is append-only (audit, transactions) is so by
 //! triggers in the file, whoever opens it.
 //!
-//! The parts: [`resource`] rows of every kind with their documents, and [`query`] for pages of them.
+//! The parts: [`resource`]s of every kind with their documents, [`query`] for pages of them and [`change`]; [`items`] of
+//! lists; [`accounts`], [`users`], [`keys`] and sessions; the history in [`audit`]; [`money`] by people's hands, the
+//! [`outbox`] through which others hear of changes, and [`idempotency`] of requests; [`backup`].
 //!
 //! Deliberately absent: what a document says (callers validate it and read it), permissions, passwords' hashing,
 //! the ledger. No async runtime: calls block their thread, for a write as long as the disk takes to sync.
 
+pub mod accounts;
+pub mod audit;
+pub mod backup;
 pub mod change;
 pub mod cursor;
 pub mod error;
+pub mod idempotency;
+pub mod items;
+pub mod keys;
+pub mod money;
+pub mod outbox;
 pub mod query;
 pub mod resource;
 mod schema;
 mod sql;
 mod transaction;
+pub mod users;
 mod writer;
 
 pub use change::{Change, ChangeError, New};

@@ -6,11 +6,8 @@
 use super::cursor::{Cursor, SortKey, fingerprint};
 use super::error::ControlError;
 use super::resource::{Kind, Row, Status, columns, fold, row};
-use super::sql;
+use super::sql::{self, Statement};
 use super::transaction::Read;
-use rusqlite::types::ToSql;
-use rusqlite::{Params, params_from_iter};
-use std::fmt::Write as _;
 
 /// Which resources, in which order.
 #[derive(Clone, Debug)]
@@ -109,62 +106,39 @@ impl Order {
     }
 }
 
-/// A statement's text and its parameters, in their order.
-struct Filter<'q> {
-    sql: String,
-    values: Vec<Box<dyn ToSql + 'q>>,
-}
-
-impl<'q> Filter<'q> {
-    /// `FROM … WHERE …` of a query's filters, without its page.
-    ///
-    /// The database keeps no statistics, so that a plan never changes by itself; which index is right is known here
-    /// instead. A `+` before a column keeps its index out of the plan.
-    fn of(query: &'q Query) -> Filter<'q> {
-        let searches = query.name.is_some();
-        let hint = if searches { " INDEXED BY resource_name" } else { "" };
-        let mut filter = Filter { sql: format!("FROM resource{hint} WHERE kind = ?"), values: Vec::new() };
-        filter.values.push(Box::new(query.kind));
-        let few = query.parent.is_some() || query.ids.is_some() || query.external_id.is_some();
-        if let Some(account) = query.account {
-            let plain = searches || !few || query.external_id.is_some();
-            filter.and(if plain { "account = ?" } else { "+account = ?" }, account);
-        }
-        if let Some(parent) = query.parent {
-            filter.and("parent = ?", parent);
-        }
-        if let Some(external_id) = &query.external_id {
-            filter.and("external_id = ?", external_id);
-        }
-        if let Some(name) = &query.name {
-            filter.and("instr(folded, ?) > 0", fold(name));
-        }
-        match query.statuses.as_slice() {
-            [] => {}
-            [one] => filter.and(if few { "+status = ?" } else { "status = ?" }, *one),
-            // Several would each need a sort of their own; most rows fit, so the order's index is the better way.
-            many => filter.within("+status", many.iter().copied()),
-        }
-        if let Some(ids) = &query.ids {
-            filter.within("id", ids.iter().copied());
-        }
-        filter
+/// `FROM … WHERE …` of a query's filters, without its page.
+///
+/// The database keeps no statistics, so that a plan never changes by itself; which index is right is known here
+/// instead. A `+` before a column keeps its index out of the plan.
+fn filters(query: &Query) -> Statement<'_> {
+    let searches = query.name.is_some();
+    let hint = if searches { " INDEXED BY resource_name" } else { "" };
+    let mut statement = Statement::new(format!("FROM resource{hint} WHERE 1"));
+    statement.and("kind = ?", query.kind);
+    let few = query.parent.is_some() || query.ids.is_some() || query.external_id.is_some();
+    if let Some(account) = query.account {
+        let plain = searches || !few || query.external_id.is_some();
+        statement.and(if plain { "account = ?" } else { "+account = ?" }, account);
     }
-
-    fn and(&mut self, condition: &str, value: impl ToSql + 'q) {
-        let _ = write!(self.sql, " AND {condition}");
-        self.values.push(Box::new(value));
+    if let Some(parent) = query.parent {
+        statement.and("parent = ?", parent);
     }
-
-    fn within(&mut self, column: &str, values: impl ExactSizeIterator<Item = impl ToSql + 'q>) {
-        let marks = vec!["?"; values.len()].join(", ");
-        let _ = write!(self.sql, " AND {column} IN ({marks})");
-        self.values.extend(values.map(|value| Box::new(value) as Box<dyn ToSql>));
+    if let Some(external_id) = &query.external_id {
+        statement.and("external_id = ?", external_id);
     }
-
-    fn params(&self) -> impl Params {
-        params_from_iter(&self.values)
+    if let Some(name) = &query.name {
+        statement.and("instr(folded, ?) > 0", fold(name));
     }
+    match query.statuses.as_slice() {
+        [] => {}
+        [one] => statement.and(if few { "+status = ?" } else { "status = ?" }, *one),
+        // Several would each need a sort of their own; most rows fit, so the order's index is the better way.
+        many => statement.within("+status", many.iter().copied()),
+    }
+    if let Some(ids) = &query.ids {
+        statement.within("id", ids.iter().copied());
+    }
+    statement
 }
 
 impl Read<'_> {
@@ -173,33 +147,31 @@ impl Read<'_> {
         let Order { descending, .. } = query.order;
         let column = query.order.column();
         let (direction, behind) = if descending { ("DESC", "<") } else { ("ASC", ">") };
-        let mut filter = Filter::of(query);
+        let mut filters = filters(query);
         if let Some(after) = &query.after {
             after.check(query.fingerprint())?;
-            let _ = write!(filter.sql, " AND ({column}, id) {behind} (?, ?)");
-            filter.values.push(Box::new(&after.at));
-            filter.values.push(Box::new(after.id));
+            filters.and(&format!("({column}, id) {behind} (?, ?)"), &after.at);
+            filters.value(after.id);
         }
-        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        filter.values.push(Box::new(limit));
+        filters.value(i64::try_from(query.limit).unwrap_or(i64::MAX));
         let sql = format!(
             "WITH page AS MATERIALIZED (SELECT rowid AS at, {column} AS key, id AS number {} \
              ORDER BY {column} {direction}, id {direction} LIMIT ?) \
              SELECT {} FROM page CROSS JOIN resource r ON r.rowid = page.at \
              ORDER BY key {direction}, number {direction}",
-            filter.sql,
+            filters.text,
             columns!(),
         );
-        sql::many(self.connection, "list resources", &sql, filter.params(), row)
+        sql::many(self.connection, "list resources", &sql, filters.params(), row)
     }
 
     /// How many resources fit, on all pages together.
     pub fn count(&self, query: &Query) -> Result<u64, ControlError> {
-        let filter = Filter::of(query);
-        let sql = format!("SELECT count(*) {}", filter.sql);
-        let count =
-            sql::one(self.connection, "count resources", &sql, filter.params(), |row| row.get::<_, i64>(0));
-        Ok(count?.unwrap_or(0) as u64)
+        let filters = filters(query);
+        let sql = format!("SELECT count(*) {}", filters.text);
+        let count: i64 =
+            sql::only(self.connection, "count resources", &sql, filters.params(), |row| row.get(0))?;
+        Ok(count as u64)
     }
 
     /// Every resource of a kind, whatever its account and status, in the order of the ids, one at a time.

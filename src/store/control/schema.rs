@@ -13,7 +13,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The steps, oldest first.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_resources.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_resources.sql"),
+    include_str!("migrations/0002_access.sql"),
+    include_str!("migrations/0003_audit.sql"),
+    include_str!("migrations/0004_idempotency.sql"),
+    include_str!("migrations/0005_money.sql"),
+    include_str!("migrations/0006_items.sql"),
+];
 
 /// The version of a database that has seen all steps.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -92,7 +99,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Creates an empty file that only its owner may read: it holds hashes of passwords and exchanges' secrets. SQLite
 /// gives the files beside it the same permission.
-fn create(path: &Path) -> Result<(), ControlError> {
+pub(super) fn create(path: &Path) -> Result<(), ControlError> {
     let mut options = std::fs::OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => durable::sync_dir(durable::parent(path)).map_err(io_error("sync the folder of", path)),
@@ -106,9 +113,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), ControlE
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let id = number("application_id").map_err(damage(path, "read"))?;
     let version = number("user_version").map_err(damage(path, "read"))?;
-    let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-    let tables = tables.map_err(damage(path, "read"))?;
-    if id == 0 && version == 0 && tables == 0 {
+    if id == 0 && version == 0 && is_empty(connection).map_err(damage(path, "read"))? {
         return Ok(());
     }
     if id != APPLICATION_ID {
@@ -122,6 +127,11 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), ControlE
         "ok" => Ok(()),
         what => Err(ControlError::Damaged { path: path.to_owned(), what: what.to_owned() }),
     }
+}
+
+/// Whether a database has no table at all.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
 /// Runs the steps that the database has not seen.
