@@ -4,6 +4,7 @@
 
 mod access;
 mod backup;
+mod figures;
 mod files;
 mod history;
 mod items;

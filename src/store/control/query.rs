@@ -112,10 +112,15 @@ impl Order {
 /// instead. A `+` before a column keeps its index out of the plan.
 fn filters(query: &Query) -> Statement<'_> {
     let searches = query.name.is_some();
-    let hint = if searches { " INDEXED BY resource_name" } else { "" };
+    let named = query.ids.is_some() || query.external_id.is_some();
+    let hint = match query.parent {
+        _ if searches => " INDEXED BY resource_name",
+        Some(_) if !named => " INDEXED BY resource_parent",
+        _ => "",
+    };
     let mut statement = Statement::new(format!("FROM resource{hint} WHERE 1"));
     statement.and("kind = ?", query.kind);
-    let few = query.parent.is_some() || query.ids.is_some() || query.external_id.is_some();
+    let few = query.parent.is_some() || named;
     if let Some(account) = query.account {
         let plain = searches || !few || query.external_id.is_some();
         statement.and(if plain { "account = ?" } else { "+account = ?" }, account);
