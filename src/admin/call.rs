@@ -18,6 +18,14 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// The id in the path.
     pub(super) id: Option<u32>,
+    pub(super) path: String,
+}
+
+/// Who did something, for the records.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    pub(super) actor: Actor,
+    pub(super) request_id: String,
 }
 
 /// What is answered.
@@ -41,6 +49,10 @@ impl Reply {
 }
 
 impl Call {
+    pub(super) fn who(&self) -> Who {
+        Who { actor: self.actor.clone(), request_id: self.request_id.clone() }
+    }
+
     /// The body as a JSON object; `accepted` names the content types.
     pub(super) fn object(&self, accepted: &[&str]) -> Result<Map<String, Value>, Problem> {
         let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");

@@ -1,6 +1,8 @@
 //! Reading and changing resources, the same for every kind.
 
-use super::call::{Call, Reply};
+use super::audit;
+use super::call::{Call, Reply, Who};
+use super::idempotent::{self, Once};
 use super::merge::merge;
 use super::page::{ListCall, fields};
 use super::problem::{FieldError, Problem};
@@ -17,13 +19,6 @@ use std::sync::Arc;
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
-
-/// How a transaction that worked out fine ends without being kept.
-enum Outcome {
-    Kept(Row, Vec<FieldError>),
-    /// `validate_only`.
-    Tried(Row, Vec<FieldError>),
-}
 
 pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Result<Reply, Problem> {
     let asked = ListCall::read(shape, scope(shape, &call), call.parameters)?;
@@ -71,13 +66,18 @@ pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> 
 
 pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let object = call.object(&[JSON])?;
-    refuse_read_only(&object)?;
+    let mut object = call.object(&[JSON])?;
+    refuse_read_only(shape, &object)?;
+    if shape.kind == Kind::Advertiser {
+        object.insert("wallet".to_owned(), "0".into());
+    }
     let account = scope(shape, &call).unwrap_or(0);
+    let (who, once) = (call.who(), idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?);
     call.parameters.finish("validate_only")?;
     let default = if shape.kind == Kind::Segment || shape.is_shared { Status::Active } else { Status::Draft };
     let draft = shape.read(object, default).map_err(Problem::invalid)?;
-    let made = change(inner, dry, move |tx, puts| {
+    let own = Arc::clone(inner);
+    change(inner, dry, once, move |tx, puts| {
         let mut draft = draft;
         check_parent(tx, shape, account, draft.parent)?;
         plain_money(shape, puts.editor, &mut draft)?;
@@ -86,14 +86,10 @@ pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) 
         let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
         let row = tx.insert(new)?;
         let warnings = puts.put(shape, &row)?;
-        Ok((row, warnings))
-    })?;
-    Ok(match made {
-        Outcome::Tried(row, warnings) => written(inner, shape, StatusCode::OK, &row, warnings),
-        Outcome::Kept(row, warnings) => {
-            let location = format!("/v1/{}/{}", shape.collection, row.id);
-            written(inner, shape, StatusCode::CREATED, &row, warnings).with(LOCATION, location)
-        }
+        audit::note(tx, &who, "create", None, &row, |row| masked(shape, row))?;
+        let status = if dry { StatusCode::OK } else { StatusCode::CREATED };
+        let location = format!("/v1/{}/{}", shape.collection, row.id);
+        Ok(written(&own, puts.editor, shape, status, &row, warnings).with(LOCATION, location))
     })
 }
 
@@ -105,7 +101,7 @@ pub(super) fn patch(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -
         let masked: Vec<&str> = mask.split(',').map(str::trim).collect();
         object.retain(|name, _| masked.contains(&name.as_str()));
     }
-    refuse_read_only(&object)?;
+    refuse_read_only(shape, &object)?;
     let (expects, version) = call.if_match()?;
     if !expects && let Some(guarded) = shape.guarded.iter().find(|name| object.contains_key(**name)) {
         let detail = format!(
@@ -114,19 +110,19 @@ pub(super) fn patch(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -
         );
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition required", detail));
     }
-    let (id, account) = (id_of(shape, &call), scope(shape, &call));
+    let (id, account, who) = (id_of(shape, &call), scope(shape, &call), call.who());
     call.parameters.finish("validate_only, update_mask")?;
-    let done = change(inner, dry, move |tx, puts| {
+    let own = Arc::clone(inner);
+    change(inner, dry, None, move |tx, puts| {
         let current = row_of(tx, shape, id, account)?;
         refuse_changed(&current, version)?;
         let mut whole = Value::Object(shape.view(&current, None));
         merge(&mut whole, &Value::Object(object));
         let Value::Object(whole) = whole else { unreachable!("an object merged with an object is one") };
         let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
-        update(tx, puts, shape, &current, draft)
-    })?;
-    let (Outcome::Kept(row, warnings) | Outcome::Tried(row, warnings)) = done;
-    Ok(written(inner, shape, StatusCode::OK, &row, warnings))
+        let (row, warnings) = update(tx, puts, shape, (&who, "update"), &current, draft)?;
+        Ok(written(&own, puts.editor, shape, StatusCode::OK, &row, warnings))
+    })
 }
 
 pub(super) fn set_status(
@@ -137,47 +133,61 @@ pub(super) fn set_status(
 ) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let (_, version) = call.if_match()?;
-    let (id, account) = (id_of(shape, &call), scope(shape, &call));
+    let (id, account, who) = (id_of(shape, &call), scope(shape, &call), call.who());
     call.parameters.finish("validate_only")?;
-    let done = change(inner, dry, move |tx, puts| {
+    let own = Arc::clone(inner);
+    change(inner, dry, None, move |tx, puts| {
         let current = row_of(tx, shape, id, account)?;
         refuse_changed(&current, version)?;
         let whole = shape.view(&current, None);
         let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
-        update(tx, puts, shape, &current, Draft { status, ..draft })
-    })?;
-    let (Outcome::Kept(row, warnings) | Outcome::Tried(row, warnings)) = done;
-    Ok(written(inner, shape, StatusCode::OK, &row, warnings))
+        let action = match status {
+            Status::Archived => "archive",
+            Status::Paused => "pause",
+            Status::Active | Status::Draft => "activate",
+        };
+        let draft = Draft { status, ..draft };
+        let (row, warnings) = update(tx, puts, shape, (&who, action), &current, draft)?;
+        Ok(written(&own, puts.editor, shape, StatusCode::OK, &row, warnings))
+    })
 }
 
-/// Runs `work`; what it did is kept unless it is only tried.
-fn change(
+/// Runs `work` in one transaction, which is kept unless it is only tried. With a key it runs once: whoever comes again is
+/// answered what was answered then.
+pub(super) fn change(
     inner: &Arc<Inner>,
     dry: bool,
-    work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<(Row, Vec<FieldError>), Problem> + Send + 'static,
-) -> Result<Outcome, Problem> {
-    let tried: Arc<parking_lot::Mutex<Option<(Row, Vec<FieldError>)>>> = Arc::default();
-    let seen = Arc::clone(&tried);
+    once: Option<Once>,
+    work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<Reply, Problem> + Send + 'static,
+) -> Result<Reply, Problem> {
+    let once = once.filter(|_| !dry);
+    let unkept: Arc<parking_lot::Mutex<Option<Reply>>> = Arc::default();
+    let seen = Arc::clone(&unkept);
+    // Whatever it says is not shown: it only keeps the transaction from being committed.
+    let stop = || Problem::new(StatusCode::OK, "not kept", "nothing was changed");
     let kept = inner.change(move |tx, puts| {
-        let done = work(tx, puts)?;
-        if dry {
-            // Whatever the refusal says is not shown: it only keeps the transaction from being committed.
-            *seen.lock() = Some(done);
-            return Err(Problem::new(StatusCode::OK, "validated", "nothing was changed"));
+        if let Some(before) = once.as_ref().map(|once| once.begin(tx)).transpose()?.flatten() {
+            *seen.lock() = Some(before);
+            return Err(stop());
         }
-        Ok(done)
+        let reply = work(tx, puts)?;
+        if dry {
+            *seen.lock() = Some(reply);
+            return Err(stop());
+        }
+        if let Some(once) = &once {
+            once.finish(tx, &reply)?;
+        }
+        Ok(reply)
     });
-    match (kept, tried.lock().take()) {
-        (Ok((row, warnings)), _) => Ok(Outcome::Kept(row, warnings)),
-        (Err(_), Some((row, warnings))) => Ok(Outcome::Tried(row, warnings)),
-        (Err(problem), None) => Err(problem),
-    }
+    kept.or_else(|problem| unkept.lock().take().ok_or(problem))
 }
 
 fn update(
     tx: &mut Write<'_>,
     puts: &mut Puts<'_>,
     shape: &'static Shape,
+    (who, action): (&Who, &str),
     current: &Row,
     mut draft: Draft,
 ) -> Result<(Row, Vec<FieldError>), Problem> {
@@ -195,7 +205,20 @@ fn update(
     };
     let row = tx.update(shape.kind, current.id, Some(current.version), change)?;
     let warnings = puts.put(shape, &row)?;
+    if row.version != current.version {
+        audit::note(tx, who, action, Some(current), &row, |row| masked(shape, row))?;
+    }
     Ok((row, warnings))
+}
+
+/// A row as records keep it: without secrets, and without what differs with every change.
+pub(super) fn masked(shape: &Shape, row: &Row) -> Value {
+    let mut view = shape.view(row, None);
+    mask(shape, &mut view);
+    for name in ["etag", "updated_at", "version"] {
+        view.remove(name);
+    }
+    Value::Object(view)
 }
 
 /// What may not become what.
@@ -210,11 +233,15 @@ fn refuse_status(from: Status, to: Status) -> Result<(), Problem> {
     Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "conflict", message) })
 }
 
-fn refuse_read_only(object: &Map<String, Value>) -> Result<(), Problem> {
+fn refuse_read_only(shape: &Shape, object: &Map<String, Value>) -> Result<(), Problem> {
     let message = "is written by the server alone; leave it out";
-    let errors: Vec<FieldError> = (READ_ONLY.iter().filter(|name| object.contains_key(**name)))
+    let mut errors: Vec<FieldError> = (READ_ONLY.iter().filter(|name| object.contains_key(**name)))
         .map(|name| FieldError::new(format!("/{name}"), "read_only", message))
         .collect();
+    if shape.kind == Kind::Advertiser && object.contains_key("wallet") {
+        let message = "is the sum of what was paid in; move money by POST /v1/transactions";
+        errors.push(FieldError::new("/wallet", "read_only", message));
+    }
     if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
@@ -311,8 +338,15 @@ fn only(view: Map<String, Value>, fields: Option<&[String]>) -> Value {
     view.into_iter().filter(|(name, _)| fields.iter().any(|field| field == name)).collect()
 }
 
-fn written(inner: &Inner, shape: &Shape, status: StatusCode, row: &Row, warnings: Vec<FieldError>) -> Reply {
-    let mut view = view(inner, &inner.editor.lock(), shape, row);
+fn written(
+    inner: &Inner,
+    editor: &Editor,
+    shape: &Shape,
+    status: StatusCode,
+    row: &Row,
+    warnings: Vec<FieldError>,
+) -> Reply {
+    let mut view = view(inner, editor, shape, row);
     if !warnings.is_empty() {
         view.insert("warnings".into(), warnings.iter().map(FieldError::view).collect());
     }

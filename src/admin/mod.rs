@@ -14,10 +14,13 @@
 //! Deliberately absent: a web framework. The routes are one table, from which requests are matched and the API's
 //! description is written, so the two cannot differ.
 
+mod audit;
 mod auth;
 mod call;
 mod crud;
+mod idempotent;
 mod merge;
+mod money;
 mod openapi;
 mod page;
 mod problem;

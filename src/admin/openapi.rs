@@ -1,5 +1,7 @@
 //! The description of the API, OpenAPI 3.1, written from the table of routes.
 
+use super::audit;
+use super::money;
 use super::routes::{Action, ROUTES, Route};
 use super::shape::{READ_ONLY, Shape};
 use super::state::shapes;
@@ -39,7 +41,10 @@ fn operation(route: &Route) -> Value {
     let (status, schema) = match route.action {
         Action::Create => ("201", resource.clone().unwrap_or(Value::Bool(true))),
         Action::List => ("200", page(route.shape)),
-        Action::Me | Action::OpenApi => ("200", json!({ "type": "object" })),
+        Action::Transact => ("201", json!({ "type": "object" })),
+        Action::Me | Action::OpenApi | Action::Audit | Action::Transactions => {
+            ("200", json!({ "type": "object" }))
+        }
         Action::Get | Action::Patch | Action::SetStatus(_) => {
             ("200", resource.clone().unwrap_or(Value::Bool(true)))
         }
@@ -61,6 +66,10 @@ fn operation(route: &Route) -> Value {
         Action::Patch => Some("application/merge-patch+json"),
         _ => None,
     };
+    if matches!(route.action, Action::Transact) {
+        let content = json!({ "application/json": { "schema": money::schema() } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
     if let (Some(content_type), Some(resource)) = (body, resource) {
         operation["requestBody"] =
             json!({ "required": true, "content": { (content_type): { "schema": resource } } });
@@ -94,11 +103,19 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::Get => &["fields"],
         Action::Create | Action::SetStatus(_) => &["validate_only"],
         Action::Patch => &["validate_only", "update_mask"],
+        Action::Audit => audit::PARAMETERS,
+        Action::Transactions => money::PARAMETERS,
+        Action::Transact => &["validate_only"],
         Action::Me | Action::OpenApi => &[],
     };
     parameters.extend(queries.iter().map(|name| text("query", name)));
     if let (Action::List, Some((outside, _))) = (route.action, route.shape.and_then(|shape| shape.parent)) {
         parameters.push(text("query", &format!("filter[{outside}]")));
+    }
+    if matches!(route.action, Action::Create | Action::Transact) {
+        let mut key = text("header", "Idempotency-Key");
+        key["required"] = matches!(route.action, Action::Transact).into();
+        parameters.push(key);
     }
     if matches!(route.action, Action::Patch | Action::SetStatus(_)) {
         parameters.push(text("header", "If-Match"));

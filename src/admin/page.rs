@@ -64,19 +64,8 @@ impl ListCall {
         account: Option<u32>,
         mut parameters: Parameters,
     ) -> Result<ListCall, Problem> {
-        let mut query = Query { account, limit: PAGE, ..Query::of(shape.kind) };
-        if let Some(size) = parameters.take("page_size") {
-            let size = size.parse().ok().filter(|size| (1..=MAX_PAGE).contains(size));
-            query.limit = size.ok_or_else(|| {
-                Problem::parameter("page_size", format!("is a number from 1 to {MAX_PAGE}"))
-            })?;
-        }
-        if let Some(token) = parameters.take("page_token") {
-            let cursor = Cursor::decode(&token);
-            query.after = Some(cursor.ok_or_else(|| {
-                Problem::parameter("page_token", "is none that a list gave; begin again without it")
-            })?);
-        }
+        let (limit, after) = (page_size(&mut parameters)?, page_token(&mut parameters)?);
+        let mut query = Query { account, limit, after, ..Query::of(shape.kind) };
         if let Some(sort) = parameters.take("sort") {
             query.order = order(&sort)?;
         }
@@ -114,6 +103,20 @@ impl ListCall {
         parameters.finish(&known)?;
         Ok(ListCall { query, total, fields })
     }
+}
+
+/// How many entries a page shall have.
+pub(super) fn page_size(parameters: &mut Parameters) -> Result<usize, Problem> {
+    let Some(size) = parameters.take("page_size") else { return Ok(PAGE) };
+    let size = size.parse().ok().filter(|size| (1..=MAX_PAGE).contains(size));
+    size.ok_or_else(|| Problem::parameter("page_size", format!("is a number from 1 to {MAX_PAGE}")))
+}
+
+/// Where the page begins.
+pub(super) fn page_token(parameters: &mut Parameters) -> Result<Option<Cursor>, Problem> {
+    let Some(token) = parameters.take("page_token") else { return Ok(None) };
+    let message = "is none that a list gave; begin again without it";
+    Cursor::decode(&token).map(Some).ok_or_else(|| Problem::parameter("page_token", message))
 }
 
 /// `?fields=id,name`.

@@ -1,8 +1,10 @@
 //! The table of routes. Requests are matched against it and the description of the API is written from it.
 
+use super::audit;
 use super::auth::Role;
 use super::call::{Call, Reply};
 use super::crud;
+use super::money;
 use super::openapi;
 use super::problem::Problem;
 use super::shape::Shape;
@@ -23,6 +25,9 @@ pub(super) enum Action {
     SetStatus(Status),
     Me,
     OpenApi,
+    Audit,
+    Transactions,
+    Transact,
 }
 
 /// One method of one path.
@@ -46,6 +51,12 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     };
     add(Method::GET, "/openapi.json".into(), Action::OpenApi, None, Role::Analyst, "This description".into());
     add(Method::GET, "/v1/me".into(), Action::Me, None, Role::Analyst, "Who calls, and what it may".into());
+    let summary = "Who changed what, newest first".into();
+    add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
+    let summary = "What was paid in, newest first".into();
+    add(Method::GET, "/v1/transactions".into(), Action::Transactions, None, Role::Analyst, summary);
+    let summary = "Move money into a wallet, or out of it".into();
+    add(Method::POST, "/v1/transactions".into(), Action::Transact, None, Role::Admin, summary);
     for shape in shapes() {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
         let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
@@ -124,6 +135,9 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
             Ok(Reply::new(StatusCode::OK, json!({ "name": call.actor.name, "role": role })))
         }
         (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
+        (Action::Audit, _) => audit::list(inner, call),
+        (Action::Transactions, _) => money::list(inner, call),
+        (Action::Transact, _) => money::transact(inner, call),
         (Action::List, Some(shape)) => crud::list(inner, shape, call),
         (Action::Create, Some(shape)) => crud::create(inner, shape, call),
         (Action::Get, Some(shape)) => crud::get(inner, shape, call),

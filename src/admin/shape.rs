@@ -278,10 +278,6 @@ impl Shape {
         if let Value::Object(doc) = doc {
             view.extend(doc);
         }
-        let moment = |ms: i64| match jiff::Timestamp::from_millisecond(ms) {
-            Ok(moment) => Value::String(moment.to_string()),
-            Err(_) => Value::Null,
-        };
         view.insert("version".into(), row.version.into());
         view.insert("etag".into(), etag(row.version).into());
         view.insert("created_at".into(), moment(row.created_ms));
@@ -343,4 +339,12 @@ fn plain(value: &mut Value, currency: Option<Currency>) -> Result<(), (&'static 
 /// The entity tag of a version.
 pub(super) fn etag(version: u64) -> String {
     format!("\"{version}\"")
+}
+
+/// A moment as RFC 3339.
+pub(super) fn moment(ms: i64) -> Value {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(moment) => Value::String(moment.to_string()),
+        Err(_) => Value::Null,
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::auth;
 use super::call::{Call, Reply};
+use super::money;
 use super::page::Parameters;
 use super::problem::{FieldError, Problem};
 use super::routes::{self, Found};
@@ -149,7 +150,12 @@ fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, 
         status,
         doc: Value::Object(doc).to_string(),
     };
-    tx.insert(new).map_err(|why| StartError::Import(format!("{} {id:?}: {why}", shape.noun())))
+    let row = tx.insert(new);
+    let row = row.map_err(|why| StartError::Import(format!("{} {id:?}: {why}", shape.noun())))?;
+    if shape.kind == Kind::Advertiser {
+        money::book_import(tx, &row).map_err(StartError::Import)?;
+    }
+    Ok(row)
 }
 
 /// Reads all rows into an editor.
@@ -304,8 +310,8 @@ impl Inner {
                         auth::require(&actor, route.role)?;
                         let parameters = Parameters::parse(query)?;
                         let ApiRequest { headers, body, .. } = request;
-                        let call =
-                            Call { actor, request_id: request_id.clone(), parameters, headers, body, id };
+                        let (request_id, path) = (request_id.clone(), instance.clone());
+                        let call = Call { actor, request_id, parameters, headers, body, id, path };
                         routes::run(self, route, call)
                     });
                 called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance))

@@ -1,0 +1,94 @@
+//! Who changed what: one record a change, written in the transaction of the change.
+
+use super::call::{Call, Reply, Who};
+use super::page::{Parameters, page_size, page_token};
+use super::problem::Problem;
+use super::state::Inner;
+use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, Source, diff};
+use crate::store::control::{Kind, Row, Write};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What a list may be asked.
+pub(super) const PARAMETERS: &[&str] =
+    &["page_size", "page_token", "filter[kind]", "filter[resource_id]", "filter[action]", "from", "to"];
+
+/// Kinds of things that have records and are no resources.
+const OTHER_KINDS: [&str; 3] = ["account", "user", "api_key"];
+
+/// Notes a change of a row; `masked` shows a row without its secrets.
+pub(super) fn note(
+    tx: &mut Write<'_>,
+    who: &Who,
+    action: &str,
+    before: Option<&Row>,
+    after: &Row,
+    masked: impl Fn(&Row) -> Value,
+) -> Result<(), Problem> {
+    let (before, now) = (before.map_or_else(|| json!({}), &masked), masked(after));
+    let (before, changed) = diff(&before, &now);
+    let actor = Actor { kind: ActorKind::Key, id: None, display: who.actor.name.clone() };
+    tx.add_audit(&NewEntry {
+        account: after.account,
+        actor,
+        source: Source::Api,
+        request_id: Some(who.request_id.clone()),
+        action: action.to_owned(),
+        kind: after.kind.as_str().to_owned(),
+        resource: Some(after.id),
+        version_after: Some(after.version),
+        before,
+        after: changed,
+    })?;
+    Ok(())
+}
+
+/// A page of the records.
+pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
+    let parameters = &mut call.parameters;
+    let size = page_size(parameters)?;
+    let kind = parameters.take("filter[kind]");
+    let is_unknown = |kind: &&str| Kind::parse(kind).is_none() && !OTHER_KINDS.contains(kind);
+    if let Some(kind) = kind.as_deref().filter(is_unknown) {
+        return Err(Problem::parameter("filter[kind]", format!("is no kind of resource: {kind:?}")));
+    }
+    let name = "filter[resource_id]";
+    let resource = parameters.take(name);
+    let resource =
+        resource.map(|id| id.parse().map_err(|_| Problem::parameter(name, "is an id"))).transpose()?;
+    let query = AuditQuery {
+        account: call.actor.account,
+        kind,
+        resource,
+        actor: None,
+        action: parameters.take("filter[action]"),
+        from_ms: moment(parameters, "from")?,
+        to_ms: moment(parameters, "to")?,
+        after: page_token(parameters)?,
+        limit: size + 1,
+    };
+    call.parameters.finish(&PARAMETERS.join(", "))?;
+    let mut entries = inner.control.read(|read| read.audit(&query).map_err(Problem::from))?;
+    let more = entries.len() > size;
+    entries.truncate(size);
+    let next = entries.last().filter(|_| more).map(|last| query.cursor(last).encode());
+    let items: Vec<Value> = entries.iter().map(view).collect();
+    Ok(Reply::new(StatusCode::OK, json!({ "audit": items, "next_page_token": next })))
+}
+
+fn moment(parameters: &mut Parameters, name: &str) -> Result<Option<i64>, Problem> {
+    let Some(text) = parameters.take(name) else { return Ok(None) };
+    let moment = text.parse::<jiff::Timestamp>();
+    let message = "is a moment with its offset such as 2026-03-01T00:00:00Z (RFC 3339)";
+    moment.map(|moment| Some(moment.as_millisecond())).map_err(|_| Problem::parameter(name, message))
+}
+
+fn view(Entry { id, at_ms, entry }: &Entry) -> Value {
+    json!({
+        "id": id.to_string(), "at": super::shape::moment(*at_ms), "actor": entry.actor.display,
+        "source": entry.source.as_str(), "request_id": entry.request_id, "action": entry.action,
+        "kind": entry.kind, "resource_id": entry.resource.map(|id| id.to_string()),
+        "version": entry.version_after, "before": entry.before, "after": entry.after,
+    })
+}
