@@ -58,7 +58,7 @@ pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem>
     let resource =
         resource.map(|id| id.parse().map_err(|_| Problem::parameter(name, "is an id"))).transpose()?;
     let query = AuditQuery {
-        account: call.actor.account,
+        account: call.account,
         kind,
         resource,
         actor: None,

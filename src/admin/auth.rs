@@ -1,6 +1,7 @@
 //! Who calls: a key in `Authorization: Bearer`, and what its role may do.
 
 use super::problem::Problem;
+use super::routes::Route;
 use crate::config::Secret;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -52,11 +53,14 @@ pub(super) fn bootstrap(key: Option<&Secret>, headers: &HeaderMap) -> Result<Act
 }
 
 /// Refuses who may not.
-pub(super) fn require(actor: &Actor, needed: Role) -> Result<(), Problem> {
-    if actor.role >= needed {
-        return Ok(());
+pub(super) fn require(actor: &Actor, route: &Route) -> Result<(), Problem> {
+    let refuse = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "not allowed", detail));
+    if actor.role < route.role {
+        let (needed, has) = (route.role.as_str(), actor.role.as_str());
+        return refuse(format!("this needs the role {needed}, and {} has {has}", actor.name));
     }
-    let detail =
-        format!("this needs the role {}, and {} has {}", needed.as_str(), actor.name, actor.role.as_str());
-    Err(Problem::new(StatusCode::FORBIDDEN, "not allowed", detail))
+    if route.is_platforms() && actor.account.is_some() {
+        return refuse("this belongs to the platform, and not to an account; ask who runs it".to_owned());
+    }
+    Ok(())
 }

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 /// One call, its caller known.
 pub(super) struct Call {
     pub(super) actor: Actor,
+    /// The tenant that is worked in: the caller's own, or for the platform the one that `?account_id=` names; `None` is all
+    /// of them.
+    pub(super) account: Option<u32>,
     /// Of every record and log line that comes of it.
     pub(super) request_id: String,
     pub(super) parameters: Parameters,

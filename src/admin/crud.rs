@@ -9,6 +9,7 @@ use super::problem::{FieldError, Problem};
 use super::shape::{Draft, READ_ONLY, Shape, etag};
 use super::state::{Inner, Puts};
 use super::status;
+use super::tenants;
 use crate::model::money::Currency;
 use crate::store::account_file::Editor;
 use crate::store::control::{Change, ControlError, Kind, New, Read, Row, Status, Write};
@@ -67,11 +68,11 @@ pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> 
 pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let mut object = call.object(&[JSON])?;
+    let account = tenants::named(shape, &call, &mut object)?;
     refuse_read_only(shape, &object)?;
     if shape.kind == Kind::Advertiser {
         object.insert("wallet".to_owned(), "0".into());
     }
-    let account = scope(shape, &call).unwrap_or(0);
     let (who, once) = (call.who(), idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?);
     call.parameters.finish("validate_only")?;
     let default = if shape.kind == Kind::Segment || shape.is_shared { Status::Active } else { Status::Draft };
@@ -79,6 +80,7 @@ pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) 
     let own = Arc::clone(inner);
     change(inner, dry, once, move |tx, puts| {
         let mut draft = draft;
+        let account = tenants::of_new(tx, shape, account, draft.parent)?;
         check_parent(tx, shape, account, draft.parent)?;
         plain_money(shape, puts.editor, &mut draft)?;
         let Draft { name, external_id, status, parent, doc } = draft;
@@ -356,7 +358,7 @@ fn written(
 
 /// The tenant whose rows a call may see; `None` is all of them.
 fn scope(shape: &Shape, call: &Call) -> Option<u32> {
-    if shape.is_shared { Some(0) } else { call.actor.account }
+    if shape.is_shared { Some(tenants::PLATFORM) } else { call.account }
 }
 
 fn id_of(shape: &Shape, call: &Call) -> u32 {

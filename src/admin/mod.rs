@@ -28,5 +28,6 @@ mod routes;
 mod shape;
 mod state;
 mod status;
+mod tenants;
 
 pub use state::{Admin, Balances, Setup, StartError, import, read_account};

@@ -124,7 +124,7 @@ pub(super) fn transact(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Prob
     let dry = call.parameters.switch("validate_only")?;
     let once = idempotent::required(&call.actor, &call.headers, &call.path, &call.body)?;
     let sent = Sent::read(call.object(&["application/json"])?)?;
-    let (who, account, key) = (call.who(), call.actor.account, once.key.clone());
+    let (who, account, key) = (call.who(), call.account, once.key.clone());
     call.parameters.finish("validate_only")?;
     crud::change(inner, dry, Some(once), move |tx, puts| {
         let row = advertiser_row(tx, puts, &sent, account)?;
@@ -205,7 +205,7 @@ pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem>
     let advertiser =
         advertiser.map(|id| id.parse().map_err(|_| Problem::parameter(name, "is an id"))).transpose()?;
     let after = page_token(parameters)?;
-    let query = TransactionQuery { account: call.actor.account, advertiser, after, limit: size + 1 };
+    let query = TransactionQuery { account: call.account, advertiser, after, limit: size + 1 };
     call.parameters.finish(&PARAMETERS.join(", "))?;
     let mut moved = inner.control.read(|read| read.transactions(&query).map_err(Problem::from))?;
     let more = moved.len() > size;

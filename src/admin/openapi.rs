@@ -18,6 +18,7 @@ pub(super) fn document() -> Value {
     for shape in shapes() {
         schemas.insert(shape.noun().to_owned(), schema(shape));
     }
+    schemas.insert("account".to_owned(), account());
     schemas.insert("problem".to_owned(), problem());
     json!({
         "openapi": "3.1.0",
@@ -36,16 +37,16 @@ pub(super) fn document() -> Value {
 }
 
 fn operation(route: &Route) -> Value {
-    let noun = route.shape.map(Shape::noun);
+    let noun = noun(route);
     let resource = noun.map(|noun| json!({ "$ref": format!("#/components/schemas/{noun}") }));
     let (status, schema) = match route.action {
-        Action::Create => ("201", resource.clone().unwrap_or(Value::Bool(true))),
-        Action::List => ("200", page(route.shape)),
+        Action::Create | Action::CreateAccount => ("201", resource.clone().unwrap_or(Value::Bool(true))),
+        Action::List | Action::ListAccounts => ("200", page(route)),
         Action::Transact => ("201", json!({ "type": "object" })),
         Action::Me | Action::OpenApi | Action::Audit | Action::Transactions => {
             ("200", json!({ "type": "object" }))
         }
-        Action::Get | Action::Patch | Action::SetStatus(_) => {
+        Action::Get | Action::Patch | Action::SetStatus(_) | Action::GetAccount | Action::PatchAccount => {
             ("200", resource.clone().unwrap_or(Value::Bool(true)))
         }
     };
@@ -58,12 +59,13 @@ fn operation(route: &Route) -> Value {
         "operationId": operation_id(route),
         "summary": route.summary,
         "x-role": route.role.as_str(),
+        "x-platform-only": route.is_platforms(),
         "parameters": parameters(route),
         "responses": { (status): answered, "default": refused },
     });
     let body = match route.action {
-        Action::Create => Some("application/json"),
-        Action::Patch => Some("application/merge-patch+json"),
+        Action::Create | Action::CreateAccount => Some("application/json"),
+        Action::Patch | Action::PatchAccount => Some("application/merge-patch+json"),
         _ => None,
     };
     if matches!(route.action, Action::Transact) {
@@ -100,8 +102,11 @@ fn parameters(route: &Route) -> Vec<Value> {
             "filter[id]",
             "filter[external_id]",
         ],
-        Action::Get => &["fields"],
-        Action::Create | Action::SetStatus(_) => &["validate_only"],
+        Action::Get | Action::GetAccount => &["fields"],
+        Action::ListAccounts => &["page_size", "page_token"],
+        Action::Create | Action::SetStatus(_) | Action::CreateAccount | Action::PatchAccount => {
+            &["validate_only"]
+        }
         Action::Patch => &["validate_only", "update_mask"],
         Action::Audit => audit::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
@@ -117,23 +122,37 @@ fn parameters(route: &Route) -> Vec<Value> {
         key["required"] = matches!(route.action, Action::Transact).into();
         parameters.push(key);
     }
-    if matches!(route.action, Action::Patch | Action::SetStatus(_)) {
+    if route.shape.is_some_and(|shape| !shape.is_shared) {
+        parameters.push(text("query", "account_id"));
+    }
+    if matches!(route.action, Action::Patch | Action::SetStatus(_) | Action::PatchAccount) {
         parameters.push(text("header", "If-Match"));
     }
     parameters
 }
 
-fn page(shape: Option<&Shape>) -> Value {
-    let Some(shape) = shape else { return Value::Bool(true) };
-    let items = json!({ "$ref": format!("#/components/schemas/{}", shape.noun()) });
+/// What a route is about, where it is about something that has a schema.
+fn noun(route: &Route) -> Option<&'static str> {
+    match route.action {
+        Action::ListAccounts | Action::CreateAccount | Action::GetAccount | Action::PatchAccount => {
+            Some("account")
+        }
+        _ => route.shape.map(Shape::noun),
+    }
+}
+
+fn page(route: &Route) -> Value {
+    let Some(noun) = noun(route) else { return Value::Bool(true) };
+    let collection = route.path.trim_start_matches("/v1/");
+    let items = json!({ "$ref": format!("#/components/schemas/{noun}") });
     json!({
         "type": "object",
         "properties": {
-            (shape.collection): { "type": "array", "items": items },
+            (collection): { "type": "array", "items": items },
             "next_page_token": { "type": ["string", "null"] },
             "total": { "type": "integer" },
         },
-        "required": [shape.collection, "next_page_token"],
+        "required": [collection, "next_page_token"],
     })
 }
 
@@ -148,6 +167,9 @@ fn schema(shape: &Shape) -> Value {
         members.insert("external_id".into(), maybe);
         members.insert("status".into(), json!({ "enum": ["draft", "active", "paused", "archived"] }));
     }
+    if !shape.is_shared {
+        members.insert("account_id".into(), text.clone());
+    }
     if let Some((outside, _)) = shape.parent {
         members.insert(outside.into(), text.clone());
     }
@@ -161,12 +183,27 @@ fn schema(shape: &Shape) -> Value {
     for name in ["created_at", "updated_at"] {
         members.insert(name.into(), json!({ "type": "string", "format": "date-time" }));
     }
-    for name in READ_ONLY {
+    for name in READ_ONLY.into_iter().filter(|name| *name != "account_id") {
         if let Some(Value::Object(member)) = members.get_mut(name) {
             member.insert("readOnly".into(), true.into());
         }
     }
     json!({ "type": "object", "properties": members })
+}
+
+fn account() -> Value {
+    let text = json!({ "type": "string" });
+    let fixed = json!({ "type": "string", "readOnly": true });
+    json!({
+        "type": "object",
+        "properties": {
+            "id": fixed, "name": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "status": { "enum": ["active", "paused"] }, "notes": text,
+            "labels": { "type": "object", "additionalProperties": text },
+            "version": { "type": "integer", "readOnly": true }, "etag": fixed, "created_at": fixed, "updated_at": fixed,
+        },
+        "required": ["name"],
+    })
 }
 
 fn problem() -> Value {

@@ -1,8 +1,11 @@
 //! The query string of a call: pages, filters, orders, fields. What is not understood is refused, never ignored.
 
+use super::call::Reply;
 use super::problem::Problem;
 use super::shape::Shape;
 use crate::store::control::{Cursor, Order, Query, SortBy, Status};
+use hyper::StatusCode;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Resources of a page, where the caller names no number, and at most.
@@ -103,6 +106,28 @@ impl ListCall {
         parameters.finish(&known)?;
         Ok(ListCall { query, total, fields })
     }
+}
+
+/// A page of something of which there are not many, in the order of the ids.
+pub(super) fn page_of(
+    collection: &'static str,
+    all: impl Iterator<Item = (u32, Value)>,
+    mut parameters: Parameters,
+) -> Result<Reply, Problem> {
+    let size = page_size(&mut parameters)?;
+    let after = match parameters.take("page_token") {
+        None => 0,
+        Some(token) => token.strip_prefix("after-").and_then(|id| id.parse().ok()).ok_or_else(|| {
+            Problem::parameter("page_token", "is none that a list gave; begin again without it")
+        })?,
+    };
+    parameters.finish("page_size, page_token")?;
+    let mut rest = all.filter(|(id, _)| *id > after).peekable();
+    let mut last = after;
+    let items: Vec<Value> =
+        rest.by_ref().take(size).inspect(|(id, _)| last = *id).map(|(_, it)| it).collect();
+    let next = rest.peek().is_some().then(|| format!("after-{last}"));
+    Ok(Reply::new(StatusCode::OK, json!({ (collection): items, "next_page_token": next })))
 }
 
 /// How many entries a page shall have.

@@ -9,6 +9,7 @@ use super::openapi;
 use super::problem::Problem;
 use super::shape::Shape;
 use super::state::{Inner, shapes};
+use super::tenants;
 use crate::store::control::Status;
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -24,6 +25,10 @@ pub(super) enum Action {
     /// Sets the status; DELETE archives.
     SetStatus(Status),
     Me,
+    ListAccounts,
+    CreateAccount,
+    GetAccount,
+    PatchAccount,
     OpenApi,
     Audit,
     Transactions,
@@ -44,6 +49,19 @@ pub(super) struct Route {
     pub(super) summary: String,
 }
 
+impl Route {
+    /// Whether it changes what belongs to the platform, so that no tenant may take it.
+    pub(super) fn is_platforms(&self) -> bool {
+        match self.action {
+            Action::CreateAccount | Action::PatchAccount => true,
+            Action::Create | Action::Patch | Action::SetStatus(_) => {
+                self.shape.is_some_and(|shape| shape.is_shared)
+            }
+            _ => false,
+        }
+    }
+}
+
 pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = Vec::new();
     let mut add = |method: Method, path: String, action, shape, role, summary: String| {
@@ -57,6 +75,26 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     add(Method::GET, "/v1/transactions".into(), Action::Transactions, None, Role::Analyst, summary);
     let summary = "Move money into a wallet, or out of it".into();
     add(Method::POST, "/v1/transactions".into(), Action::Transact, None, Role::Admin, summary);
+    for (method, path, action, role, summary) in [
+        (
+            Method::GET,
+            "/v1/accounts",
+            Action::ListAccounts,
+            Role::Analyst,
+            "The accounts that the caller may see",
+        ),
+        (Method::POST, "/v1/accounts", Action::CreateAccount, Role::Admin, "Make an account"),
+        (Method::GET, "/v1/accounts/{id}", Action::GetAccount, Role::Analyst, "One account"),
+        (
+            Method::PATCH,
+            "/v1/accounts/{id}",
+            Action::PatchAccount,
+            Role::Admin,
+            "Change an account by a merge patch; paused, nothing of it serves and its keys are refused",
+        ),
+    ] {
+        add(method, path.into(), action, None, role, summary.into());
+    }
     for shape in shapes() {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
         let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
@@ -132,12 +170,18 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
     match (route.action, route.shape) {
         (Action::Me, _) => {
             let role = call.actor.role.as_str();
-            Ok(Reply::new(StatusCode::OK, json!({ "name": call.actor.name, "role": role })))
+            let account = call.actor.account.map(|account| account.to_string());
+            let view = json!({ "name": call.actor.name, "role": role, "account_id": account });
+            Ok(Reply::new(StatusCode::OK, view))
         }
         (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
         (Action::Audit, _) => audit::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
         (Action::Transact, _) => money::transact(inner, call),
+        (Action::ListAccounts, _) => tenants::list(inner, call),
+        (Action::CreateAccount, _) => tenants::create(inner, call),
+        (Action::GetAccount, _) => tenants::get(inner, call),
+        (Action::PatchAccount, _) => tenants::patch(inner, call),
         (Action::List, Some(shape)) => crud::list(inner, shape, call),
         (Action::Create, Some(shape)) => crud::create(inner, shape, call),
         (Action::Get, Some(shape)) => crud::get(inner, shape, call),

@@ -115,8 +115,17 @@ pub(super) static SHAPES: [Shape; 8] = [
 ];
 
 /// Members that the server alone writes.
-pub(super) const READ_ONLY: [&str; 8] =
-    ["id", "effective_status", "status_reasons", "version", "etag", "created_at", "updated_at", "warnings"];
+pub(super) const READ_ONLY: [&str; 9] = [
+    "id",
+    "account_id",
+    "effective_status",
+    "status_reasons",
+    "version",
+    "etag",
+    "created_at",
+    "updated_at",
+    "warnings",
+];
 
 /// Members that are for people and programs outside; the engine does not know them.
 const OUTSIDE: [&str; 2] = ["notes", "labels"];
@@ -263,6 +272,9 @@ impl Shape {
             view.insert("external_id".into(), row.external_id.as_deref().into());
             view.insert("status".into(), row.status.as_str().into());
         }
+        if !self.is_shared {
+            view.insert("account_id".into(), row.account.to_string().into());
+        }
         if let (Some((outside, _)), Some(parent)) = (self.parent, row.parent) {
             view.insert(outside.into(), parent.to_string().into());
         }
@@ -297,7 +309,7 @@ impl Shape {
 }
 
 /// `notes` and `labels`.
-fn check_outside(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+pub(super) fn check_outside(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
     if object.get("notes").is_some_and(|notes| !notes.is_string()) {
         errors.push(FieldError::new("/notes", "malformed", "give a text in quotes"));
     }
@@ -336,15 +348,15 @@ fn plain(value: &mut Value, currency: Option<Currency>) -> Result<(), (&'static 
     Ok(())
 }
 
-/// The entity tag of a version.
-pub(super) fn etag(version: u64) -> String {
-    format!("\"{version}\"")
-}
-
 /// A moment as RFC 3339.
 pub(super) fn moment(ms: i64) -> Value {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(moment) => Value::String(moment.to_string()),
         Err(_) => Value::Null,
     }
+}
+
+/// The entity tag of a version.
+pub(super) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
 }

@@ -7,6 +7,7 @@ use super::page::Parameters;
 use super::problem::{FieldError, Problem};
 use super::routes::{self, Found};
 use super::shape::{SHAPES, Shape};
+use super::tenants;
 use crate::budget::Balance;
 use crate::config::Secret;
 use crate::exchange;
@@ -100,6 +101,7 @@ pub fn import(control: &Control, text: &str) -> Result<usize, StartError> {
     let file: Map<String, Value> = serde_json::from_str(text)
         .map_err(|why| StartError::Import(format!("it is no JSON object: {why}")))?;
     let imported = control.write(move |tx| {
+        tenants::ensure_default(tx)?;
         let mut editor = Editor::default();
         let mut count = 0;
         for kind in IN_ORDER {
@@ -143,7 +145,7 @@ fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, 
     let new = New {
         kind: shape.kind,
         id,
-        account: 0,
+        account: if shape.is_shared { tenants::PLATFORM } else { tenants::DEFAULT },
         parent,
         name: name.unwrap_or_else(|| shape.noun().to_owned()),
         external_id: None,
@@ -162,6 +164,9 @@ fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, 
 fn fill(control: &Control) -> Result<Editor, StartError> {
     control.read(|read| {
         let mut editor = Editor::default();
+        for account in read.accounts()? {
+            editor.stop_tenant(account.id, account.status != Status::Active);
+        }
         for kind in IN_ORDER {
             let Some(shape) = Shape::of(kind) else { continue };
             if kind == Kind::Segment {
@@ -245,6 +250,7 @@ impl Admin {
         if is_empty {
             import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
         }
+        tenants::open(&control)?;
         let editor = Mutex::new(fill(&control)?);
         let requests = AtomicU64::new(0);
         Ok(Admin(Arc::new(Inner { control, editor, bootstrap_key, clock, published, balances, requests })))
@@ -307,11 +313,12 @@ impl Inner {
                 let query = request.uri.query().unwrap_or("");
                 let called =
                     auth::bootstrap(self.bootstrap_key.as_ref(), &request.headers).and_then(|actor| {
-                        auth::require(&actor, route.role)?;
-                        let parameters = Parameters::parse(query)?;
+                        auth::require(&actor, route)?;
+                        let mut parameters = Parameters::parse(query)?;
+                        let account = tenants::worked_in(&actor, &mut parameters)?;
                         let ApiRequest { headers, body, .. } = request;
                         let (request_id, path) = (request_id.clone(), instance.clone());
-                        let call = Call { actor, request_id, parameters, headers, body, id, path };
+                        let call = Call { actor, account, request_id, parameters, headers, body, id, path };
                         routes::run(self, route, call)
                     });
                 called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance))

@@ -19,7 +19,12 @@ pub(super) fn of(inner: &Inner, editor: &Editor, row: &Row) -> Option<(&'static 
         Status::Archived => found.note("archived", "it is archived for good; make a new one".to_owned()),
     }
     match row.kind {
-        Kind::Advertiser => wallet(inner, editor, row.id, &mut found),
+        Kind::Advertiser => {
+            if editor.is_stopped(row.id) {
+                found.note("paused_parent", "the account is paused; the platform can activate it".to_owned());
+            }
+            wallet(inner, editor, row.id, &mut found);
+        }
         Kind::Campaign => campaign(inner, editor, row.id, false, &mut found),
         Kind::LineItem => line_item(inner, editor, row.id, &mut found),
         _ => {}
@@ -65,6 +70,9 @@ fn campaign(inner: &Inner, editor: &Editor, id: u32, as_parent: bool, found: &mu
     let owner = campaign.advertiser.0;
     if editor.advertiser(owner).is_some_and(|advertiser| !advertiser.active) {
         found.note("paused_parent", format!("advertiser {owner} is not active; activate it"));
+    }
+    if editor.is_stopped(owner) {
+        found.note("paused_parent", "the account is paused; the platform can activate it".to_owned());
     }
     flight(inner, campaign.flight, if as_parent { "its campaign's flight" } else { "its flight" }, found);
     let what = if as_parent { "its campaign's lifetime budget" } else { "its lifetime budget" };

@@ -26,7 +26,7 @@ use crate::model::safety::Safety;
 use crate::model::taxonomy::Segment;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A kind of entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -128,6 +128,7 @@ pub struct Editor {
     creatives: Table<Creative>,
     line_items: Table<LineItem>,
     tenants: HashMap<u32, Known>,
+    stopped: HashSet<u32>,
 }
 
 impl Default for Editor {
@@ -143,6 +144,7 @@ impl Default for Editor {
             creatives: Table::new(),
             line_items: Table::new(),
             tenants: HashMap::new(),
+            stopped: HashSet::new(),
         }
     }
 }
@@ -198,7 +200,14 @@ impl Editor {
         Account {
             rates: self.rates.clone(),
             exchanges: serving(&self.exchanges).collect(),
-            advertisers: self.advertisers.values().map(|kept| kept.value.clone()).collect(),
+            advertisers: self
+                .advertisers
+                .values()
+                .map(|kept| {
+                    let active = kept.value.active && !self.stopped.contains(&kept.tenant);
+                    Advertiser { active, ..kept.value.clone() }
+                })
+                .collect(),
             campaigns: self.campaigns.values().map(|kept| kept.value.clone()).collect(),
             line_items,
             creatives: serving(&self.creatives).collect(),
@@ -206,6 +215,21 @@ impl Editor {
             safety: self.safety.clone(),
             category_maps: Vec::new(),
         }
+    }
+
+    /// Stops everything of a tenant, or lets it serve again. Its advertisers are not active in [`Editor::account`] while it
+    /// is stopped; what is asked of the editor itself stays as it was put.
+    pub fn stop_tenant(&mut self, tenant: u32, is_stopped: bool) {
+        if is_stopped {
+            self.stopped.insert(tenant);
+        } else {
+            self.stopped.remove(&tenant);
+        }
+    }
+
+    /// Whether an advertiser's tenant is stopped.
+    pub fn is_stopped(&self, advertiser: u32) -> bool {
+        self.advertisers.get(&advertiser).is_some_and(|kept| self.stopped.contains(&kept.tenant))
     }
 
     /// One advertiser.
