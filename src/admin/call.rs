@@ -80,20 +80,23 @@ impl Call {
     /// The version that `If-Match` names; `*` and its absence are `None` beside whether it was there.
     pub(super) fn if_match(&self) -> Result<(bool, Option<u64>), Problem> {
         let Some(given) = self.headers.get(IF_MATCH) else { return Ok((false, None)) };
-        let given = given.to_str().unwrap_or("").trim();
-        if given == "*" {
-            return Ok((true, None));
-        }
-        let version =
-            given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse().ok());
-        match version {
-            Some(version) => Ok((true, Some(version))),
-            None => {
-                let detail =
-                    format!("If-Match is the `etag` of the resource, such as \"3\"; this was {given:?}");
-                let errors = vec![FieldError::new("If-Match", "malformed", detail.clone())];
-                Err(Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail) })
-            }
+        version_of(given.to_str().unwrap_or(""))
+    }
+}
+
+/// The version that an entity tag names; `*` names none, beside that there was a tag.
+pub(super) fn version_of(tag: &str) -> Result<(bool, Option<u64>), Problem> {
+    let tag = tag.trim();
+    if tag == "*" {
+        return Ok((true, None));
+    }
+    let version = tag.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|n| n.parse().ok());
+    match version {
+        Some(version) => Ok((true, Some(version))),
+        None => {
+            let detail = format!("If-Match is the `etag` of the resource, such as \"3\"; this was {tag:?}");
+            let errors = vec![FieldError::new("If-Match", "malformed", detail.clone())];
+            Err(Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, "malformed header", detail) })
         }
     }
 }

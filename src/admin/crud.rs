@@ -22,7 +22,7 @@ const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Result<Reply, Problem> {
-    let asked = ListCall::read(shape, scope(shape, &call), call.parameters)?;
+    let asked = ListCall::read(shape, scope(shape, call.account), call.parameters)?;
     let mut query = asked.query;
     let size = query.limit;
     query.limit = size + 1;
@@ -54,8 +54,8 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
 pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let fields = fields(&mut call.parameters);
     let known = call.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let id = id_of(shape, &call);
-    let account = scope(shape, &call);
+    let id = id_of(shape, call.id);
+    let account = scope(shape, call.account);
     call.parameters.finish("fields")?;
     let row = inner.control.read(|read| row_of(read, shape, id, account))?;
     if known.is_some_and(|known| known == etag(row.version)) {
@@ -67,32 +67,12 @@ pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> 
 
 pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let mut object = call.object(&[JSON])?;
-    let account = tenants::named(shape, &call, &mut object)?;
-    refuse_read_only(shape, &object)?;
-    if shape.kind == Kind::Advertiser {
-        object.insert("wallet".to_owned(), "0".into());
-    }
-    let (who, once) = (call.who(), idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?);
+    let object = call.object(&[JSON])?;
+    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let (op, who) = (Op::create(shape, call.account, object)?, call.who());
     call.parameters.finish("validate_only")?;
-    let default = if shape.kind == Kind::Segment || shape.is_shared { Status::Active } else { Status::Draft };
-    let draft = shape.read(object, default).map_err(Problem::invalid)?;
     let own = Arc::clone(inner);
-    change(inner, dry, once, move |tx, puts| {
-        let mut draft = draft;
-        let account = tenants::of_new(tx, shape, account, draft.parent)?;
-        check_parent(tx, shape, account, draft.parent)?;
-        plain_money(shape, puts.editor, &mut draft)?;
-        let Draft { name, external_id, status, parent, doc } = draft;
-        let doc = Value::Object(doc).to_string();
-        let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
-        let row = tx.insert(new)?;
-        let warnings = puts.put(shape, &row)?;
-        audit::note(tx, &who, "create", None, &row, |row| masked(shape, row))?;
-        let status = if dry { StatusCode::OK } else { StatusCode::CREATED };
-        let location = format!("/v1/{}/{}", shape.collection, row.id);
-        Ok(written(&own, puts.editor, shape, status, &row, warnings).with(LOCATION, location))
-    })
+    change(inner, dry, once, move |tx, puts| op.run(&own, tx, puts, &who, dry))
 }
 
 pub(super) fn patch(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
@@ -103,28 +83,11 @@ pub(super) fn patch(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -
         let masked: Vec<&str> = mask.split(',').map(str::trim).collect();
         object.retain(|name, _| masked.contains(&name.as_str()));
     }
-    refuse_read_only(shape, &object)?;
-    let (expects, version) = call.if_match()?;
-    if !expects && let Some(guarded) = shape.guarded.iter().find(|name| object.contains_key(**name)) {
-        let detail = format!(
-            "a change of {guarded} needs `If-Match` with the `etag` of the version that you have seen, so that nobody's \
-             change is lost"
-        );
-        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition required", detail));
-    }
-    let (id, account, who) = (id_of(shape, &call), scope(shape, &call), call.who());
+    let op = Op::patch(shape, call.id, call.account, call.if_match()?, object)?;
+    let who = call.who();
     call.parameters.finish("validate_only, update_mask")?;
     let own = Arc::clone(inner);
-    change(inner, dry, None, move |tx, puts| {
-        let current = row_of(tx, shape, id, account)?;
-        refuse_changed(&current, version)?;
-        let mut whole = Value::Object(shape.view(&current, None));
-        merge(&mut whole, &Value::Object(object));
-        let Value::Object(whole) = whole else { unreachable!("an object merged with an object is one") };
-        let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
-        let (row, warnings) = update(tx, puts, shape, (&who, "update"), &current, draft)?;
-        Ok(written(&own, puts.editor, shape, StatusCode::OK, &row, warnings))
-    })
+    change(inner, dry, None, move |tx, puts| op.run(&own, tx, puts, &who, dry))
 }
 
 pub(super) fn set_status(
@@ -135,23 +98,142 @@ pub(super) fn set_status(
 ) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let (_, version) = call.if_match()?;
-    let (id, account, who) = (id_of(shape, &call), scope(shape, &call), call.who());
+    let (op, who) = (Op::set_status(shape, call.id, call.account, version, status), call.who());
     call.parameters.finish("validate_only")?;
     let own = Arc::clone(inner);
-    change(inner, dry, None, move |tx, puts| {
-        let current = row_of(tx, shape, id, account)?;
-        refuse_changed(&current, version)?;
-        let whole = shape.view(&current, None);
-        let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
-        let action = match status {
-            Status::Archived => "archive",
-            Status::Paused => "pause",
-            Status::Active | Status::Draft => "activate",
+    change(inner, dry, None, move |tx, puts| op.run(&own, tx, puts, &who, dry))
+}
+
+/// One change of a resource, as far as it can be checked before its transaction.
+pub(super) struct Op {
+    shape: &'static Shape,
+    /// The tenant that is worked in.
+    account: Option<u32>,
+    what: What,
+}
+
+enum What {
+    Create { draft: Draft },
+    Patch { id: u32, version: Option<u64>, object: Map<String, Value> },
+    SetStatus { id: u32, version: Option<u64>, status: Status },
+}
+
+impl Op {
+    /// A new resource from the document that was sent.
+    pub(super) fn create(
+        shape: &'static Shape,
+        account: Option<u32>,
+        mut object: Map<String, Value>,
+    ) -> Result<Op, Problem> {
+        let account = tenants::named(shape, account, &mut object)?;
+        refuse_read_only(shape, &object)?;
+        if shape.kind == Kind::Advertiser {
+            object.insert("wallet".to_owned(), "0".into());
+        }
+        let serves_at_once = shape.kind == Kind::Segment || shape.is_shared;
+        let default = if serves_at_once { Status::Active } else { Status::Draft };
+        let draft = shape.read(object, default).map_err(Problem::invalid)?;
+        Ok(Op { shape, account, what: What::Create { draft } })
+    }
+
+    /// A merge patch; `expected` says whether the caller named a version, and which.
+    pub(super) fn patch(
+        shape: &'static Shape,
+        id: Option<u32>,
+        account: Option<u32>,
+        (expects, version): (bool, Option<u64>),
+        object: Map<String, Value>,
+    ) -> Result<Op, Problem> {
+        refuse_read_only(shape, &object)?;
+        if !expects && let Some(guarded) = shape.guarded.iter().find(|name| object.contains_key(**name)) {
+            let detail = format!(
+                "a change of {guarded} needs `If-Match` with the `etag` of the version that you have seen, so that \
+                 nobody's change is lost"
+            );
+            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition required", detail));
+        }
+        let (id, account) = (id_of(shape, id), scope(shape, account));
+        Ok(Op { shape, account, what: What::Patch { id, version, object } })
+    }
+
+    /// Another status.
+    pub(super) fn set_status(
+        shape: &'static Shape,
+        id: Option<u32>,
+        account: Option<u32>,
+        version: Option<u64>,
+        status: Status,
+    ) -> Op {
+        let (id, account) = (id_of(shape, id), scope(shape, account));
+        Op { shape, account, what: What::SetStatus { id, version, status } }
+    }
+
+    /// Does it; the answer is that of the call which would do it alone.
+    pub(super) fn run(
+        self,
+        inner: &Inner,
+        tx: &mut Write<'_>,
+        puts: &mut Puts<'_>,
+        who: &Who,
+        dry: bool,
+    ) -> Result<Reply, Problem> {
+        let Op { shape, account, what } = self;
+        let (status, (row, warnings)) = match what {
+            What::Create { draft } => {
+                let made = if dry { StatusCode::OK } else { StatusCode::CREATED };
+                (made, insert(tx, puts, shape, account, who, draft)?)
+            }
+            What::Patch { id, version, object } => {
+                let current = row_of(tx, shape, id, account)?;
+                refuse_changed(&current, version)?;
+                let mut whole = Value::Object(shape.view(&current, None));
+                merge(&mut whole, &Value::Object(object));
+                let Value::Object(whole) = whole else {
+                    unreachable!("an object merged with an object is one")
+                };
+                let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
+                (StatusCode::OK, update(tx, puts, shape, (who, "update"), &current, draft)?)
+            }
+            What::SetStatus { id, version, status } => {
+                let current = row_of(tx, shape, id, account)?;
+                refuse_changed(&current, version)?;
+                let whole = shape.view(&current, None);
+                let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
+                let action = match status {
+                    Status::Archived => "archive",
+                    Status::Paused => "pause",
+                    Status::Active | Status::Draft => "activate",
+                };
+                let draft = Draft { status, ..draft };
+                (StatusCode::OK, update(tx, puts, shape, (who, action), &current, draft)?)
+            }
         };
-        let draft = Draft { status, ..draft };
-        let (row, warnings) = update(tx, puts, shape, (&who, action), &current, draft)?;
-        Ok(written(&own, puts.editor, shape, StatusCode::OK, &row, warnings))
-    })
+        let reply = written(inner, puts.editor, shape, status, &row, warnings);
+        if status == StatusCode::CREATED {
+            return Ok(reply.with(LOCATION, format!("/v1/{}/{}", shape.collection, row.id)));
+        }
+        Ok(reply)
+    }
+}
+
+fn insert(
+    tx: &mut Write<'_>,
+    puts: &mut Puts<'_>,
+    shape: &'static Shape,
+    account: Option<u32>,
+    who: &Who,
+    mut draft: Draft,
+) -> Result<(Row, Vec<FieldError>), Problem> {
+    let account = tenants::of_new(tx, shape, account, draft.parent)?;
+    check_parent(tx, shape, account, draft.parent)?;
+    plain_money(shape, puts.editor, &mut draft)?;
+    let Draft { name, external_id, status, parent, doc } = draft;
+    let doc = Value::Object(doc).to_string();
+    let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
+    let row = tx.insert(new)?;
+    let warnings = puts.put(shape, &row)?;
+    audit::note(tx, who, "create", None, &row, |row| masked(shape, row))?;
+    Ok((row, warnings))
 }
 
 /// Runs `work` in one transaction, which is kept unless it is only tried. With a key it runs once: whoever comes again is
@@ -356,13 +438,13 @@ fn written(
     reply.with(ETAG, etag(row.version)).with(HeaderName::from_static("accept-patch"), MERGE_PATCH)
 }
 
-/// The tenant whose rows a call may see; `None` is all of them.
-fn scope(shape: &Shape, call: &Call) -> Option<u32> {
-    if shape.is_shared { Some(tenants::PLATFORM) } else { call.account }
+/// The tenant whose rows may be seen by who works in `account`; `None` is all of them.
+fn scope(shape: &Shape, account: Option<u32>) -> Option<u32> {
+    if shape.is_shared { Some(tenants::PLATFORM) } else { account }
 }
 
-fn id_of(shape: &Shape, call: &Call) -> u32 {
-    if shape.is_singleton() { 1 } else { call.id.unwrap_or(0) }
+fn id_of(shape: &Shape, id: Option<u32>) -> u32 {
+    if shape.is_singleton() { 1 } else { id.unwrap_or(0) }
 }
 
 /// The row, if the caller may see it: what belongs to somebody else does not exist.

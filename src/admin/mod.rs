@@ -16,6 +16,7 @@
 
 mod audit;
 mod auth;
+mod bulk;
 mod call;
 mod crud;
 mod idempotent;

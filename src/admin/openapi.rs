@@ -1,6 +1,7 @@
 //! The description of the API, OpenAPI 3.1, written from the table of routes.
 
 use super::audit;
+use super::bulk;
 use super::money;
 use super::routes::{Action, ROUTES, Route};
 use super::shape::{READ_ONLY, Shape};
@@ -43,7 +44,7 @@ fn operation(route: &Route) -> Value {
         Action::Create | Action::CreateAccount => ("201", resource.clone().unwrap_or(Value::Bool(true))),
         Action::List | Action::ListAccounts => ("200", page(route)),
         Action::Transact => ("201", json!({ "type": "object" })),
-        Action::Me | Action::OpenApi | Action::Audit | Action::Transactions => {
+        Action::Me | Action::OpenApi | Action::Audit | Action::Transactions | Action::Bulk => {
             ("200", json!({ "type": "object" }))
         }
         Action::Get | Action::Patch | Action::SetStatus(_) | Action::GetAccount | Action::PatchAccount => {
@@ -68,8 +69,13 @@ fn operation(route: &Route) -> Value {
         Action::Patch | Action::PatchAccount => Some("application/merge-patch+json"),
         _ => None,
     };
-    if matches!(route.action, Action::Transact) {
-        let content = json!({ "application/json": { "schema": money::schema() } });
+    let own = match route.action {
+        Action::Transact => Some(money::schema()),
+        Action::Bulk => Some(bulk::schema()),
+        _ => None,
+    };
+    if let Some(schema) = own {
+        let content = json!({ "application/json": { "schema": schema } });
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     if let (Some(content_type), Some(resource)) = (body, resource) {
@@ -110,14 +116,14 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::Patch => &["validate_only", "update_mask"],
         Action::Audit => audit::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
-        Action::Transact => &["validate_only"],
+        Action::Transact | Action::Bulk => &["validate_only"],
         Action::Me | Action::OpenApi => &[],
     };
     parameters.extend(queries.iter().map(|name| text("query", name)));
     if let (Action::List, Some((outside, _))) = (route.action, route.shape.and_then(|shape| shape.parent)) {
         parameters.push(text("query", &format!("filter[{outside}]")));
     }
-    if matches!(route.action, Action::Create | Action::Transact) {
+    if matches!(route.action, Action::Create | Action::Transact | Action::Bulk) {
         let mut key = text("header", "Idempotency-Key");
         key["required"] = matches!(route.action, Action::Transact).into();
         parameters.push(key);

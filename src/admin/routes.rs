@@ -2,6 +2,7 @@
 
 use super::audit;
 use super::auth::Role;
+use super::bulk;
 use super::call::{Call, Reply};
 use super::crud;
 use super::money;
@@ -33,6 +34,7 @@ pub(super) enum Action {
     Audit,
     Transactions,
     Transact,
+    Bulk,
 }
 
 /// One method of one path.
@@ -71,6 +73,8 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     add(Method::GET, "/v1/me".into(), Action::Me, None, Role::Analyst, "Who calls, and what it may".into());
     let summary = "Who changed what, newest first".into();
     add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
+    let summary = "Many changes in one call, all or none unless `atomic` is false".into();
+    add(Method::POST, "/v1/bulk".into(), Action::Bulk, None, Role::Trader, summary);
     let summary = "What was paid in, newest first".into();
     add(Method::GET, "/v1/transactions".into(), Action::Transactions, None, Role::Analyst, summary);
     let summary = "Move money into a wallet, or out of it".into();
@@ -177,6 +181,7 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
         (Action::Audit, _) => audit::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
+        (Action::Bulk, _) => bulk::run(inner, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),
         (Action::CreateAccount, _) => tenants::create(inner, call),

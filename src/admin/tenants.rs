@@ -62,21 +62,21 @@ pub(super) fn worked_in(actor: &Actor, parameters: &mut Parameters) -> Result<Op
 /// or the account that is worked in.
 pub(super) fn named(
     shape: &Shape,
-    call: &Call,
+    within: Option<u32>,
     object: &mut Map<String, Value>,
 ) -> Result<Option<u32>, Problem> {
     if shape.is_shared {
         return Ok(Some(PLATFORM));
     }
     let member = match object.remove("account_id") {
-        None | Some(Value::Null) => return Ok(call.account),
+        None | Some(Value::Null) => return Ok(within),
         Some(member) => member,
     };
     let refuse =
         |code, message: String| Problem::invalid(vec![FieldError::new("/account_id", code, message)]);
     let id = member.as_str().and_then(parse);
     let id = id.ok_or_else(|| refuse("malformed", "give the `id` of an account, in quotes".to_owned()))?;
-    match call.account {
+    match within {
         Some(within) if within != id => Err(refuse("unknown_reference", nobody(id))),
         _ => Ok(Some(id)),
     }

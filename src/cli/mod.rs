@@ -5,6 +5,7 @@
 
 mod boot;
 pub mod check;
+mod copies;
 pub mod demo;
 mod events;
 mod explain;
@@ -56,6 +57,12 @@ pub struct Common {
 enum Command {
     /// Begins an account in a data directory, to be filled through the admin API.
     Init(init::InitArguments),
+    /// Writes the account of a data directory as an account file, which `outbid init` reads.
+    Export(copies::ExportArguments),
+    /// Copies the control database of a data directory, also beside a running server.
+    Backup(copies::BackupArguments),
+    /// Puts a copy of the control database in its place; no server may run on it.
+    Restore(copies::RestoreArguments),
     /// Answers bid requests and notices on a data directory.
     Serve,
     /// Sets up an insurer's account, shows the whole journey of an impression, then keeps serving.
@@ -128,6 +135,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let Arguments { common, command } = arguments;
     let done = match command {
         Command::Init(arguments) => init::run(&arguments),
+        Command::Export(arguments) => copies::export(&common, &arguments),
+        Command::Backup(arguments) => copies::backup(&arguments),
+        Command::Restore(arguments) => copies::restore(&arguments),
         Command::Serve => serve::run(&common),
         Command::Demo(arguments) => demo::run(&common, &arguments),
         Command::Check { what } => check::run(&common, &what),

@@ -1,0 +1,221 @@
+//! `POST /v1/bulk`: many operations in one call, as one transaction or each for itself.
+//!
+//! An operation names a method and a path of this API and brings the body that the call would. A text `"$3"` in a body
+//! stands for the id of what operation 3 (counted from 0) has made.
+
+use super::auth;
+use super::call::{Call, Reply, Who, version_of};
+use super::crud::{self, Op};
+use super::idempotent;
+use super::problem::{FieldError, Problem};
+use super::routes::{self, Action, Found};
+use super::state::Inner;
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Operations of one call.
+const MOST: usize = 1_000;
+
+/// What is sent.
+pub(super) fn schema() -> Value {
+    let operation = json!({
+        "type": "object",
+        "properties": {
+            "method": { "enum": ["POST", "PATCH", "DELETE"] }, "path": { "type": "string" },
+            "if_match": { "type": "string" }, "body": { "type": "object" },
+        },
+        "required": ["method", "path"],
+        "additionalProperties": false,
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "atomic": { "type": "boolean", "default": true },
+            "operations": { "type": "array", "items": operation, "maxItems": MOST },
+        },
+        "required": ["operations"],
+        "additionalProperties": false,
+    })
+}
+
+/// An operation that was understood, before its references are known.
+struct Planned {
+    route: &'static routes::Route,
+    id: Option<u32>,
+    version: Option<(bool, Option<u64>)>,
+    body: Map<String, Value>,
+}
+
+pub(super) fn run(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
+    let dry = call.parameters.switch("validate_only")?;
+    let mut object = call.object(&["application/json"])?;
+    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let atomic = match object.remove("atomic") {
+        None => true,
+        Some(Value::Bool(atomic)) => atomic,
+        Some(_) => {
+            return Err(Problem::invalid(vec![FieldError::new("/atomic", "malformed", "is true or false")]));
+        }
+    };
+    let Some(Value::Array(operations)) = object.remove("operations") else {
+        let message = "give a list of operations";
+        return Err(Problem::invalid(vec![FieldError::new("/operations", "missing", message)]));
+    };
+    if operations.len() > MOST {
+        let message = format!("has {} operations; at most {MOST} are taken at once", operations.len());
+        return Err(Problem::invalid(vec![FieldError::new("/operations", "out_of_range", message)]));
+    }
+    if let Some(name) = object.keys().next() {
+        let message = "is not known; there are atomic and operations";
+        return Err(Problem::invalid(vec![FieldError::new(format!("/{name}"), "malformed", message)]));
+    }
+    let mut planned = Vec::with_capacity(operations.len());
+    let mut errors = Vec::new();
+    for (index, operation) in operations.into_iter().enumerate() {
+        match plan(&call, operation) {
+            Ok(operation) => planned.push(operation),
+            Err(problem) => errors.extend(located(index, problem)),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let (who, account) = (call.who(), call.account);
+    call.parameters.finish("validate_only")?;
+    if !atomic {
+        return Ok(apart(inner, planned, &who, account, dry));
+    }
+    let own = Arc::clone(inner);
+    crud::change(inner, dry, once, move |tx, puts| {
+        let mut results: Vec<Value> = Vec::with_capacity(planned.len());
+        for (index, operation) in planned.into_iter().enumerate() {
+            let done = ready(operation, &results, account).and_then(|op| op.run(&own, tx, puts, &who, dry));
+            match done {
+                Ok(reply) => results.push(result(&reply)),
+                Err(problem) => {
+                    let (status, title) = (problem.status, problem.title);
+                    let errors = located(index, problem);
+                    return Err(Problem { status, title, ..Problem::invalid(errors) });
+                }
+            }
+        }
+        Ok(Reply::new(StatusCode::OK, json!({ "atomic": true, "results": results })))
+    })
+}
+
+/// Each operation for itself: what one refuses stops no other, except those that refer to it.
+fn apart(inner: &Arc<Inner>, planned: Vec<Planned>, who: &Who, account: Option<u32>, dry: bool) -> Reply {
+    let mut results: Vec<Value> = Vec::with_capacity(planned.len());
+    for operation in planned {
+        let done = ready(operation, &results, account).and_then(|op| {
+            let (own, who) = (Arc::clone(inner), who.clone());
+            crud::change(inner, dry, None, move |tx, puts| op.run(&own, tx, puts, &who, dry))
+        });
+        results.push(match done {
+            Ok(reply) => result(&reply),
+            Err(problem) => json!({
+                "status": problem.status.as_u16(), "body": problem.view(&who.request_id, "/v1/bulk"),
+            }),
+        });
+    }
+    Reply::new(StatusCode::OK, json!({ "atomic": false, "results": results }))
+}
+
+fn result(reply: &Reply) -> Value {
+    json!({ "status": reply.status.as_u16(), "body": reply.body })
+}
+
+/// What is wrong with an operation, by pointers into the whole call.
+fn located(index: usize, problem: Problem) -> Vec<FieldError> {
+    if problem.errors.is_empty() {
+        return vec![FieldError::new(format!("/operations/{index}"), "refused", problem.detail)];
+    }
+    let into = |error: FieldError| {
+        let pointer = match error.pointer.strip_prefix("/operations/.") {
+            Some(member) => format!("/operations/{index}{member}"),
+            None => format!("/operations/{index}/body{}", error.pointer),
+        };
+        FieldError { pointer, ..error }
+    };
+    problem.errors.into_iter().map(into).collect()
+}
+
+fn plan(call: &Call, operation: Value) -> Result<Planned, Problem> {
+    let wrong = |member: &str, message: String| {
+        Problem::invalid(vec![FieldError::new(format!("/operations/./{member}"), "malformed", message)])
+    };
+    let Value::Object(mut operation) = operation else {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid fields",
+            "an operation is an object",
+        ));
+    };
+    let mut text = |name: &str| match operation.remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(wrong(name, "is a text".to_owned())),
+    };
+    let (method, path, if_match) = (text("method")?, text("path")?, text("if_match")?);
+    let body = match operation.remove("body") {
+        None => Map::new(),
+        Some(Value::Object(body)) => body,
+        Some(_) => return Err(wrong("body", "is an object".to_owned())),
+    };
+    if let Some(name) = operation.keys().next() {
+        return Err(wrong(name, "is not known; there are method, path, if_match, body".to_owned()));
+    }
+    let method = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let (Some(method), Some(path)) = (method, path) else {
+        return Err(wrong("path", "give the method and the path of a call of this API".to_owned()));
+    };
+    let (route, id) = match routes::find(&method, &path) {
+        Found::Route(route, id)
+            if matches!(route.action, Action::Create | Action::Patch | Action::SetStatus(_)) =>
+        {
+            (route, id)
+        }
+        _ => return Err(wrong("path", format!("{method} {path} is no change of a resource"))),
+    };
+    auth::require(&call.actor, route)?;
+    let version = if_match.map(|tag| version_of(&tag)).transpose()?;
+    Ok(Planned { route, id, version, body })
+}
+
+/// The operation with its references in place.
+fn ready(planned: Planned, results: &[Value], account: Option<u32>) -> Result<Op, Problem> {
+    let Planned { route, id, version, body } = planned;
+    let mut body = Value::Object(body);
+    refer(&mut body, results)?;
+    let Value::Object(body) = body else { unreachable!("an object stays one") };
+    let shape = route.shape.expect("changes of resources have a shape");
+    let expected = version.unwrap_or((false, None));
+    match route.action {
+        Action::Create => Op::create(shape, account, body),
+        Action::Patch => Op::patch(shape, id, account, expected, body),
+        Action::SetStatus(status) => Ok(Op::set_status(shape, id, account, expected.1, status)),
+        other => unreachable!("{other:?} is not planned"),
+    }
+}
+
+/// Puts ids in the place of `"$N"`.
+fn refer(value: &mut Value, results: &[Value]) -> Result<(), Problem> {
+    match value {
+        Value::String(text) => {
+            let number = text.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+            if let Some(number) = number {
+                let id = results.get(number).and_then(|result| result["body"]["id"].as_str());
+                let id = id.ok_or_else(|| {
+                    let detail = format!("{text} is no operation before this one that has made something");
+                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields", detail)
+                })?;
+                *text = id.to_owned();
+            }
+            Ok(())
+        }
+        Value::Array(values) => values.iter_mut().try_for_each(|value| refer(value, results)),
+        Value::Object(members) => members.values_mut().try_for_each(|value| refer(value, results)),
+        _ => Ok(()),
+    }
+}
