@@ -28,7 +28,7 @@ pub(super) fn note(
 ) -> Result<(), Problem> {
     let (before, now) = (before.map_or_else(|| json!({}), &masked), masked(after));
     let (before, changed) = diff(&before, &now);
-    let actor = Actor { kind: ActorKind::Key, id: None, display: who.actor.name.clone() };
+    let actor = Actor { kind: ActorKind::Key, id: who.actor.key, display: who.actor.name.clone() };
     tx.add_audit(&NewEntry {
         account: after.account,
         actor,

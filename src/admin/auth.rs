@@ -1,14 +1,14 @@
-//! Who calls: a key in `Authorization: Bearer`, and what its role may do.
+//! Who calls, and what it may do: roles, scopes, tenants. How somebody is recognised is [`super::keyring`]'s.
 
 use super::problem::Problem;
 use super::routes::Route;
-use crate::config::Secret;
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderMap};
 
-/// What somebody may do, each what the ones below it may.
+/// What somebody may do, each what the ones above it here may.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Role {
+    /// Reads what belongs to some advertisers, without the fees.
+    AdvertiserViewer,
     /// Reads.
     Analyst,
     /// Changes what campaigns are made of.
@@ -20,13 +20,51 @@ pub(super) enum Role {
 }
 
 impl Role {
+    pub(super) const ALL: [Role; 5] =
+        [Role::AdvertiserViewer, Role::Analyst, Role::Trader, Role::Admin, Role::Owner];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Role::AdvertiserViewer => "advertiser_viewer",
             Role::Analyst => "analyst",
             Role::Trader => "trader",
             Role::Admin => "admin",
             Role::Owner => "owner",
         }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// What a key may be used for, within its role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scope {
+    /// Looking at things.
+    Read,
+    /// Changing what campaigns are made of.
+    Write,
+    /// Moving money.
+    Money,
+    /// Keys, users, accounts, what belongs to the platform.
+    Admin,
+}
+
+impl Scope {
+    pub(super) const ALL: [Scope; 4] = [Scope::Read, Scope::Write, Scope::Money, Scope::Admin];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Write => "write",
+            Scope::Money => "money",
+            Scope::Admin => "admin",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
 }
 
@@ -35,32 +73,51 @@ impl Role {
 pub(super) struct Actor {
     /// As records name it.
     pub(super) name: String,
+    /// The stored key that was shown; `None` is that of the configuration.
+    pub(super) key: Option<u32>,
     /// The tenant; `None` is the platform, which sees all of them.
     pub(super) account: Option<u32>,
     pub(super) role: Role,
+    /// What its key is for; empty is everything that the role may.
+    pub(super) scopes: Vec<Scope>,
+    /// The only advertisers that it sees; `None` is all of its tenant.
+    pub(super) advertisers: Option<Vec<u32>>,
 }
 
-/// The key of the configuration.
-pub(super) fn bootstrap(key: Option<&Secret>, headers: &HeaderMap) -> Result<Actor, Problem> {
-    let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-    let shown = shown.strip_prefix(b"Bearer ");
-    if key.is_some_and(|key| shown.is_some_and(|shown| key.matches(shown))) {
-        return Ok(Actor { name: "bootstrap".to_owned(), account: None, role: Role::Owner });
+impl Actor {
+    pub(super) fn has(&self, scope: Scope) -> bool {
+        self.scopes.is_empty() || self.scopes.contains(&scope)
     }
-    let detail = "send `Authorization: Bearer KEY` with the key of admin.bootstrap_key; without one in the \
-                  configuration nobody is let in";
-    Err(Problem::new(StatusCode::UNAUTHORIZED, "no valid API key", detail))
+
+    /// Whether it may give somebody else a key of this role and these scopes: never more than it has itself.
+    pub(super) fn may_grant(&self, role: Role, scopes: &[Scope]) -> bool {
+        let fits = self.scopes.is_empty()
+            || (!scopes.is_empty() && scopes.iter().all(|scope| self.scopes.contains(scope)));
+        role <= self.role && fits
+    }
 }
 
 /// Refuses who may not.
 pub(super) fn require(actor: &Actor, route: &Route) -> Result<(), Problem> {
-    let refuse = |detail| Err(Problem::new(StatusCode::FORBIDDEN, "not allowed", detail));
     if actor.role < route.role {
         let (needed, has) = (route.role.as_str(), actor.role.as_str());
-        return refuse(format!("this needs the role {needed}, and {} has {has}", actor.name));
+        return Err(refused(format!("this needs the role {needed}, and {} has {has}", actor.name)));
     }
     if route.is_platforms() && actor.account.is_some() {
-        return refuse("this belongs to the platform, and not to an account; ask who runs it".to_owned());
+        return Err(refused(
+            "this belongs to the platform, and not to an account; ask who runs it".to_owned(),
+        ));
     }
-    Ok(())
+    match route.scope() {
+        Some(scope) if !actor.has(scope) => {
+            let (needed, name) = (scope.as_str(), &actor.name);
+            Err(refused(format!("this needs the scope {needed}, and the key {name} is not for that")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// 403.
+pub(super) fn refused(detail: String) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "not allowed", detail)
 }

@@ -1,6 +1,7 @@
 //! Reading and changing resources, the same for every kind.
 
 use super::audit;
+use super::auth::{Actor, Role};
 use super::call::{Call, Reply, Who};
 use super::idempotent::{self, Once};
 use super::merge::merge;
@@ -24,6 +25,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Result<Reply, Problem> {
     let asked = ListCall::read(shape, scope(shape, call.account), call.parameters)?;
     let mut query = asked.query;
+    query.advertisers = call.actor.advertisers.clone();
     let size = query.limit;
     query.limit = size + 1;
     let (mut rows, total) = inner.control.read(|read| {
@@ -38,8 +40,10 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
         None
     };
     let editor = inner.editor.lock();
-    let items: Vec<Value> =
-        rows.iter().map(|row| only(view(inner, &editor, shape, row), asked.fields.as_deref())).collect();
+    let items: Vec<Value> = rows
+        .iter()
+        .map(|row| only(view_for(&call.actor, inner, &editor, shape, row), asked.fields.as_deref()))
+        .collect();
     let mut body = json!({ (shape.collection): items, "next_page_token": next });
     if let Some(total) = total {
         body["total"] = total.into();
@@ -57,11 +61,12 @@ pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> 
     let id = id_of(shape, call.id);
     let account = scope(shape, call.account);
     call.parameters.finish("fields")?;
-    let row = inner.control.read(|read| row_of(read, shape, id, account))?;
+    let seen = |read: &Read<'_>| tenants::seen_by(&call.actor, read, row_of(read, shape, id, account)?);
+    let row = inner.control.read(seen)?;
     if known.is_some_and(|known| known == etag(row.version)) {
         return Ok(Reply { status: StatusCode::NOT_MODIFIED, body: None, headers: Vec::new() });
     }
-    let view = view(inner, &inner.editor.lock(), shape, &row);
+    let view = view_for(&call.actor, inner, &inner.editor.lock(), shape, &row);
     Ok(Reply::new(StatusCode::OK, only(view, fields.as_deref())).with(ETAG, etag(row.version)))
 }
 
@@ -395,6 +400,15 @@ fn view(inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String,
     if let Some((effective, reasons)) = status::of(inner, editor, row) {
         view.insert("effective_status".into(), effective.into());
         view.insert("status_reasons".into(), reasons.into());
+    }
+    view
+}
+
+/// The row as the caller may see it: the fees are no business of who only looks at an advertiser.
+fn view_for(actor: &Actor, inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String, Value> {
+    let mut view = view(inner, editor, shape, row);
+    if actor.role == Role::AdvertiserViewer {
+        view.retain(|name, _| !["data_fee", "platform_share"].contains(&name.as_str()));
     }
     view
 }

@@ -1,6 +1,7 @@
 //! The control plane: the API by which people and programs configure an account, over HTTP and JSON.
 //!
-//! A call goes one way: `routes` finds what is meant, `auth` says who asks, `crud` does it inside one transaction of the
+//! A call goes one way: `routes` finds what is meant, `keyring` says who asks, `auth` whether it may,
+//! `crud` does it inside one transaction of the
 //! control store, and the answer is a view of the row. What is written is first put into the [`Editor`], which reads it
 //! as the engine would; what the editor refuses is never committed, so a published account always compiles. After the
 //! commit the publisher is poked, and takes up the newest account as a whole.
@@ -14,12 +15,16 @@
 //! Deliberately absent: a web framework. The routes are one table, from which requests are matched and the API's
 //! description is written, so the two cannot differ.
 
+mod api_keys;
 mod audit;
 mod auth;
 mod bulk;
 mod call;
 mod crud;
 mod idempotent;
+mod key_request;
+mod keyring;
+mod limits;
 mod merge;
 mod money;
 mod openapi;
@@ -31,4 +36,6 @@ mod state;
 mod status;
 mod tenants;
 
+pub use key_request::{IssueError, KeyRequest, issue_key};
+pub use limits::Rate;
 pub use state::{Admin, Balances, Setup, StartError, import, read_account};

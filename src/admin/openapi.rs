@@ -1,6 +1,7 @@
 //! The description of the API, OpenAPI 3.1, written from the table of routes.
 
 use super::audit;
+use super::auth::{Role, Scope};
 use super::bulk;
 use super::money;
 use super::routes::{Action, ROUTES, Route};
@@ -20,6 +21,7 @@ pub(super) fn document() -> Value {
         schemas.insert(shape.noun().to_owned(), schema(shape));
     }
     schemas.insert("account".to_owned(), account());
+    schemas.insert("api_key".to_owned(), api_key());
     schemas.insert("problem".to_owned(), problem());
     json!({
         "openapi": "3.1.0",
@@ -41,15 +43,21 @@ fn operation(route: &Route) -> Value {
     let noun = noun(route);
     let resource = noun.map(|noun| json!({ "$ref": format!("#/components/schemas/{noun}") }));
     let (status, schema) = match route.action {
-        Action::Create | Action::CreateAccount => ("201", resource.clone().unwrap_or(Value::Bool(true))),
-        Action::List | Action::ListAccounts => ("200", page(route)),
+        Action::Create | Action::CreateAccount | Action::CreateKey | Action::RotateKey => {
+            ("201", resource.clone().unwrap_or(Value::Bool(true)))
+        }
+        Action::List | Action::ListAccounts | Action::ListKeys => ("200", page(route)),
         Action::Transact => ("201", json!({ "type": "object" })),
         Action::Me | Action::OpenApi | Action::Audit | Action::Transactions | Action::Bulk => {
             ("200", json!({ "type": "object" }))
         }
-        Action::Get | Action::Patch | Action::SetStatus(_) | Action::GetAccount | Action::PatchAccount => {
-            ("200", resource.clone().unwrap_or(Value::Bool(true)))
-        }
+        Action::Get
+        | Action::Patch
+        | Action::SetStatus(_)
+        | Action::GetAccount
+        | Action::GetKey
+        | Action::RevokeKey
+        | Action::PatchAccount => ("200", resource.clone().unwrap_or(Value::Bool(true))),
     };
     let refused = json!({
         "description": "Refused; the body says why and what to do",
@@ -60,12 +68,13 @@ fn operation(route: &Route) -> Value {
         "operationId": operation_id(route),
         "summary": route.summary,
         "x-role": route.role.as_str(),
+        "x-scope": route.scope().map(|scope| scope.as_str()),
         "x-platform-only": route.is_platforms(),
         "parameters": parameters(route),
         "responses": { (status): answered, "default": refused },
     });
     let body = match route.action {
-        Action::Create | Action::CreateAccount => Some("application/json"),
+        Action::Create | Action::CreateAccount | Action::CreateKey => Some("application/json"),
         Action::Patch | Action::PatchAccount => Some("application/merge-patch+json"),
         _ => None,
     };
@@ -108,11 +117,15 @@ fn parameters(route: &Route) -> Vec<Value> {
             "filter[id]",
             "filter[external_id]",
         ],
-        Action::Get | Action::GetAccount => &["fields"],
-        Action::ListAccounts => &["page_size", "page_token"],
-        Action::Create | Action::SetStatus(_) | Action::CreateAccount | Action::PatchAccount => {
-            &["validate_only"]
-        }
+        Action::Get | Action::GetAccount | Action::GetKey => &["fields"],
+        Action::ListAccounts | Action::ListKeys => &["page_size", "page_token"],
+        Action::Create
+        | Action::SetStatus(_)
+        | Action::CreateAccount
+        | Action::PatchAccount
+        | Action::CreateKey
+        | Action::RevokeKey
+        | Action::RotateKey => &["validate_only"],
         Action::Patch => &["validate_only", "update_mask"],
         Action::Audit => audit::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
@@ -142,6 +155,9 @@ fn noun(route: &Route) -> Option<&'static str> {
     match route.action {
         Action::ListAccounts | Action::CreateAccount | Action::GetAccount | Action::PatchAccount => {
             Some("account")
+        }
+        Action::ListKeys | Action::CreateKey | Action::GetKey | Action::RevokeKey | Action::RotateKey => {
+            Some("api_key")
         }
         _ => route.shape.map(Shape::noun),
     }
@@ -209,6 +225,26 @@ fn account() -> Value {
             "version": { "type": "integer", "readOnly": true }, "etag": fixed, "created_at": fixed, "updated_at": fixed,
         },
         "required": ["name"],
+    })
+}
+
+fn api_key() -> Value {
+    let fixed = json!({ "type": ["string", "null"], "readOnly": true });
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let roles = Role::ALL.map(Role::as_str);
+    let scopes = Scope::ALL.map(Scope::as_str);
+    json!({
+        "type": "object",
+        "properties": {
+            "id": fixed, "name": { "type": "string", "minLength": 1, "maxLength": 255 }, "role": { "enum": roles },
+            "account_id": { "type": ["string", "null"] }, "platform": { "type": "boolean", "writeOnly": true },
+            "scopes": { "type": "array", "items": { "enum": scopes } }, "addresses": texts,
+            "advertiser_ids": texts, "expires_at": { "type": ["string", "null"], "format": "date-time" },
+            "secret": { "type": "string", "readOnly": true, "description": "In the answer that makes the key only" },
+            "prefix": fixed, "last4": fixed, "status": { "enum": ["active", "expired", "revoked"], "readOnly": true },
+            "revoked_at": fixed, "replaces_id": fixed, "created_at": fixed, "last_used_at": fixed,
+        },
+        "required": ["name", "role"],
     })
 }
 

@@ -1,7 +1,8 @@
 //! The table of routes. Requests are matched against it and the description of the API is written from it.
 
+use super::api_keys;
 use super::audit;
-use super::auth::Role;
+use super::auth::{Role, Scope};
 use super::bulk;
 use super::call::{Call, Reply};
 use super::crud;
@@ -11,7 +12,7 @@ use super::problem::Problem;
 use super::shape::Shape;
 use super::state::{Inner, shapes};
 use super::tenants;
-use crate::store::control::Status;
+use crate::store::control::{Kind, Status};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
@@ -30,6 +31,11 @@ pub(super) enum Action {
     CreateAccount,
     GetAccount,
     PatchAccount,
+    ListKeys,
+    CreateKey,
+    GetKey,
+    RevokeKey,
+    RotateKey,
     OpenApi,
     Audit,
     Transactions,
@@ -64,13 +70,40 @@ impl Route {
     }
 }
 
+impl Route {
+    /// What a key must be for; `None` where every key will do.
+    pub(super) fn scope(&self) -> Option<Scope> {
+        match self.action {
+            Action::Me | Action::OpenApi => None,
+            Action::Transact => Some(Scope::Money),
+            _ if self.role >= Role::Admin => Some(Scope::Admin),
+            _ if self.method == Method::GET => Some(Scope::Read),
+            _ => Some(Scope::Write),
+        }
+    }
+}
+
 pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     let mut routes = Vec::new();
     let mut add = |method: Method, path: String, action, shape, role, summary: String| {
         routes.push(Route { method, path, action, shape, role, summary });
     };
-    add(Method::GET, "/openapi.json".into(), Action::OpenApi, None, Role::Analyst, "This description".into());
-    add(Method::GET, "/v1/me".into(), Action::Me, None, Role::Analyst, "Who calls, and what it may".into());
+    add(
+        Method::GET,
+        "/openapi.json".into(),
+        Action::OpenApi,
+        None,
+        Role::AdvertiserViewer,
+        "This description".into(),
+    );
+    add(
+        Method::GET,
+        "/v1/me".into(),
+        Action::Me,
+        None,
+        Role::AdvertiserViewer,
+        "Who calls, and what it may".into(),
+    );
     let summary = "Who changed what, newest first".into();
     add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
     let summary = "Many changes in one call, all or none unless `atomic` is false".into();
@@ -96,6 +129,23 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             Role::Admin,
             "Change an account by a merge patch; paused, nothing of it serves and its keys are refused",
         ),
+        (Method::GET, "/v1/api_keys", Action::ListKeys, Role::Admin, "The API keys, without their secrets"),
+        (
+            Method::POST,
+            "/v1/api_keys",
+            Action::CreateKey,
+            Role::Admin,
+            "Make an API key; its secret is shown once",
+        ),
+        (Method::GET, "/v1/api_keys/{id}", Action::GetKey, Role::Admin, "One API key, without its secret"),
+        (Method::DELETE, "/v1/api_keys/{id}", Action::RevokeKey, Role::Admin, "Revoke an API key, at once"),
+        (
+            Method::POST,
+            "/v1/api_keys/{id}:rotate",
+            Action::RotateKey,
+            Role::Admin,
+            "Make an API key that takes the place of another one, which ends after an overlap",
+        ),
     ] {
         add(method, path.into(), action, None, role, summary.into());
     }
@@ -103,22 +153,18 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
         let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
         let it = Some(shape);
+        let of_advertisers =
+            matches!(shape.kind, Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative);
+        let reader = if of_advertisers { Role::AdvertiserViewer } else { Role::Analyst };
         if shape.is_singleton() {
             add(Method::GET, all.clone(), Action::Get, it, Role::Analyst, format!("The {noun}"));
             add(Method::PATCH, all, Action::Patch, it, writer, format!("Change the {noun}"));
             continue;
         }
         let one = format!("{all}/{{id}}");
-        add(
-            Method::GET,
-            all.clone(),
-            Action::List,
-            it,
-            Role::Analyst,
-            format!("A page of {}", shape.collection),
-        );
+        add(Method::GET, all.clone(), Action::List, it, reader, format!("A page of {}", shape.collection));
         add(Method::POST, all, Action::Create, it, writer, format!("Make a {noun}"));
-        add(Method::GET, one.clone(), Action::Get, it, Role::Analyst, format!("One {noun}"));
+        add(Method::GET, one.clone(), Action::Get, it, reader, format!("One {noun}"));
         add(
             Method::PATCH,
             one.clone(),
@@ -175,7 +221,11 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::Me, _) => {
             let role = call.actor.role.as_str();
             let account = call.actor.account.map(|account| account.to_string());
-            let view = json!({ "name": call.actor.name, "role": role, "account_id": account });
+            let scopes: Vec<&str> = call.actor.scopes.iter().map(|scope| scope.as_str()).collect();
+            let key = call.actor.key.map(|key| key.to_string());
+            let view = json!({
+                "name": call.actor.name, "role": role, "account_id": account, "api_key_id": key, "scopes": scopes,
+            });
             Ok(Reply::new(StatusCode::OK, view))
         }
         (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
@@ -187,6 +237,11 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::CreateAccount, _) => tenants::create(inner, call),
         (Action::GetAccount, _) => tenants::get(inner, call),
         (Action::PatchAccount, _) => tenants::patch(inner, call),
+        (Action::ListKeys, _) => api_keys::list(inner, call),
+        (Action::CreateKey, _) => api_keys::create(inner, call),
+        (Action::GetKey, _) => api_keys::get(inner, call),
+        (Action::RevokeKey, _) => api_keys::revoke(inner, call),
+        (Action::RotateKey, _) => api_keys::rotate(inner, call),
         (Action::List, Some(shape)) => crud::list(inner, shape, call),
         (Action::Create, Some(shape)) => crud::create(inner, shape, call),
         (Action::Get, Some(shape)) => crud::get(inner, shape, call),

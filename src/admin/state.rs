@@ -1,7 +1,9 @@
 //! What the API works on: the store, the editor that mirrors it, and whoever has to hear of a change.
 
-use super::auth;
+use super::auth::{self, Actor, Role, Scope};
 use super::call::{Call, Reply};
+use super::keyring::Keyring;
+use super::limits::{Buckets, Rate};
 use super::money;
 use super::page::Parameters;
 use super::problem::{FieldError, Problem};
@@ -18,10 +20,13 @@ use crate::store::account_file::{Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +58,8 @@ pub struct Setup {
     pub published: Box<dyn Fn() + Send + Sync>,
     /// What was spent.
     pub balances: Balances,
+    /// How often a key may call.
+    pub rate: Rate,
 }
 
 /// The API. A cheap handle.
@@ -67,6 +74,8 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     published: Box<dyn Fn() + Send + Sync>,
     pub(super) balances: Balances,
+    pub(super) keyring: Keyring,
+    buckets: Buckets,
     requests: AtomicU64,
 }
 
@@ -245,7 +254,7 @@ pub(super) fn put_row(editor: &mut Editor, shape: &Shape, row: &Row) -> Result<P
 impl Admin {
     /// Opens the API on a database; an empty one gets what every account has.
     pub fn new(setup: Setup) -> Result<Admin, StartError> {
-        let Setup { control, bootstrap_key, clock, published, balances } = setup;
+        let Setup { control, bootstrap_key, clock, published, balances, rate } = setup;
         let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
         if is_empty {
             import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
@@ -253,7 +262,18 @@ impl Admin {
         tenants::open(&control)?;
         let editor = Mutex::new(fill(&control)?);
         let requests = AtomicU64::new(0);
-        Ok(Admin(Arc::new(Inner { control, editor, bootstrap_key, clock, published, balances, requests })))
+        let (keyring, buckets) = (Keyring::default(), Buckets::new(rate));
+        Ok(Admin(Arc::new(Inner {
+            control,
+            editor,
+            bootstrap_key,
+            clock,
+            published,
+            balances,
+            keyring,
+            buckets,
+            requests,
+        })))
     }
 
     /// The newest account, for the publisher.
@@ -296,6 +316,11 @@ impl Inner {
         }
     }
 
+    fn recognise(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Actor, Problem> {
+        let bootstrap = self.bootstrap_key.as_ref();
+        self.keyring.recognise(&self.control, &*self.clock, bootstrap, headers, peer)
+    }
+
     /// The whole answer to a call.
     fn answer(self: &Arc<Inner>, request: ApiRequest) -> Option<ApiAnswer> {
         let found = routes::find(&request.method, request.uri.path());
@@ -310,18 +335,25 @@ impl Inner {
                 refusal(&problem, &request_id, &instance).with(ALLOW, methods)
             }
             Found::Route(route, id) => {
+                let mut limit = None;
                 let query = request.uri.query().unwrap_or("");
-                let called =
-                    auth::bootstrap(self.bootstrap_key.as_ref(), &request.headers).and_then(|actor| {
-                        auth::require(&actor, route)?;
-                        let mut parameters = Parameters::parse(query)?;
-                        let account = tenants::worked_in(&actor, &mut parameters)?;
-                        let ApiRequest { headers, body, .. } = request;
-                        let (request_id, path) = (request_id.clone(), instance.clone());
-                        let call = Call { actor, account, request_id, parameters, headers, body, id, path };
-                        routes::run(self, route, call)
-                    });
-                called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance))
+                let called = self.recognise(&request.headers, request.peer).and_then(|actor| {
+                    let taken = self.buckets.take(actor.key.unwrap_or(0), self.clock.mono_ns());
+                    limit = Some(taken);
+                    if taken.retry_after_s.is_some() {
+                        return Err(too_many(taken.retry_after_s));
+                    }
+                    auth::require(&actor, route)?;
+                    let mut parameters = Parameters::parse(query)?;
+                    let account = tenants::worked_in(&actor, &mut parameters)?;
+                    let ApiRequest { headers, body, .. } = request;
+                    let (request_id, path) = (request_id.clone(), instance.clone());
+                    let call = Call { actor, account, request_id, parameters, headers, body, id, path };
+                    routes::run(self, route, call)
+                });
+                let mut reply = called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance));
+                reply.headers.extend(limit.iter().flat_map(|taken| taken.headers()));
+                reply
             }
         };
         Some(finish(reply, &request_id))
@@ -351,9 +383,18 @@ impl Puts<'_> {
     }
 }
 
+fn too_many(retry_after_s: Option<u64>) -> Problem {
+    let detail =
+        "this key calls too often; see the headers RateLimit-Limit, RateLimit-Remaining and Retry-After";
+    Problem { retry_after_s, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many calls", detail) }
+}
+
 fn refusal(problem: &Problem, request_id: &str, instance: &str) -> Reply {
     let mut reply = Reply::new(problem.status, problem.view(request_id, instance))
         .with(CONTENT_TYPE, "application/problem+json");
+    if problem.status == StatusCode::UNAUTHORIZED {
+        reply = reply.with(WWW_AUTHENTICATE, "Bearer");
+    }
     if let Some(version) = problem.current_version {
         reply = reply.with(ETAG, super::shape::etag(version));
     }
@@ -384,6 +425,11 @@ impl Api for Admin {
     fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>> {
         let inner = Arc::clone(&self.0);
         let path = request.uri.path().to_owned();
+        if inner.keyring.is_due(inner.clock.mono_ns()) {
+            let inner = Arc::clone(&self.0);
+            // Nobody waits for it: it is lost with its task at the worst.
+            drop(tokio::task::spawn_blocking(move || inner.keyring.note(&inner.control)));
+        }
         Box::pin(async move {
             // The store blocks its caller for as long as the disk takes.
             let answered = tokio::task::spawn_blocking(move || inner.answer(request)).await;
@@ -394,6 +440,28 @@ impl Api for Admin {
                 Some(finish(refusal(&problem, "", &path), ""))
             })
         })
+    }
+
+    fn is_operator(
+        &self,
+        headers: HeaderMap,
+        peer: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let known = tokio::task::spawn_blocking(move || inner.recognise(&headers, peer)).await;
+            let may = |actor: Actor| {
+                actor.account.is_none() && actor.role >= Role::Admin && actor.has(Scope::Admin)
+            };
+            known.is_ok_and(|actor| actor.is_ok_and(may))
+        })
+    }
+}
+
+impl Drop for Inner {
+    /// Notes what is left to be noted.
+    fn drop(&mut self) {
+        self.keyring.note(&self.control);
     }
 }
 

@@ -10,7 +10,7 @@ use super::problem::{FieldError, Problem};
 use super::shape::{Shape, check_outside, etag, moment};
 use super::state::{Inner, StartError};
 use crate::store::control::accounts::{AccountChange, AccountError, AccountRow, NewAccount};
-use crate::store::control::{Control, ControlError, Read, Status, Write, WriteError};
+use crate::store::control::{Control, ControlError, Read, Row, Status, Write, WriteError};
 use hyper::StatusCode;
 use hyper::header::{ETAG, LOCATION};
 use parking_lot::Mutex;
@@ -65,9 +65,14 @@ pub(super) fn named(
     within: Option<u32>,
     object: &mut Map<String, Value>,
 ) -> Result<Option<u32>, Problem> {
-    if shape.is_shared {
-        return Ok(Some(PLATFORM));
-    }
+    if shape.is_shared { Ok(Some(PLATFORM)) } else { named_account(within, object) }
+}
+
+/// The same for what is no resource.
+pub(super) fn named_account(
+    within: Option<u32>,
+    object: &mut Map<String, Value>,
+) -> Result<Option<u32>, Problem> {
     let member = match object.remove("account_id") {
         None | Some(Value::Null) => return Ok(within),
         Some(member) => member,
@@ -100,6 +105,15 @@ pub(super) fn of_new(
         _ => None,
     };
     Ok(above.map_or(DEFAULT, |row| row.account))
+}
+
+/// The row, if it belongs to an advertiser that the caller may see.
+pub(super) fn seen_by(actor: &Actor, read: &Read<'_>, row: Row) -> Result<Row, Problem> {
+    let Some(advertisers) = &actor.advertisers else { return Ok(row) };
+    match read.advertiser_of(&row)? {
+        Some(advertiser) if advertisers.contains(&advertiser) => Ok(row),
+        _ => Err(Problem::not_found(&format!("{} {}", row.kind, row.id))),
+    }
 }
 
 fn parse(text: &str) -> Option<u32> {
@@ -172,6 +186,8 @@ pub(super) fn patch(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem
         puts.editor.stop_tenant(id, row.status != Status::Active);
         Ok(row)
     });
+    // Its keys may be good again, or no good any more.
+    inner.keyring.forget();
     let row = tried.settle(changed)?;
     Ok(Reply::new(StatusCode::OK, view(&row)).with(ETAG, etag(row.version)))
 }

@@ -1,7 +1,7 @@
 //! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
 
 use super::{Common, Failure};
-use crate::admin::{self, Admin, Balances, Setup};
+use crate::admin::{self, Admin, Balances, Rate, Setup};
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
@@ -176,6 +176,7 @@ fn control_plane(
             }
         }),
         balances,
+        rate: Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst },
     };
     Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
 }

@@ -136,6 +136,10 @@ options! {
     admin: Admin {
         /// The key of the first administrator. Without it, and without stored keys, the admin API refuses everyone.
         bootstrap_key: Option<Secret> = none in 16..=4096;
+        /// Calls of one API key a second, in the long run; further ones are answered 429.
+        rate_per_s: u32 = 50 in 1..=1_000_000;
+        /// Calls of one API key at once after a pause.
+        burst: u32 = 200 in 1..=1_000_000;
     }
     /// What is kept on disk.
     data: Data {

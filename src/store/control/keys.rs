@@ -29,6 +29,8 @@ pub struct KeyRow {
     pub scopes: Vec<String>,
     /// From where; empty means anywhere.
     pub addresses: Vec<String>,
+    /// The advertisers that a limited role may see.
+    pub advertisers: Vec<u32>,
     /// Until when, in milliseconds since the Unix epoch.
     pub expires_ms: Option<i64>,
     /// Since when it is no good any more.
@@ -60,6 +62,8 @@ pub struct NewKey {
     pub scopes: Vec<String>,
     /// From where; empty means anywhere.
     pub addresses: Vec<String>,
+    /// The advertisers that a limited role may see.
+    pub advertisers: Vec<u32>,
     /// Until when.
     pub expires_ms: Option<i64>,
     /// The key whose place it takes.
@@ -86,7 +90,7 @@ pub struct Session {
 macro_rules! columns {
     () => {
         "id, account, name, prefix, last4, hash, role, scopes, addresses, expires_ms, revoked_ms, replaces, \
-         created_ms, last_used_ms"
+         created_ms, last_used_ms, advertisers"
     };
 }
 
@@ -106,6 +110,7 @@ fn key(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeyRow> {
         replaces: row.get(11)?,
         created_ms: row.get(12)?,
         last_used_ms: row.get(13)?,
+        advertisers: sql::from_json(row, 14)?,
     })
 }
 
@@ -153,7 +158,8 @@ impl Write<'_> {
     pub fn insert_key(&mut self, new: NewKey) -> Result<KeyRow, ControlError> {
         const SQL: &str = concat!(
             "INSERT INTO api_keys (account, name, prefix, last4, hash, role, scopes, addresses, expires_ms, \
-             replaces, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING ",
+             replaces, created_ms, advertisers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+             RETURNING ",
             columns!()
         );
         let params = params![
@@ -167,7 +173,8 @@ impl Write<'_> {
             sql::to_json(&new.addresses),
             new.expires_ms,
             new.replaces,
-            self.now_ms()
+            self.now_ms(),
+            sql::to_json(&new.advertisers)
         ];
         sql::only(self.connection, "add a key", SQL, params, key)
     }

@@ -22,6 +22,8 @@ pub struct Query {
     pub statuses: Vec<Status>,
     /// Only these, where some are named.
     pub ids: Option<Vec<u32>>,
+    /// Only what belongs to these advertisers, for whoever may see no others.
+    pub advertisers: Option<Vec<u32>>,
     /// With this in the name, in any case.
     pub name: Option<String>,
     /// With this external id.
@@ -66,6 +68,7 @@ impl Query {
             parent: None,
             statuses: Vec::new(),
             ids: None,
+            advertisers: None,
             name: None,
             external_id: None,
             order: Order::default(),
@@ -87,10 +90,21 @@ impl Query {
 
     /// The same for the same filters and order, whatever the page.
     fn fingerprint(&self) -> [u8; 8] {
-        let Query { kind, account, parent, statuses, ids, name, external_id, order, after: _, limit: _ } =
-            self;
+        let Query {
+            kind,
+            account,
+            parent,
+            statuses,
+            ids,
+            advertisers,
+            name,
+            external_id,
+            order,
+            after: _,
+            limit: _,
+        } = self;
         fingerprint(&format!(
-            "{kind:?} {account:?} {parent:?} {statuses:?} {ids:?} {name:?} {external_id:?} {order:?}"
+            "{kind:?} {account:?} {parent:?} {statuses:?} {ids:?} {advertisers:?} {name:?} {external_id:?} {order:?}"
         ))
     }
 }
@@ -142,6 +156,20 @@ fn filters(query: &Query) -> Statement<'_> {
     }
     if let Some(ids) = &query.ids {
         statement.within("id", ids.iter().copied());
+    }
+    if let Some(advertisers) = &query.advertisers {
+        match query.kind {
+            Kind::Advertiser => statement.within("id", advertisers.iter().copied()),
+            Kind::LineItem => {
+                statement.text.push_str(" AND parent IN (SELECT id FROM resource WHERE kind = 'campaign'");
+                statement.within("parent", advertisers.iter().copied());
+                statement.text.push(')');
+            }
+            kind if kind.parent() == Some(Kind::Advertiser) => {
+                statement.within("parent", advertisers.iter().copied());
+            }
+            _ => statement.text.push_str(" AND 0"),
+        }
     }
     statement
 }

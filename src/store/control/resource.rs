@@ -124,6 +124,17 @@ pub(super) fn fold(text: &str) -> String {
 }
 
 impl Read<'_> {
+    /// The advertiser that a resource is or belongs to.
+    pub fn advertiser_of(&self, of: &Row) -> Result<Option<u32>, ControlError> {
+        match (of.kind, of.parent) {
+            (Kind::Advertiser, _) => Ok(Some(of.id)),
+            (Kind::LineItem, Some(campaign)) => {
+                Ok(self.get(Kind::Campaign, campaign)?.and_then(|campaign| campaign.parent))
+            }
+            (kind, parent) => Ok(parent.filter(|_| kind.parent() == Some(Kind::Advertiser))),
+        }
+    }
+
     /// The resource, if there is one, whatever its status.
     pub fn get(&self, kind: Kind, id: u32) -> Result<Option<Row>, ControlError> {
         const SQL: &str = concat!("SELECT ", columns!(), " FROM resource r WHERE kind = ?1 AND id = ?2");

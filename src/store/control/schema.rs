@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_idempotency.sql"),
     include_str!("migrations/0005_money.sql"),
     include_str!("migrations/0006_items.sql"),
+    include_str!("migrations/0007_viewers.sql"),
 ];
 
 /// The version of a database that has seen all steps.

@@ -44,6 +44,7 @@ fn key(hash: u8, replaces: Option<u32>) -> NewKey {
         role: "api".to_owned(),
         scopes: vec!["reports".to_owned()],
         addresses: vec!["10.0.0.0/8".to_owned()],
+        advertisers: vec![3],
         expires_ms: None,
         replaces,
     }
