@@ -102,8 +102,8 @@ fn succeed(
     let conflict = |detail| Err(Problem::new(StatusCode::CONFLICT, "conflict", detail));
     let now_ms = tx.now_ms();
     may_grant(actor, &old.role, &old.scopes)?;
-    if state(old, now_ms) != "active" {
-        return conflict(format!("the key {} is {}; make a new one", old.id, state(old, now_ms)));
+    if old.state(now_ms) != "active" {
+        return conflict(format!("the key {} is {}; make a new one", old.id, old.state(now_ms)));
     }
     let keys = tx.keys(old.account)?;
     if let Some(next) = keys.iter().find(|key| key.replaces == Some(old.id) && key.revoked_ms.is_none()) {
@@ -257,14 +257,6 @@ fn answer(inner: &Inner, dry: bool, (row, secret): (KeyRow, String)) -> Reply {
     Reply::new(StatusCode::CREATED, view).with(LOCATION, location)
 }
 
-fn state(row: &KeyRow, now_ms: i64) -> &'static str {
-    match (row.revoked_ms, row.expires_ms) {
-        (Some(_), _) => "revoked",
-        (None, Some(expires)) if expires <= now_ms => "expired",
-        _ => "active",
-    }
-}
-
 fn view(inner: &Inner, row: &KeyRow) -> Value {
     let ids = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>();
     let used_ms = inner.keyring.last_used_ms(row.id).max(row.last_used_ms);
@@ -272,7 +264,7 @@ fn view(inner: &Inner, row: &KeyRow) -> Value {
         "id": row.id.to_string(), "account_id": row.account.map(|id| id.to_string()), "name": row.name,
         "prefix": row.prefix, "last4": row.last4, "role": row.role, "scopes": row.scopes,
         "addresses": row.addresses, "advertiser_ids": ids(&row.advertisers),
-        "status": state(row, inner.clock.now().unix_ms), "expires_at": row.expires_ms.map(moment),
+        "status": row.state(inner.clock.now().unix_ms), "expires_at": row.expires_ms.map(moment),
         "revoked_at": row.revoked_ms.map(moment), "replaces_id": row.replaces.map(|id| id.to_string()),
         "created_at": moment(row.created_ms), "last_used_at": used_ms.map(moment),
     })

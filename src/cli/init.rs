@@ -1,8 +1,9 @@
-//! `outbid init`: a data directory with a control database, empty or with what an account file says.
+//! `outbid init`: a data directory with a control database, empty or with what an account file says, and the key of its
+//! owner where the configuration has none.
 
-use super::Failure;
 use super::boot;
-use crate::admin;
+use super::{Common, Failure};
+use crate::admin::{self, KeyRequest};
 use crate::store::account_file;
 use crate::store::control::Control;
 use crate::store::data_dir::DataDir;
@@ -22,8 +23,9 @@ pub(super) struct InitArguments {
     account: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &InitArguments) -> Result<(), Failure> {
+pub(super) fn run(common: &Common, arguments: &InitArguments) -> Result<(), Failure> {
     let InitArguments { data_dir, account } = arguments;
+    let has_key = boot::configuration(common, Vec::new())?.admin.bootstrap_key.is_some();
     let data = DataDir::open(data_dir).map_err(|error| Failure::Failed(error.into()))?;
     let path = data.control_file();
     if path.exists() {
@@ -54,9 +56,13 @@ pub(super) fn run(arguments: &InitArguments) -> Result<(), Failure> {
     if let Some(file) = file {
         println!("they are those of {}, which is not read any more", file.display());
     }
-    println!(
-        "serve it: outbid serve --set data.dir={} --set admin.bootstrap_key=A_KEY_OF_16_CHARACTERS_OR_MORE",
-        data.root().display()
-    );
+    if !has_key {
+        let (name, role) = ("first owner".to_owned(), "owner".to_owned());
+        let request = KeyRequest { name, role, ..KeyRequest::default() };
+        let (_, secret) =
+            admin::issue_key(&control, request).map_err(|error| Failure::Failed(error.into()))?;
+        println!("the key of its owner, which is shown only now: {secret}");
+    }
+    println!("serve it: outbid serve --set data.dir={}", data.root().display());
     Ok(())
 }

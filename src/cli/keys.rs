@@ -1,8 +1,10 @@
-//! `outbid keys rotate`: a new key for notice tokens, which a running server takes up by itself.
+//! `outbid keys`: the API keys ([`api_keys`]), and `outbid keys rotate`: a new key for notice tokens, which a running
+//! server takes up by itself.
 //!
 //! Two keys verify, so a key that is made while tokens of the one before the last are still out would orphan their
 //! bills. That is refused unless somebody says that a key has leaked and must go.
 
+use super::api_keys;
 use super::boot;
 use super::wal::Place;
 use super::{Common, Failure};
@@ -24,7 +26,13 @@ const LIVES_PER_TOKEN: u32 = 4;
 /// What to do with the keys.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum What {
-    /// Makes a new key that signs from now on; the last one goes on verifying, those before it do not. A running
+    /// Makes an API key, and shows its secret once.
+    Create(api_keys::CreateArguments),
+    /// Lists the API keys, without their secrets.
+    List(api_keys::ListArguments),
+    /// Revokes an API key.
+    Revoke(api_keys::RevokeArguments),
+    /// Makes a new key of notice tokens that signs from now on; the last one goes on verifying, those before it do not. A running
     /// server uses it within seconds.
     Rotate(RotateArguments),
 }
@@ -40,7 +48,15 @@ pub(super) struct RotateArguments {
 }
 
 pub(super) fn run(common: &Common, what: &What) -> Result<(), Failure> {
-    let What::Rotate(arguments) = what;
+    match what {
+        What::Create(arguments) => api_keys::create(common, arguments),
+        What::List(arguments) => api_keys::list(common, arguments),
+        What::Revoke(arguments) => api_keys::revoke(common, arguments),
+        What::Rotate(arguments) => rotate(common, arguments),
+    }
+}
+
+fn rotate(common: &Common, arguments: &RotateArguments) -> Result<(), Failure> {
     let root = arguments.place.root(common)?;
     let data = DataDir::open_read_only(&root).map_err(|error| Failure::Failed(error.into()))?;
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());

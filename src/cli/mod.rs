@@ -3,6 +3,7 @@
 //! Exit codes (product.md section 8): 0 ok, 1 failure, 2 usage, 3 configuration invalid, 4 data damaged.
 #![allow(clippy::print_stdout)] // stdout is what commands are for
 
+mod api_keys;
 mod boot;
 pub mod check;
 mod copies;
@@ -86,7 +87,7 @@ enum Command {
         #[command(subcommand)]
         what: ledger::What,
     },
-    /// Changes the keys that notice URLs are signed with.
+    /// Makes, lists and revokes API keys; changes the keys that notice URLs are signed with.
     Keys {
         #[command(subcommand)]
         what: keys::What,
@@ -134,7 +135,7 @@ impl From<anyhow::Error> for Failure {
 pub fn run(arguments: Arguments) -> ExitCode {
     let Arguments { common, command } = arguments;
     let done = match command {
-        Command::Init(arguments) => init::run(&arguments),
+        Command::Init(arguments) => init::run(&common, &arguments),
         Command::Export(arguments) => copies::export(&common, &arguments),
         Command::Backup(arguments) => copies::backup(&arguments),
         Command::Restore(arguments) => copies::restore(&arguments),

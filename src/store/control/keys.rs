@@ -43,6 +43,17 @@ pub struct KeyRow {
     pub last_used_ms: Option<i64>,
 }
 
+impl KeyRow {
+    /// What it is at a moment: `active`, `expired` or `revoked`.
+    pub fn state(&self, now_ms: i64) -> &'static str {
+        match (self.revoked_ms, self.expires_ms) {
+            (Some(_), _) => "revoked",
+            (None, Some(expires)) if expires <= now_ms => "expired",
+            _ => "active",
+        }
+    }
+}
+
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct NewKey {
