@@ -1,5 +1,6 @@
 //! One integration binary: a file per behaviour, because each file in `tests/` would be linked apart.
 
+mod admin;
 mod audience;
 mod bad_input;
 mod budget;

@@ -1,0 +1,13 @@
+//! The control plane as its users have it: over HTTP, on the real program, and beside it on the bare API where thousands
+//! of calls are made.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod calls;
+mod errors;
+mod figures;
+mod fuzzed;
+mod journey;
+mod pages;
+mod property;
+mod site;
