@@ -1,9 +1,10 @@
 //! Calls of the API, whoever answers them, and the resources that trials are made of.
 
 use crate::server::Reply;
-use outbid::admin::{Admin, Setup};
+use outbid::admin::{Admin, Rate, Setup};
 use outbid::config::{self, Sources};
 use outbid::model::clock::Clock;
+use outbid::model::money::Nanos;
 use outbid::serve::{Api, ApiRequest};
 use outbid::store::control::Control;
 use outbid::telemetry::clock::SystemClock;
@@ -63,7 +64,16 @@ pub(super) trait Calls {
 
     /// Gives an advertiser so much to spend in all.
     fn fund(&self, advertiser: u32, amount: &str) {
-        self.patch(&format!("/v1/advertisers/{advertiser}"), &json!({ "wallet": amount }));
+        let shown = self.get(&format!("/v1/advertisers/{advertiser}"));
+        let nanos = |text: &str| Nanos::parse_decimal(text).unwrap();
+        let more = nanos(amount).0 - nanos(shown["wallet"]["amount"].as_str().unwrap()).0;
+        let moved = json!({
+            "advertiser_id": advertiser.to_string(), "kind": "adjustment",
+            "amount": { "amount": Nanos(more).to_string(), "currency": shown["currency"] },
+        });
+        let key = format!("fund {advertiser} at {}", shown["version"]);
+        let headers = [JSON, ("idempotency-key", key.as_str())];
+        expect(201, self.call("POST", "/v1/transactions", &headers, &moved.to_string()));
     }
 }
 
@@ -101,7 +111,7 @@ pub(super) fn exchange(name: &str) -> Value {
 
 pub(super) fn advertiser(name: &str) -> Value {
     json!({
-        "name": name, "status": "active", "currency": "USD", "time_zone": "Europe/Berlin", "wallet": "0.00",
+        "name": name, "status": "active", "currency": "USD", "time_zone": "Europe/Berlin",
     })
 }
 
@@ -153,6 +163,7 @@ impl Bare {
             clock: Arc::new(SystemClock::new()),
             published: Box::new(|| {}),
             balances: Box::new(|_, _| None),
+            rate: Rate { per_s: 1_000_000, burst: 1_000_000 },
         };
         let admin = Admin::new(setup).unwrap();
         Bare { admin, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }

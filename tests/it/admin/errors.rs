@@ -75,7 +75,8 @@ fn a_wrong_field_is_named_by_its_pointer_and_changes_nothing() {
         json!({ "id": "1", "etag": "\"1\"", "effective_status": "serving" }),
         &[("/effective_status", "read_only"), ("/etag", "read_only"), ("/id", "read_only")],
     );
-    check("/v1/advertisers/1", json!({ "wallet": euros }), &[("/wallet", "conflict")]);
+    check("/v1/advertisers/1", json!({ "wallet": euros }), &[("/wallet", "read_only")]);
+    check("/v1/advertisers/1", json!({ "data_fee": euros }), &[("/data_fee", "conflict")]);
     check("/v1/advertisers/1", json!({ "time_zone": "Asia/Tokyo" }), &[("/time_zone", "conflict")]);
     check("/v1/segments/1", json!({ "key": "other" }), &[("/key", "conflict")]);
     check("/v1/exchanges/1", json!({ "name": "south" }), &[("/name", "conflict")]);
@@ -104,7 +105,7 @@ fn what_a_resource_rests_on_must_be_there() {
     check("exchanges", json!({ "name": "x" }), &["/price_codec", "/price_unit"]);
     bare.call("DELETE", "/v1/campaigns/1", &[], "");
     check("line_items", super::calls::line_item("late"), &["/campaign_id"]);
-    let taken = json!({ "name": "a", "external_id": "crm-1", "currency": "USD", "time_zone": "UTC", "wallet": "0.00" });
+    let taken = json!({ "name": "a", "external_id": "crm-1", "currency": "USD", "time_zone": "UTC" });
     bare.make("advertisers", &taken);
     let refused = bare.refused(409, "POST", "/v1/advertisers", &[JSON], &taken.to_string());
     assert_eq!(pointers(&refused), ["/external_id"]);

@@ -56,7 +56,7 @@ fn changed(dice: &mut Seeded, collection: &str) -> Value {
             json!({ "seat": "" }),
         ],
         "advertisers" => vec![
-            json!({ "wallet": "50.00" }),
+            json!({ "data_fee": "0.50" }),
             json!({ "currency": "EUR" }),
             json!({ "time_zone": "Atlantis/City" }),
             json!({ "platform_share": "0.1" }),

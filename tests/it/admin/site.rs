@@ -139,6 +139,8 @@ fn start(dir: &Path, sets: &[String]) -> (Child, [SocketAddr; 4]) {
         "server.queue_shed_window_ms=60000".to_owned(),
         "server.drain_grace_ms=0".to_owned(),
         "ledger.segment_bytes=1048576".to_owned(),
+        "admin.rate_per_s=100000".to_owned(),
+        "admin.burst=100000".to_owned(),
     ];
     for set in own.iter().chain(sets) {
         command.args(["--set", set]);
