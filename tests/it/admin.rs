@@ -8,6 +8,7 @@ mod errors;
 mod figures;
 mod fuzzed;
 mod journey;
+mod money;
 mod pages;
 mod property;
 mod site;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The key of every server here.
 pub(super) const KEY: &str = "the first administrator's key";
 
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub(super) const JSON: (&str, &str) = ("content-type", "application/json");
 pub(super) const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 pub(super) const ANY_VERSION: (&str, &str) = ("if-match", "*");
 

@@ -1,0 +1,167 @@
+//! What is paid in, what is answered twice, what is recorded, and many changes at once.
+
+use super::calls::{Bare, Calls, JSON, advertiser, line_item};
+use crate::server::Reply;
+use serde_json::{Value, json};
+
+fn pay(bare: &Bare, key: &str, kind: &str, amount: &str) -> Reply {
+    let body = json!({
+        "advertiser_id": "1", "kind": kind, "amount": { "amount": amount, "currency": "USD" }, "note": "invoice 7",
+    });
+    bare.call("POST", "/v1/transactions", &[JSON, ("idempotency-key", key)], &body.to_string())
+}
+
+fn wallet(bare: &Bare) -> String {
+    bare.get("/v1/advertisers/1")["wallet"]["amount"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_wallet_is_the_sum_of_what_was_paid_in() {
+    let bare = Bare::in_memory();
+    bare.make("advertisers", &advertiser("Harbour"));
+    assert_eq!(wallet(&bare), "0");
+    assert_eq!(pay(&bare, "a", "top_up", "100.00").status, 201);
+    assert_eq!(pay(&bare, "b", "credit", "0.000000001").status, 201);
+    assert_eq!(pay(&bare, "c", "adjustment", "-40").status, 201);
+    assert_eq!(wallet(&bare), "60.000000001");
+    assert_eq!(bare.admin.account().advertisers[0].wallet.to_string(), "60.000000001");
+    let moved = bare.get("/v1/transactions?filter[advertiser_id]=1");
+    let amounts: Vec<&Value> =
+        moved["transactions"].as_array().unwrap().iter().map(|it| &it["amount"]["amount"]).collect();
+    assert_eq!(amounts, ["-40.00", "0.000000001", "100.00"]);
+}
+
+#[test]
+fn money_moves_once_however_often_the_call_comes() {
+    let bare = Bare::in_memory();
+    bare.make("advertisers", &advertiser("Harbour"));
+    let first = pay(&bare, "a", "top_up", "100.00");
+    for _ in 0..3 {
+        let again = pay(&bare, "a", "top_up", "100.00");
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+        assert_eq!(again.json(), first.json());
+    }
+    assert_eq!(pay(&bare, "a", "top_up", "101.00").status, 422, "the key stands for another call");
+    assert_eq!(wallet(&bare), "100.00");
+}
+
+#[test]
+fn money_that_must_not_move_does_not() {
+    let bare = Bare::in_memory();
+    bare.make("advertisers", &advertiser("Harbour"));
+    pay(&bare, "a", "top_up", "10.00");
+    for (kind, amount) in [
+        ("top_up", "-1"),
+        ("top_up", "0"),
+        ("adjustment", "-10.000000001"),
+        ("gift", "1"),
+        ("top_up", "9223372036"),
+    ] {
+        let refused = pay(&bare, "b", kind, amount);
+        assert_eq!(refused.status, 422, "{kind} {amount}: {}", refused.text());
+    }
+    let other =
+        json!({ "advertiser_id": "1", "kind": "top_up", "amount": { "amount": "1", "currency": "EUR" } });
+    let sent = other.to_string();
+    bare.refused(422, "POST", "/v1/transactions", &[JSON, ("idempotency-key", "b")], &sent);
+    bare.refused(400, "POST", "/v1/transactions", &[JSON], &sent);
+    assert_eq!(wallet(&bare), "10.00");
+    // What was refused keeps no key.
+    assert_eq!(pay(&bare, "b", "top_up", "1.00").status, 201);
+}
+
+#[test]
+fn a_repeated_creation_makes_one_thing() {
+    let bare = Bare::in_memory();
+    let sent = advertiser("Harbour").to_string();
+    let make = || bare.call("POST", "/v1/advertisers", &[JSON, ("idempotency-key", "x")], &sent);
+    let (first, again) = (make(), make());
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.json(), again.json());
+    assert_eq!(again.header("etag"), first.header("etag"));
+    assert_eq!(bare.get("/v1/advertisers?total=true")["total"], 1);
+}
+
+#[test]
+fn every_change_is_recorded_with_what_it_changed_and_without_secrets() {
+    let bare = Bare::in_memory();
+    bare.make_all();
+    let item = "/v1/line_items/1";
+    bare.patch(item, &json!({ "bid": { "amount": "2.00" }, "labels": { "team": "north" } }));
+    bare.patch(item, &json!({ "bid": { "amount": "2.00" } }));
+    bare.verb(&format!("{item}:pause"));
+    let secret = json!({ "auth": { "type": "path", "secret": "a-secret-of-an-exchange" } });
+    bare.patch("/v1/exchanges/1", &secret);
+    let audit = bare.get("/v1/audit?filter[kind]=line_item&filter[resource_id]=1");
+    let found: Vec<(&str, &Value)> = (audit["audit"].as_array().unwrap().iter())
+        .map(|it| (it["action"].as_str().unwrap(), &it["after"]))
+        .collect();
+    assert_eq!(found.len(), 3, "a change of nothing is none: {audit}");
+    assert_eq!(found[0], ("pause", &json!({ "status": "paused" })));
+    assert_eq!(found[1], ("update", &json!({ "bid": { "amount": "2.00" }, "labels": { "team": "north" } })));
+    assert_eq!(found[2].0, "create");
+    let all = bare.get("/v1/audit").to_string() + &bare.get("/v1/exchanges/1").to_string();
+    assert!(!all.contains("a-secret-of-an-exchange"), "{all}");
+}
+
+fn bulk(bare: &Bare, body: &Value) -> Reply {
+    bare.call("POST", "/v1/bulk", &[JSON], &body.to_string())
+}
+
+#[test]
+fn a_bulk_call_does_everything_or_nothing_and_refers_to_what_it_makes() {
+    let bare = Bare::in_memory();
+    bare.make_all();
+    let campaign = json!({ "name": "Summer", "advertiser_id": "1", "status": "active" });
+    let mut item = line_item("In summer");
+    item["campaign_id"] = "$0".into();
+    let operations = |item: &Value| {
+        json!([
+            { "method": "POST", "path": "/v1/campaigns", "body": campaign },
+            { "method": "POST", "path": "/v1/line_items", "body": item },
+            { "method": "PATCH", "path": "/v1/line_items/1", "if_match": "*", "body": { "bid": { "amount": "1.50" } } },
+            { "method": "POST", "path": "/v1/campaigns/1:pause" },
+        ])
+    };
+    let done = bulk(&bare, &json!({ "operations": operations(&item) }));
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(done.json()["results"][1]["body"]["campaign_id"], "2");
+    assert_eq!(bare.admin.account().line_items.len(), 2);
+    assert_eq!(bare.get("/v1/campaigns/1")["status"], "paused");
+
+    let before = bare.admin.account();
+    item["bid"]["amount"] = "x".into();
+    let refused = bulk(&bare, &json!({ "operations": operations(&item) }));
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/operations/1/body/bid/amount");
+    assert_eq!(bare.admin.account(), before, "nothing of it happened");
+
+    let apart = bulk(&bare, &json!({ "atomic": false, "operations": operations(&item) }));
+    let statuses: Vec<u64> =
+        apart.json()["results"].as_array().unwrap().iter().map(|it| it["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [201, 422, 200, 200]);
+}
+
+#[test]
+fn a_bulk_call_is_checked_before_anything_is_done() {
+    let bare = Bare::in_memory();
+    bare.make_all();
+    for (operation, pointer) in [
+        (json!({ "method": "GET", "path": "/v1/campaigns" }), "/operations/0/path"),
+        (json!({ "method": "POST", "path": "/v1/bulk", "body": {} }), "/operations/0/path"),
+        (json!({ "method": "POST", "path": 7 }), "/operations/0/path"),
+        (json!({ "method": "POST", "path": "/v1/campaigns", "boddy": {} }), "/operations/0/boddy"),
+        (
+            json!({ "method": "POST", "path": "/v1/campaigns", "body": { "name": "x", "advertiser_id": "$0" } }),
+            "/operations/0",
+        ),
+    ] {
+        let refused = bulk(&bare, &json!({ "operations": [operation] }));
+        assert_eq!(refused.status, 422, "{operation}: {}", refused.text());
+        assert_eq!(refused.json()["errors"][0]["pointer"], pointer, "{operation}");
+    }
+    let unguarded =
+        json!({ "method": "PATCH", "path": "/v1/line_items/1", "body": { "bid": { "amount": "9" } } });
+    assert_eq!(bulk(&bare, &json!({ "operations": [unguarded] })).status, 428);
+    assert_eq!(bulk(&bare, &json!({ "operations": vec![json!({}); 1_001] })).status, 422);
+}
