@@ -174,8 +174,13 @@ impl Shape {
                 None
             }
         };
-        let (name, external_id) = (text(&mut object, "name"), text(&mut object, "external_id"));
-        let status = text(&mut object, "status");
+        // What there is one of has none of these; if they are there, they are unknown to the editor.
+        let mut common = |object: &mut Map<String, Value>, name| match self.is_singleton() {
+            true => None,
+            false => text(object, name),
+        };
+        let (name, external_id) = (common(&mut object, "name"), common(&mut object, "external_id"));
+        let status = common(&mut object, "status");
         let parent = self.parent.map(|(outside, _)| (outside, text(&mut object, outside)));
         let status = status.map_or(Ok(default), |text| {
             Status::parse(&text).ok_or_else(|| {
@@ -202,6 +207,12 @@ impl Shape {
         }
         if external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 255) {
             errors.push(FieldError::new("/external_id", "malformed", "give 1 to 255 bytes"));
+        }
+        if let Some((outside, inside)) = self.parent
+            && object.contains_key(inside)
+        {
+            let message = format!("is not known; what it belongs to is called `{outside}`");
+            errors.push(FieldError::new(format!("/{inside}"), "malformed", message));
         }
         check_outside(&object, &mut errors);
         let (status, parent) = match (status, parent.transpose()) {

@@ -89,6 +89,31 @@ fn a_wrong_field_is_named_by_its_pointer_and_changes_nothing() {
 }
 
 #[test]
+fn a_reference_by_its_name_in_the_account_file_is_refused() {
+    let bare = filled();
+    for (path, body, pointer) in [
+        ("/v1/line_items/1", json!({ "campaign": "1" }), "/campaign"),
+        ("/v1/campaigns/1", json!({ "advertiser": "1" }), "/advertiser"),
+        ("/v1/creatives/1", json!({ "advertiser": "1" }), "/advertiser"),
+    ] {
+        let refused = bare.refused(422, "PATCH", path, &[MERGE, ANY_VERSION], &body.to_string());
+        assert_eq!(pointers(&refused), [pointer]);
+    }
+}
+
+#[test]
+fn what_there_is_one_of_has_neither_name_nor_status() {
+    let bare = filled();
+    for path in ["/v1/rates", "/v1/safety"] {
+        for body in [json!({ "name": "x" }), json!({ "status": "archived" }), json!({ "external_id": "x" })] {
+            let refused = bare.refused(422, "PATCH", path, &[MERGE, ANY_VERSION], &body.to_string());
+            let (member, _) = body.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(pointers(&refused), [format!("/{member}")]);
+        }
+    }
+}
+
+#[test]
 fn what_a_resource_rests_on_must_be_there() {
     let bare = filled();
     let check = |collection: &str, body: Value, expected: &[&str]| {
