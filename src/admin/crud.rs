@@ -23,7 +23,7 @@ const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Result<Reply, Problem> {
-    let asked = ListCall::read(shape, scope(shape, call.account), call.parameters)?;
+    let asked = ListCall::read(shape, scope(shape, call.account), call.parameters.clone())?;
     let mut query = asked.query;
     query.advertisers = call.actor.advertisers.clone();
     let size = query.limit;
@@ -50,7 +50,10 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
     }
     let reply = Reply::new(StatusCode::OK, body);
     Ok(match next {
-        Some(next) => reply.with(LINK, format!("</v1/{}?page_token={next}>; rel=\"next\"", shape.collection)),
+        Some(next) => {
+            let address = call.parameters.next_page(shape.collection, &next);
+            reply.with(LINK, format!("<{address}>; rel=\"next\""))
+        }
         None => reply,
     })
 }

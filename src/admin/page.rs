@@ -42,6 +42,13 @@ impl Parameters {
         }
     }
 
+    /// The address of the page of `collection` that comes after `token`, with everything else as it was asked for.
+    pub(super) fn next_page(&self, collection: &str, token: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.0.iter().filter(|(name, _)| *name != "page_token"));
+        format!("/v1/{collection}?{}", query.append_pair("page_token", token).finish())
+    }
+
     /// Whether all were taken.
     pub(super) fn finish(self, known: &str) -> Result<(), Problem> {
         match self.0.into_keys().next() {

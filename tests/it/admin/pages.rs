@@ -54,6 +54,13 @@ fn a_token_leads_on_in_its_own_list_only() {
     }
     let cut = &token[..token.len() - 1];
     bare.refused(400, "GET", &format!("/v1/line_items?page_token={cut}"), &[], "");
+    // The next page is where the header says, too, with everything that was asked for.
+    let reply = bare.call("GET", "/v1/line_items?page_size=5&filter[status]=active&fields=id", &[], "");
+    let link = reply.header("link").unwrap();
+    let next = link.strip_prefix('<').unwrap().split_once('>').unwrap().0;
+    let page = bare.get(next);
+    assert_eq!(ids(&page), [6, 7, 8, 9, 10], "{link}");
+    assert_eq!(page["line_items"][0].as_object().unwrap().len(), 1, "{link}");
 }
 
 #[test]
