@@ -26,7 +26,7 @@ use crate::model::safety::Safety;
 use crate::model::taxonomy::Segment;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A kind of entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -331,7 +331,7 @@ impl Editor {
     }
 
     /// Currencies that a rate is needed for.
-    fn currencies(&self) -> Vec<Currency> {
+    fn currencies(&self) -> BTreeSet<Currency> {
         let of_exchanges = self.exchanges.values().map(|kept| kept.value.currency);
         of_exchanges.chain(self.advertisers.values().map(|kept| kept.value.currency)).collect()
     }

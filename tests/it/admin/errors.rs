@@ -85,6 +85,7 @@ fn a_wrong_field_is_named_by_its_pointer_and_changes_nothing() {
         json!({ "others": [{ "currency": "EUR", "rate": "x" }] }),
         &[("/others/0/rate", "malformed")],
     );
+    check("/v1/rates", json!({ "base": "EUR" }), &[("/others", "conflict")]);
     check("/v1/safety", json!({ "addresses": ["nowhere"] }), &[("/addresses/0", "malformed")]);
 }
 
