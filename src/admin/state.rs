@@ -15,7 +15,7 @@ use crate::config::Secret;
 use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
-use crate::serve::{Api, ApiAnswer, ApiRequest};
+use crate::serve::{self, Api, ApiAnswer, ApiRequest};
 use crate::store::account_file::{Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
 use bytes::Bytes;
@@ -60,6 +60,8 @@ pub struct Setup {
     pub balances: Balances,
     /// How often a key may call.
     pub rate: Rate,
+    /// Where bids are asked for: beyond loopback every exchange needs a secret.
+    pub bid_listener: SocketAddr,
 }
 
 /// The API. A cheap handle.
@@ -76,6 +78,7 @@ pub(super) struct Inner {
     pub(super) balances: Balances,
     pub(super) keyring: Keyring,
     buckets: Buckets,
+    bid_listener: SocketAddr,
     requests: AtomicU64,
 }
 
@@ -254,7 +257,7 @@ pub(super) fn put_row(editor: &mut Editor, shape: &Shape, row: &Row) -> Result<P
 impl Admin {
     /// Opens the API on a database; an empty one gets what every account has.
     pub fn new(setup: Setup) -> Result<Admin, StartError> {
-        let Setup { control, bootstrap_key, clock, published, balances, rate } = setup;
+        let Setup { control, bootstrap_key, clock, published, balances, rate, bid_listener } = setup;
         let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
         if is_empty {
             import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
@@ -272,6 +275,7 @@ impl Admin {
             balances,
             keyring,
             buckets,
+            bid_listener,
             requests,
         })))
     }
@@ -291,7 +295,7 @@ impl Inner {
         let inner = Arc::clone(self);
         let done = self.control.write(move |tx| {
             let mut editor = inner.editor.lock();
-            let mut puts = Puts { editor: &mut editor, done: Vec::new() };
+            let mut puts = Puts { editor: &mut editor, bid_listener: inner.bid_listener, done: Vec::new() };
             let result = work(tx, &mut puts);
             if result.is_err() {
                 puts.undo();
@@ -363,6 +367,7 @@ impl Inner {
 /// What a transaction puts into the editor.
 pub(super) struct Puts<'e> {
     pub(super) editor: &'e mut Editor,
+    bid_listener: SocketAddr,
     done: Vec<Put>,
 }
 
@@ -373,6 +378,17 @@ impl Puts<'_> {
         let warnings =
             put.warnings.iter().cloned().map(|finding| shape.outside(FieldError::of(finding))).collect();
         self.done.push(put);
+        // Else it would be refused when it is published, and with it whatever changes after it.
+        if shape.kind == Kind::Exchange
+            && let Some((profile, true)) = self.editor.exchange(row.id)
+            && serve::is_open_to_anyone(profile, self.bid_listener)
+        {
+            let message = format!(
+                "listen.bid = {} is beyond loopback, where anyone could ask in this exchange's name; give it a secret",
+                self.bid_listener
+            );
+            return Err(Problem::invalid(vec![FieldError::new("/auth", "conflict", message)]));
+        }
         Ok(warnings)
     }
 

@@ -177,6 +177,7 @@ fn control_plane(
         }),
         balances,
         rate: Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst },
+        bid_listener: config.listen.bid,
     };
     Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
 }

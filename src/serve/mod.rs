@@ -32,5 +32,5 @@ pub use bills::{RestoreError, restore};
 pub use maintenance::maintain;
 pub use notice::Delivery;
 pub use publish::{AccountSource, Published, Reason, Refused, publisher};
-pub use runtime::{Addresses, Running, ServeError, start};
+pub use runtime::{Addresses, Running, ServeError, is_open_to_anyone, start};
 pub use state::{Phase, Shared, SharedParts, runaway_rule};

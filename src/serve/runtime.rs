@@ -166,8 +166,8 @@ fn refuse_unauthenticated(shared: &Shared, address: SocketAddr) -> Result<(), Se
     }
 }
 
-/// Whether anyone could bid in this exchange's name.
-pub(super) fn is_open_to_anyone(profile: &ExchangeProfile, address: SocketAddr) -> bool {
+/// Whether anyone could ask for bids in this exchange's name on a bid listener at `address`.
+pub fn is_open_to_anyone(profile: &ExchangeProfile, address: SocketAddr) -> bool {
     !address.ip().is_loopback() && profile.auth == ExchangeAuth::LoopbackOnly
 }
 

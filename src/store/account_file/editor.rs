@@ -232,6 +232,11 @@ impl Editor {
         self.advertisers.get(&advertiser).is_some_and(|kept| self.stopped.contains(&kept.tenant))
     }
 
+    /// One exchange, and whether it is for serving.
+    pub fn exchange(&self, id: u32) -> Option<(&ExchangeProfile, bool)> {
+        self.exchanges.get(&id).map(|kept| (&kept.value, kept.serves))
+    }
+
     /// One advertiser.
     pub fn advertiser(&self, id: u32) -> Option<&Advertiser> {
         self.advertisers.get(&id).map(|kept| &kept.value)

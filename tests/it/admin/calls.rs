@@ -164,6 +164,7 @@ impl Bare {
             published: Box::new(|| {}),
             balances: Box::new(|_, _| None),
             rate: Rate { per_s: 1_000_000, burst: 1_000_000 },
+            bid_listener: ([127, 0, 0, 1], 0).into(),
         };
         let admin = Admin::new(setup).unwrap();
         Bare { admin, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }

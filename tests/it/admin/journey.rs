@@ -1,6 +1,6 @@
 //! From an empty directory to a served bid by calls of the API alone, and what a change is worth a moment later.
 
-use super::calls::{ANY_VERSION, Calls, MERGE, line_item, problem};
+use super::calls::{ANY_VERSION, Calls, MERGE, exchange, line_item, problem};
 use super::site::Site;
 use crate::server::{Client, notice_url};
 use serde_json::{Value, json};
@@ -242,4 +242,41 @@ fn what_is_taken_back_leaves_what_bids_where_it_was() {
     assert_eq!(site.get(ITEM)["status"], "archived");
     site.make("line_items", &line_item("Its successor"));
     soon(&site, "its successor", Some(2.5));
+}
+
+#[test]
+fn an_exchange_without_a_secret_is_refused_beyond_loopback() {
+    let site = Site::fresh(&["listen.bid=0.0.0.0:0"]);
+    let json = [("content-type", "application/json")];
+    let open = exchange("north").to_string();
+    let refused = site.refused(422, "POST", "/v1/exchanges", &json, &open);
+    assert_eq!(refused["errors"][0]["pointer"], "/auth");
+    let mut closed = exchange("north");
+    closed["auth"] = json!({ "type": "path", "secret": "Zm9vYmFyLWZvb2Jhcl8x" });
+    site.make("exchanges", &closed);
+    let open = json!({ "auth": { "type": "loopback_only", "secret": null } });
+    let refused = site.refused(422, "PATCH", "/v1/exchanges/1", &[MERGE], &open.to_string());
+    assert_eq!(refused["errors"][0]["pointer"], "/auth");
+    // One that is not served may be what it likes.
+    let paused = json!({ "auth": { "type": "loopback_only", "secret": null }, "status": "paused" });
+    site.patch("/v1/exchanges/1", &paused);
+    site.refused(422, "POST", "/v1/exchanges/1:activate", &[], "");
+}
+
+#[test]
+fn an_account_that_cannot_be_served_is_told_of_and_what_was_served_is_served_on() {
+    let site = bidding();
+    let maps = site.path().join("taxonomies");
+    std::fs::create_dir(&maps).unwrap();
+    std::fs::write(maps.join("1-to-8.tsv"), "no map").unwrap();
+    site.patch(ITEM, &json!({ "bid": { "amount": "3.00", "max": "3.00" } }));
+    let gauge = "outbid_config_last_reload_success";
+    site.until("the gauge says so", |site| site.metric(gauge) == 0.0);
+    let reply = site.call("POST", "/v1/account/reload", &[], "");
+    assert_eq!((reply.status, &problem(&reply)["errors"][0]["code"]), (422, &"category_maps".into()));
+    assert!(site.log().contains("the account was not taken up"));
+    assert_eq!((site.price(), site.metric(gauge)), (Some(2.5), 0.0));
+    std::fs::remove_dir_all(&maps).unwrap();
+    assert_eq!(site.call("POST", "/v1/account/reload", &[], "").status, 200);
+    assert_eq!((site.price(), site.metric(gauge)), (Some(3.0), 1.0));
 }

@@ -64,6 +64,10 @@ impl Site {
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(log_of(self.dir.path())).unwrap()
     }
