@@ -7,6 +7,7 @@ mod calls;
 mod errors;
 mod figures;
 mod fuzzed;
+mod guide;
 mod journey;
 mod money;
 mod pages;
