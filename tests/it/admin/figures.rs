@@ -29,16 +29,18 @@ fn a_change_among_ten_thousand_line_items_is_served_within_a_second() {
     eprintln!(
         "{LINE_ITEMS} line items: from the answer to the bid {median:.0} ms at the median, {most:.0} ms at most"
     );
-    let said = site.log();
-    for line in said.lines().filter(|line| line.contains("was taken up")).rev().take(3) {
-        eprintln!("{line}");
-    }
+    // What is asked for while nothing has changed shows what reading the account takes, of every change's time.
+    let reply = site.call("POST", "/v1/account/reload", &[], "");
+    eprintln!("reading alone: {}", reply.text().trim_end());
     assert!(most < 1_000.0, "{took:?}");
 }
 
 /// A line item of its own beside those of the world, above all others in price, and an exchange of its own.
 fn made(site: &Site) -> String {
-    site.make("exchanges", &super::calls::exchange("north"));
+    let mut exchange = super::calls::exchange("north");
+    // Nobody bills the bids by which it is seen what is served.
+    exchange["house"] = json!({ "trusted": true, "deaf_check": false });
+    site.make("exchanges", &exchange);
     let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
     let advertiser = id(&site.make("advertisers", &super::calls::advertiser("Harbour")));
     site.fund(advertiser.parse().unwrap(), "100000.00");
