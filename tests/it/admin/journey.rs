@@ -128,7 +128,8 @@ fn of_a_hundred_who_change_one_version_exactly_one_does() {
                     together.wait();
                     // Every tenth has looked at nothing.
                     let guard = [MERGE, ("if-match", seen.as_str())];
-                    (n, site.call("PATCH", ITEM, if n % 10 == 0 { &guard[..1] } else { &guard }, &name(n)))
+                    let guard = if n.is_multiple_of(10) { &guard[..1] } else { &guard };
+                    (n, site.call("PATCH", ITEM, guard, &name(n)))
                 })
             };
             let calls: Vec<_> = (0..100).map(call).collect();
