@@ -441,12 +441,12 @@ impl Api for Admin {
     fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>> {
         let inner = Arc::clone(&self.0);
         let path = request.uri.path().to_owned();
-        if inner.keyring.is_due(inner.clock.mono_ns()) {
-            let inner = Arc::clone(&self.0);
-            // Nobody waits for it: it is lost with its task at the worst.
-            drop(tokio::task::spawn_blocking(move || inner.keyring.note(&inner.control)));
-        }
         Box::pin(async move {
+            if inner.keyring.is_due(inner.clock.mono_ns()) {
+                let inner = Arc::clone(&inner);
+                // Nobody waits for it: it is lost with its task at the worst.
+                drop(tokio::task::spawn_blocking(move || inner.keyring.note(&inner.control)));
+            }
             // The store blocks its caller for as long as the disk takes.
             let answered = tokio::task::spawn_blocking(move || inner.answer(request)).await;
             answered.unwrap_or_else(|error| {

@@ -1,0 +1,171 @@
+//! A control plane in memory with two accounts, and one of everything in each.
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use outbid::admin::{Admin, Rate, Setup};
+use outbid::config::Secret;
+use outbid::model::clock::{Clock, FixedClock, Now};
+use outbid::serve::{Api, ApiRequest};
+use outbid::store::control::Control;
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+pub(super) const BOOTSTRAP: &str = "a bootstrap key that only this test knows";
+pub(super) const NOON_MS: i64 = 1_700_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body of a call that must have this status.
+    #[track_caller]
+    pub(super) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        self.body["detail"].as_str().unwrap_or_default()
+    }
+}
+
+pub(super) struct World {
+    pub(super) admin: Admin,
+    pub(super) control: Control,
+    pub(super) clock: Arc<FixedClock>,
+    runtime: Runtime,
+    number: Cell<u32>,
+}
+
+impl World {
+    /// One in which nobody calls too often.
+    pub(super) fn new() -> World {
+        World::with_rate(Rate { per_s: 1_000_000, burst: 1_000_000 })
+    }
+
+    pub(super) fn with_rate(rate: Rate) -> World {
+        let clock = Arc::new(FixedClock::at(Now { mono_ns: SECOND_NS, unix_ms: NOON_MS }));
+        let control = Control::in_memory(Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let setup = Setup {
+            control: control.clone(),
+            bootstrap_key: Some(Secret::new(BOOTSTRAP.to_owned())),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            published: Box::new(|| {}),
+            balances: Box::new(|_, _| None),
+            rate,
+            bid_listener: ([127, 0, 0, 1], 0).into(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        World { admin: Admin::new(setup).unwrap(), control, clock, runtime, number: Cell::new(0) }
+    }
+
+    /// Another number each time, for names.
+    pub(super) fn number(&self) -> u32 {
+        self.number.set(self.number.get() + 1);
+        self.number.get()
+    }
+
+    pub(super) fn call_from(
+        &self,
+        peer: &str,
+        key: Option<&str>,
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
+        }
+        headers.insert(HeaderName::from_static("if-match"), HeaderValue::from_static("*"));
+        if target.starts_with("/v1/transactions") {
+            let key = HeaderValue::from_str(&format!("movement {}", self.number())).unwrap();
+            headers.insert(HeaderName::from_static("idempotency-key"), key);
+        }
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let request = ApiRequest {
+            method: method.clone(),
+            uri: target.parse().unwrap(),
+            headers,
+            body: body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
+            peer: SocketAddr::new(peer.parse().unwrap(), 4711),
+        };
+        let answered = self.runtime.block_on(self.admin.handle(request));
+        let (head, body) = answered.unwrap_or_else(|| panic!("nothing at {target}")).into_parts();
+        let body = self.runtime.block_on(body.collect()).unwrap().to_bytes();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        Answer { status: StatusCode::as_u16(&head.status), headers: head.headers, body }
+    }
+
+    pub(super) fn call(&self, key: &str, method: &Method, target: &str, body: Option<&Value>) -> Answer {
+        self.call_from("127.0.0.1", Some(key), method, target, body)
+    }
+
+    pub(super) fn get(&self, key: &str, target: &str) -> Answer {
+        self.call(key, &Method::GET, target, None)
+    }
+
+    pub(super) fn post(&self, key: &str, target: &str, body: Value) -> Answer {
+        self.call(key, &Method::POST, target, Some(&body))
+    }
+
+    /// Makes something as the platform; its id.
+    #[track_caller]
+    pub(super) fn make(&self, collection: &str, body: Value) -> String {
+        let made = self.post(BOOTSTRAP, &format!("/v1/{collection}"), body).expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a key; its secret.
+    #[track_caller]
+    pub(super) fn key(&self, body: Value) -> String {
+        let made = self.post(BOOTSTRAP, "/v1/api_keys", body).expect(201);
+        made["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// What a new thing of a collection says, below an advertiser and a campaign.
+    pub(super) fn draft(&self, collection: &str, advertiser: &str, campaign: &str) -> Value {
+        let number = self.number();
+        let name = format!("number {number}");
+        match collection {
+            "advertisers" => {
+                json!({ "name": name, "currency": "USD", "data_fee": "0.10" })
+            }
+            "campaigns" => json!({ "name": name, "advertiser_id": advertiser }),
+            "line_items" => json!({ "name": name, "campaign_id": campaign, "bid": { "amount": "2.50" } }),
+            "creatives" => json!({
+                "name": name, "advertiser_id": advertiser, "size": "300x250", "adomain": ["acme.example"],
+                "markup": "<a href=\"{CLICK_URL}\"><img src=\"https://cdn.acme.example/b.png\"></a>",
+                "click_url": "https://acme.example/spring",
+            }),
+            "segments" => json!({ "key": format!("segment-{number}"), "name": name }),
+            "exchanges" => {
+                json!({ "name": format!("exchange-{number}"), "price_codec": "plain", "price_unit": "cpm" })
+            }
+            "transactions" => json!({
+                "advertiser_id": advertiser, "kind": "top_up", "amount": { "amount": "1", "currency": "USD" },
+            }),
+            "bulk" => json!({ "operations": [] }),
+            "accounts" => json!({ "name": name }),
+            "api_keys" => json!({ "name": name, "role": "analyst" }),
+            other => panic!("what does a new thing of {other} say?"),
+        }
+    }
+}
