@@ -156,9 +156,10 @@ fn account_of(call: &Call, object: &mut Map<String, Value>) -> Result<Option<u32
 /// The rest of a key that is asked for.
 fn read(account: Option<u32>, mut object: Map<String, Value>) -> Result<KeyRequest, Problem> {
     let mut errors = Vec::new();
-    let mut text = |object: &mut Map<String, Value>, name: &str, code| match object.remove(name) {
+    let mut text = |object: &mut Map<String, Value>, name: &str, code: &'static str| match object.remove(name)
+    {
         Some(Value::String(text)) => Some(text),
-        None | Some(Value::Null) if code == "" => None,
+        None | Some(Value::Null) if code.is_empty() => None,
         None | Some(Value::Null) => {
             errors.push(FieldError::new(format!("/{name}"), code, "is missing; add it"));
             None

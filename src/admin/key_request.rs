@@ -108,7 +108,7 @@ impl KeyRequest {
         }
         let is_viewer = role == Some(Role::AdvertiserViewer);
         let wants = "goes with the role advertiser_viewer, which has an account and sees 1 to 1000 of its advertisers";
-        if is_viewer != !self.advertisers.is_empty()
+        if is_viewer == self.advertisers.is_empty()
             || (is_viewer && self.account.is_none())
             || self.advertisers.len() > MAX_ADVERTISERS
         {

@@ -129,11 +129,7 @@ pub fn import(control: &Control, text: &str) -> Result<usize, StartError> {
                 .map(|entry| insert_entry(tx, shape, entry))
                 .collect::<Result<Vec<_>, _>>()?;
             count += rows.len();
-            put_all(&mut editor, shape, rows).map_err(|(row, what)| StartError::Stored {
-                kind,
-                id: row.id,
-                what,
-            })?;
+            put_all(&mut editor, shape, rows).map_err(|(id, what)| StartError::Stored { kind, id, what })?;
         }
         Ok::<usize, StartError>(count)
     });
@@ -188,9 +184,9 @@ fn fill(control: &Control) -> Result<Editor, StartError> {
                     rows.push(row);
                     Ok::<(), ControlError>(())
                 })?;
-                put_all(&mut editor, shape, rows).map_err(|(row, what)| StartError::Stored {
+                put_all(&mut editor, shape, rows).map_err(|(id, what)| StartError::Stored {
                     kind,
-                    id: row.id,
+                    id,
                     what,
                 })?;
                 continue;
@@ -205,14 +201,14 @@ fn fill(control: &Control) -> Result<Editor, StartError> {
 }
 
 /// Puts rows that may refer to one another, in whatever order it works.
-fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (Row, String)> {
+fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (u32, String)> {
     while !rows.is_empty() {
         let before = rows.len();
         let mut first = None;
         rows.retain(|row| match put_row(editor, shape, row) {
             Ok(_) => false,
             Err(errors) => {
-                first.get_or_insert_with(|| (row.clone(), words(&errors)));
+                first.get_or_insert_with(|| (row.id, words(&errors)));
                 true
             }
         });

@@ -100,12 +100,12 @@ struct Undo {
 enum Before {
     Rates(Rates),
     Safety(Safety),
-    Exchange(Option<Kept<ExchangeProfile>>),
+    Exchange(Option<Box<Kept<ExchangeProfile>>>),
     Segment(Option<Kept<Segment>>),
     Advertiser(Option<Kept<Advertiser>>),
     Campaign(Option<Kept<Campaign>>),
-    Creative(Option<Kept<Creative>>),
-    LineItem(Option<Kept<LineItem>>),
+    Creative(Option<Box<Kept<Creative>>>),
+    LineItem(Option<Box<Kept<LineItem>>>),
 }
 
 #[derive(Clone, Debug)]
@@ -288,7 +288,7 @@ impl Editor {
                 self.check_exchange(report, id, &value);
                 let before = self.exchanges.insert(id, Kept { tenant, serves, value });
                 self.name_exchanges();
-                Some(Before::Exchange(before))
+                Some(Before::Exchange(before.map(Box::new)))
             }
             Part::Segment => {
                 let wire: SegmentWire = parse(report, part, doc)?;
@@ -321,7 +321,8 @@ impl Editor {
                 if let Some(Kept { value: before, .. }) = self.creatives.get(&id) {
                     fixed(report, part, "advertiser", before.advertiser == value.advertiser);
                 }
-                Some(Before::Creative(self.creatives.insert(id, Kept { tenant, serves, value })))
+                let before = self.creatives.insert(id, Kept { tenant, serves, value });
+                Some(Before::Creative(before.map(Box::new)))
             }
             Part::LineItem => {
                 let _: LineItemWire = parse(report, part, doc)?;
@@ -330,7 +331,8 @@ impl Editor {
                 if let Some(Kept { value: before, .. }) = self.line_items.get(&id) {
                     fixed(report, part, "campaign", before.campaign == value.campaign);
                 }
-                Some(Before::LineItem(self.line_items.insert(id, Kept { tenant, serves, value })))
+                let before = self.line_items.insert(id, Kept { tenant, serves, value });
+                Some(Before::LineItem(before.map(Box::new)))
             }
         }
     }
@@ -387,7 +389,7 @@ impl Editor {
             Before::Rates(before) => return self.rates = before,
             Before::Safety(before) => return self.safety = before,
             Before::Exchange(before) => {
-                restore(&mut self.exchanges, id, before);
+                restore(&mut self.exchanges, id, before.map(|before| *before));
                 return self.name_exchanges();
             }
             Before::Segment(before) => {
@@ -407,10 +409,12 @@ impl Editor {
                 Part::Campaign
             }
             Before::Creative(before) => {
-                restore(&mut self.creatives, id, before);
+                restore(&mut self.creatives, id, before.map(|before| *before));
                 Part::Creative
             }
-            Before::LineItem(before) => return restore(&mut self.line_items, id, before),
+            Before::LineItem(before) => {
+                return restore(&mut self.line_items, id, before.map(|before| *before));
+            }
         };
         self.name_again(part, tenant, id);
     }
