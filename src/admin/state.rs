@@ -276,6 +276,11 @@ impl Admin {
         })))
     }
 
+    /// Writes what was only kept in memory: when keys were used last. To be called at the end.
+    pub fn close(&self) {
+        self.0.keyring.note(&self.0.control);
+    }
+
     /// The newest account, for the publisher.
     pub fn account(&self) -> Account {
         self.0.editor.lock().account()
@@ -467,13 +472,6 @@ impl Api for Admin {
             };
             known.is_ok_and(|actor| actor.is_ok_and(may))
         })
-    }
-}
-
-impl Drop for Inner {
-    /// Notes what is left to be noted.
-    fn drop(&mut self) {
-        self.keyring.note(&self.control);
     }
 }
 

@@ -300,6 +300,9 @@ pub(super) struct Booted {
 impl Booted {
     /// Ends the books: everything that was decided is durable, what is free has gone back.
     pub(super) fn close(self) {
+        if let Some(admin) = &self.admin {
+            admin.close();
+        }
         self.shared.ledger().end();
         if self.writer.join().is_err() {
             tracing::error!("the ledger's thread had panicked");

@@ -1,6 +1,6 @@
 //! API keys: made, limited, replaced, revoked; and how often they may call.
 
-use super::world::{BOOTSTRAP, World};
+use super::world::{BOOTSTRAP, NOON_MS, World};
 use hyper::Method;
 use outbid::admin::Rate;
 use outbid::store::control::ControlError;
@@ -34,6 +34,10 @@ fn a_secret_is_shown_once_and_only_its_hash_is_kept() {
     assert_eq!((&me["role"], &me["account_id"]), (&json!("trader"), &json!("1")));
     let used = world.get(BOOTSTRAP, &format!("/v1/api_keys/{id}")).expect(200);
     assert_eq!(used["last_used_at"], "2023-11-14T22:13:20Z");
+    assert_eq!(world.control.read(|read| read.key(row.id)).unwrap().unwrap().last_used_ms, None);
+    world.admin.close();
+    let noted = world.control.read(|read| read.key(row.id)).unwrap().unwrap().last_used_ms;
+    assert_eq!(noted, Some(NOON_MS));
     let tried = json!({ "name": "robot", "role": "trader" });
     let tried = world.post(BOOTSTRAP, "/v1/api_keys?validate_only=true", tried).expect(200);
     assert_eq!(tried.get("secret"), None);
