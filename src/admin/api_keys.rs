@@ -2,14 +2,15 @@
 //!
 //! Invariant: nobody gives a key more than it has itself: no higher role, no further scope, no other tenant.
 
+use super::audit::{self, About};
 use super::auth::{Actor, Role, Scope, refused};
-use super::call::{Call, Reply};
+use super::call::{Call, Reply, Who};
 use super::key_request::{KeyRequest, secret};
 use super::page::{fields, page_of};
 use super::problem::{FieldError, Problem};
 use super::shape::moment;
 use super::state::Inner;
-use super::tenants::{self, Tried};
+use super::tenants::{self, PLATFORM, Tried};
 use crate::store::control::keys::{KeyRow, NewKey};
 use crate::store::control::{Read, Write};
 use hyper::StatusCode;
@@ -41,7 +42,7 @@ pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
 pub(super) fn create(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let mut object = call.object(&["application/json"])?;
-    let account = account_of(&call, &mut object)?;
+    let (account, who) = (account_of(&call, &mut object)?, call.who());
     call.parameters.finish("validate_only")?;
     let request = read(account, object)?;
     let actor = call.actor;
@@ -49,14 +50,16 @@ pub(super) fn create(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
         request.check(tx, tx.now_ms()).map_err(Problem::invalid)?;
         may_grant(&actor, &request.role, &request.scopes)?;
         let (secret, new) = request.new_key();
-        Ok((tx.insert_key(new)?, secret))
+        let row = tx.insert_key(new)?;
+        note(tx, &who, "create", &row)?;
+        Ok((row, secret))
     })?;
     Ok(answer(inner, dry, made))
 }
 
 pub(super) fn revoke(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let (id, own, actor) = (call.id.unwrap_or(0), call.account, call.actor);
+    let (id, own, who, actor) = (call.id.unwrap_or(0), call.account, call.who(), call.actor);
     call.parameters.finish("validate_only")?;
     let row = write(inner, dry, move |tx| {
         let row = seen(tx, id, own)?;
@@ -65,7 +68,9 @@ pub(super) fn revoke(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
             return Err(refused(format!("the key {id} has the role {}, which is above yours", row.role)));
         }
         tx.revoke_key(id)?;
-        seen(tx, id, own)
+        let revoked = seen(tx, id, own)?;
+        note(tx, &who, "revoke", &revoked)?;
+        Ok(revoked)
     })?;
     Ok(Reply::new(StatusCode::OK, view(inner, &row)))
 }
@@ -76,7 +81,7 @@ pub(super) fn rotate(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
         true => Map::new(),
         false => call.object(&["application/json"])?,
     };
-    let (id, own, actor) = (call.id.unwrap_or(0), call.account, call.actor);
+    let (id, own, who, actor) = (call.id.unwrap_or(0), call.account, call.who(), call.actor);
     call.parameters.finish("validate_only")?;
     let overlap = object.remove("overlap_s");
     let overlap_s = overlap.map_or(Some(OVERLAP_S), |given| given.as_i64());
@@ -88,8 +93,23 @@ pub(super) fn rotate(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
         let error = FieldError::new(format!("/{name}"), "malformed", "is not known here; there is overlap_s");
         return Err(Problem::invalid(vec![error]));
     }
-    let made = write(inner, dry, move |tx| succeed(tx, &seen(tx, id, own)?, &actor, overlap_s))?;
+    let made = write(inner, dry, move |tx| {
+        let made = succeed(tx, &seen(tx, id, own)?, &actor, overlap_s)?;
+        note(tx, &who, "rotate", &made.0)?;
+        Ok(made)
+    })?;
     Ok(answer(inner, dry, made))
+}
+
+/// Records what became of a key: whose it is and what it may, never its secret.
+fn note(tx: &mut Write<'_>, who: &Who, action: &str, row: &KeyRow) -> Result<(), Problem> {
+    let KeyRow { id, account, name, prefix, last4, role, scopes, addresses, replaces, .. } = row;
+    let about = About { kind: "api_key", id: *id, account: account.unwrap_or(PLATFORM), version: None };
+    let after = json!({
+        "name": name, "prefix": prefix, "last4": last4, "role": role, "scopes": scopes, "addresses": addresses,
+        "replaces_id": replaces,
+    });
+    audit::record(tx, who, action, &about, (&json!({}), &after))
 }
 
 /// Makes a key that takes the place of `old`, which ends after the overlap.

@@ -27,17 +27,45 @@ pub(super) fn note(
     masked: impl Fn(&Row) -> Value,
 ) -> Result<(), Problem> {
     let (before, now) = (before.map_or_else(|| json!({}), &masked), masked(after));
-    let (before, changed) = diff(&before, &now);
+    let about = About {
+        kind: after.kind.as_str(),
+        id: after.id,
+        account: after.account,
+        version: Some(after.version),
+    };
+    record(tx, who, action, &about, (&before, &now))
+}
+
+/// What a record is about.
+pub(super) struct About {
+    /// A resource's kind or one of [`OTHER_KINDS`].
+    pub(super) kind: &'static str,
+    pub(super) id: u32,
+    /// The tenant that sees it.
+    pub(super) account: u32,
+    /// The version that it has now, where it has any.
+    pub(super) version: Option<u64>,
+}
+
+/// Notes that something which was `before` is `after` now.
+pub(super) fn record(
+    tx: &mut Write<'_>,
+    who: &Who,
+    action: &str,
+    about: &About,
+    (before, after): (&Value, &Value),
+) -> Result<(), Problem> {
+    let (before, changed) = diff(before, after);
     let actor = Actor { kind: ActorKind::Key, id: who.actor.key, display: who.actor.name.clone() };
     tx.add_audit(&NewEntry {
-        account: after.account,
+        account: about.account,
         actor,
         source: Source::Api,
         request_id: Some(who.request_id.clone()),
         action: action.to_owned(),
-        kind: after.kind.as_str().to_owned(),
-        resource: Some(after.id),
-        version_after: Some(after.version),
+        kind: about.kind.to_owned(),
+        resource: Some(about.id),
+        version_after: about.version,
         before,
         after: changed,
     })?;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a resource is of the account of its parent, and stays there.
 
+use super::audit::{self, About};
 use super::auth::Actor;
 use super::call::{Call, Reply};
 use super::page::{Parameters, fields, page_of};
@@ -146,12 +147,14 @@ pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
 pub(super) fn create(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let object = call.object(&["application/json"])?;
+    let who = call.who();
     call.parameters.finish("validate_only")?;
     let Draft { name, status, doc } = Draft::read(object, Status::Active)?;
     let tried = Tried::new(dry);
     let inside = tried.clone();
     let made = inner.change(move |tx, _| {
         let row = tx.insert_account(NewAccount { id: None, name, status, doc })?;
+        audit::record(tx, &who, "create", &about(&row), (&json!({}), &recorded(&row)))?;
         inside.keep(row)
     });
     let row = tried.settle(made)?;
@@ -162,6 +165,15 @@ pub(super) fn create(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     Ok(reply.with(LOCATION, format!("/v1/accounts/{}", row.id)))
 }
 
+fn about(row: &AccountRow) -> About {
+    About { kind: "account", id: row.id, account: row.id, version: Some(row.version) }
+}
+
+/// As records keep it.
+fn recorded(row: &AccountRow) -> Value {
+    json!({ "name": row.name, "status": row.status.as_str() })
+}
+
 pub(super) fn patch(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let patch = call.object(&["application/merge-patch+json", "application/json"])?;
@@ -170,7 +182,7 @@ pub(super) fn patch(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem
         let detail = "a change of status needs `If-Match` with the `etag` of the version that you have seen";
         return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition required", detail));
     }
-    let (id, own) = (call.id.unwrap_or(PLATFORM), call.account);
+    let (id, own, who) = (call.id.unwrap_or(PLATFORM), call.account, call.who());
     call.parameters.finish("validate_only")?;
     let tried = Tried::new(dry);
     let inside = tried.clone();
@@ -181,7 +193,12 @@ pub(super) fn patch(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem
         let Value::Object(whole) = whole else { unreachable!("an object merged with an object is one") };
         let Draft { name, status, doc } = Draft::read(whole, current.status)?;
         let change = AccountChange { name: Some(name), status: Some(status), doc: Some(doc) };
-        let row = inside.keep(tx.update_account(id, version, change)?)?;
+        let row = tx.update_account(id, version, change)?;
+        if row.version != current.version {
+            let states = (&recorded(&current), &recorded(&row));
+            audit::record(tx, &who, "update", &about(&row), states)?;
+        }
+        let row = inside.keep(row)?;
         // The last step: after it nothing of this transaction is refused.
         puts.editor.stop_tenant(id, row.status != Status::Active);
         Ok(row)

@@ -104,6 +104,21 @@ fn every_change_is_recorded_with_what_it_changed_and_without_secrets() {
     assert!(!all.contains("a-secret-of-an-exchange"), "{all}");
 }
 
+#[test]
+fn what_becomes_of_keys_and_accounts_is_recorded_without_the_secret() {
+    let bare = Bare::in_memory();
+    let made = bare.make("api_keys", &json!({ "name": "nightly", "role": "trader" }));
+    bare.make("accounts", &json!({ "name": "second" }));
+    bare.patch("/v1/accounts/2", &json!({ "status": "paused" }));
+    bare.call("DELETE", "/v1/api_keys/1", &[], "");
+    let audit = bare.get("/v1/audit");
+    let found: Vec<String> = (audit["audit"].as_array().unwrap().iter())
+        .map(|it| format!("{} {}", it["kind"].as_str().unwrap(), it["action"].as_str().unwrap()))
+        .collect();
+    assert_eq!(found, ["api_key revoke", "account update", "account create", "api_key create"]);
+    assert!(!audit.to_string().contains(made["secret"].as_str().unwrap()), "{audit}");
+}
+
 fn bulk(bare: &Bare, body: &Value) -> Reply {
     bare.call("POST", "/v1/bulk", &[JSON], &body.to_string())
 }

@@ -145,7 +145,7 @@ fn an_account_on_disk_is_asked_and_nothing_is_written_to_it() {
     let data = format!("data.dir={}", dir.path().display());
     let none = run(&["-", "--exchange", "demo", "--set", &data], &requests::good().to_string());
     assert_eq!(none.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&none.stderr).contains("holds no account.json"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("holds no account;"));
     let made = Command::new(env!("CARGO_BIN_EXE_outbid"))
         .args(["seed", "--data-dir", dir.path().to_str().unwrap(), "--users", "50", "--segments", "64"])
         .args(["--line-items", "5", "--seed", "1"])
