@@ -8,10 +8,11 @@
 use crate::bodies::Bodies;
 use bumpalo::Bump;
 use outbid::audience::{self, AudienceIndex, Builder, IdKey, Keys, Lookup, Membership};
-use outbid::budget::{CoreBudget, Hold, Ledger};
+use outbid::budget::{Books, CoreBudget, Hold, Ledger, NoLog, RunawayRule};
 use outbid::cli::seed::{self, Memberships, WorldParams, dice};
+use outbid::config::{self, Sources};
 use outbid::engine::{
-    self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Request, Settings, Snapshot,
+    self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Request, Settings, Snapshot, SnapshotCell,
 };
 use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{self, Limits, Place, PublicUrl, TokenKey, TokenKeys};
@@ -22,7 +23,10 @@ use outbid::model::ids::SegmentId;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::model::no_bid::NoBidReason;
 use outbid::privacy;
+use outbid::serve::{Shared, SharedParts};
 use outbid::targeting::{Facts, Scratch};
+use outbid::telemetry::clock::SystemClock;
+use outbid::telemetry::metrics::Metrics;
 use std::sync::Arc;
 
 /// The sizes of the world.
@@ -110,6 +114,40 @@ impl World {
             place: Place::of(&auction.channel),
         }
     }
+}
+
+/// A server of the world that listens on any port of loopback, and the requests for it.
+pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<String>)> {
+    let sets = ["bid", "track", "admin", "ops"].map(|name| format!("listen.{name}=127.0.0.1:0"));
+    let public = "track.public_url=https://track.example".to_owned();
+    let sets = sets.into_iter().chain(["engine.cores=1".to_owned(), public]).collect();
+    let config = config::load(Sources { file: None, env: std::iter::empty(), sets });
+    let config = config.map_err(|errors| anyhow::anyhow!("{errors}"))?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let World { snapshot, audience, id_key, token_keys, urls, settings, bodies, .. } = World::new(params);
+    let now = clock.now();
+    // The world's own ledger keeps its books in memory, by another clock.
+    let (ledger, _writer) = Ledger::start(Books::default(), Box::new(NoLog), 1, 1, Arc::clone(&clock))?;
+    let terms = snapshot.catalog.exchange_terms().collect();
+    ledger.configure_exchanges(terms, Arc::clone(&snapshot.rates), RunawayRule::default(), now);
+    ledger
+        .configure_all(snapshot.catalog.funding().collect(), now)
+        .map_err(|why| anyhow::anyhow!("{why}"))?;
+    let shared = Shared::new(SharedParts {
+        metrics: Metrics::new(1, "bench", now.unix_s()),
+        snapshots: SnapshotCell::new(snapshot),
+        audience,
+        id_key,
+        ledger: Arc::new(ledger),
+        events: None,
+        token_keys,
+        public_url: urls,
+        clock,
+        wall: None,
+        config,
+        settings,
+    });
+    Ok((Arc::new(shared), bodies))
 }
 
 fn audience(params: &WorldParams, key: &IdKey) -> AudienceIndex {
