@@ -117,8 +117,10 @@ fn a_budget_that_is_spent_stops_the_bids_and_a_raise_brings_them_back() {
 #[test]
 fn of_a_hundred_who_change_one_version_exactly_one_does() {
     let site = bidding();
-    let name = |n: usize| json!({ "name": format!("by {n}"), "bid": { "max": "9.00" } }).to_string();
-    for _ in 0..3 {
+    // No name comes twice: who asks for what is there already changes nothing, and is no rival.
+    let named = |n: usize, round: usize| format!("by {n} in round {round}");
+    let name = |n, round| json!({ "name": named(n, round), "bid": { "max": "9.00" } }).to_string();
+    for round in 0..3 {
         let before = site.get(ITEM)["version"].as_u64().unwrap();
         let (seen, together) = (format!("\"{before}\""), Barrier::new(100));
         let replies: Vec<(usize, crate::server::Reply)> = std::thread::scope(|scope| {
@@ -129,7 +131,7 @@ fn of_a_hundred_who_change_one_version_exactly_one_does() {
                     // Every tenth has looked at nothing.
                     let guard = [MERGE, ("if-match", seen.as_str())];
                     let guard = if n.is_multiple_of(10) { &guard[..1] } else { &guard };
-                    (n, site.call("PATCH", ITEM, guard, &name(n)))
+                    (n, site.call("PATCH", ITEM, guard, &name(n, round)))
                 })
             };
             let calls: Vec<_> = (0..100).map(call).collect();
@@ -141,7 +143,7 @@ fn of_a_hundred_who_change_one_version_exactly_one_does() {
         let after = site.get(ITEM);
         assert_eq!(
             (&after["version"], &after["name"]),
-            (&(before + 1).into(), &format!("by {winner}").into())
+            (&(before + 1).into(), &named(*winner, round).into())
         );
         for (_, reply) in replies.iter().filter(|(_, reply)| reply.status == 412) {
             problem(reply);
@@ -155,7 +157,7 @@ fn of_a_hundred_who_change_one_version_exactly_one_does() {
             scope.spawn(move || {
                 loop {
                     let seen = site.get(ITEM)["etag"].as_str().unwrap().to_owned();
-                    let reply = site.call("PATCH", ITEM, &[MERGE, ("if-match", &seen)], &name(n));
+                    let reply = site.call("PATCH", ITEM, &[MERGE, ("if-match", &seen)], &name(n, 3));
                     match reply.status {
                         200 => break reply.json()["version"].as_u64().unwrap(),
                         412 | 503 => {}
