@@ -1,7 +1,7 @@
 //! Who changed what: one record a change, written in the transaction of the change.
 
 use super::call::{Call, Reply, Who};
-use super::page::{Parameters, page_size, page_token};
+use super::page::{Parameters, cut, page_size, page_token};
 use super::problem::Problem;
 use super::state::Inner;
 use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, Source, diff};
@@ -98,9 +98,7 @@ pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem>
     };
     call.parameters.finish(&PARAMETERS.join(", "))?;
     let mut entries = inner.control.read(|read| read.audit(&query).map_err(Problem::from))?;
-    let more = entries.len() > size;
-    entries.truncate(size);
-    let next = entries.last().filter(|_| more).map(|last| query.cursor(last).encode());
+    let next = cut(&mut entries, size, |last| query.cursor(last));
     let items: Vec<Value> = entries.iter().map(view).collect();
     Ok(Reply::new(StatusCode::OK, json!({ "audit": items, "next_page_token": next })))
 }

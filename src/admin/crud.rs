@@ -5,10 +5,10 @@ use super::auth::{Actor, Role};
 use super::call::{Call, Reply, Who};
 use super::idempotent::{self, Once};
 use super::merge::merge;
-use super::page::{ListCall, fields};
+use super::page::{ListCall, cut, fields};
 use super::problem::{FieldError, Problem};
 use super::shape::{Draft, READ_ONLY, Shape, etag};
-use super::state::{Inner, Puts};
+use super::state::{Inner, Puts, Tried};
 use super::status;
 use super::tenants;
 use crate::model::money::Currency;
@@ -33,12 +33,7 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
         let total = asked.total.then(|| read.count(&query)).transpose()?;
         Ok::<_, Problem>((rows, total))
     })?;
-    let next = if rows.len() > size {
-        rows.truncate(size);
-        rows.last().map(|last| query.cursor(last).encode())
-    } else {
-        None
-    };
+    let next = cut(&mut rows, size, |last| query.cursor(last));
     let editor = inner.editor.lock();
     let items: Vec<Value> = rows
         .iter()
@@ -253,26 +248,19 @@ pub(super) fn change(
     work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<Reply, Problem> + Send + 'static,
 ) -> Result<Reply, Problem> {
     let once = once.filter(|_| !dry);
-    let unkept: Arc<parking_lot::Mutex<Option<Reply>>> = Arc::default();
-    let seen = Arc::clone(&unkept);
-    // Whatever it says is not shown: it only keeps the transaction from being committed.
-    let stop = || Problem::new(StatusCode::OK, "not kept", "nothing was changed");
-    let kept = inner.change(move |tx, puts| {
+    let tried = Tried::new(dry);
+    let inside = tried.clone();
+    let done = inner.change(move |tx, puts| {
         if let Some(before) = once.as_ref().map(|once| once.begin(tx)).transpose()?.flatten() {
-            *seen.lock() = Some(before);
-            return Err(stop());
+            return Err(inside.without_a_trace(before));
         }
         let reply = work(tx, puts)?;
-        if dry {
-            *seen.lock() = Some(reply);
-            return Err(stop());
-        }
         if let Some(once) = &once {
             once.finish(tx, &reply)?;
         }
-        Ok(reply)
+        inside.keep(reply)
     });
-    kept.or_else(|problem| unkept.lock().take().ok_or(problem))
+    tried.settle(done)
 }
 
 fn update(

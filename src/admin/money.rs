@@ -7,7 +7,7 @@ use super::audit;
 use super::call::{Call, Reply};
 use super::crud::{self, masked};
 use super::idempotent;
-use super::page::{page_size, page_token};
+use super::page::{cut, page_size, page_token};
 use super::problem::{FieldError, Problem};
 use super::shape::Shape;
 use super::state::{Inner, Puts};
@@ -208,9 +208,7 @@ pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem>
     let query = TransactionQuery { account: call.account, advertiser, after, limit: size + 1 };
     call.parameters.finish(&PARAMETERS.join(", "))?;
     let mut moved = inner.control.read(|read| read.transactions(&query).map_err(Problem::from))?;
-    let more = moved.len() > size;
-    moved.truncate(size);
-    let next = moved.last().filter(|_| more).map(|last| query.cursor(last).encode());
+    let next = cut(&mut moved, size, |last| query.cursor(last));
     let items: Vec<Value> = moved.iter().map(view).collect();
     Ok(Reply::new(StatusCode::OK, json!({ "transactions": items, "next_page_token": next })))
 }

@@ -151,6 +151,14 @@ pub(super) fn page_token(parameters: &mut Parameters) -> Result<Option<Cursor>, 
     Cursor::decode(&token).map(Some).ok_or_else(|| Problem::parameter("page_token", message))
 }
 
+/// Cuts what a list gave, of which one more was asked for than a page has, to the page; the token of the next one, if
+/// there is any.
+pub(super) fn cut<T>(rows: &mut Vec<T>, size: usize, cursor: impl Fn(&T) -> Cursor) -> Option<String> {
+    let more = rows.len() > size;
+    rows.truncate(size);
+    rows.last().filter(|_| more).map(|last| cursor(last).encode())
+}
+
 /// `?fields=id,name`.
 pub(super) fn fields(parameters: &mut Parameters) -> Option<Vec<String>> {
     let names = parameters.take("fields")?;

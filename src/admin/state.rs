@@ -400,6 +400,35 @@ impl Puts<'_> {
     }
 }
 
+/// What a transaction did, also where it is not kept.
+#[derive(Clone)]
+pub(super) struct Tried<T> {
+    dry: bool,
+    seen: Arc<Mutex<Option<T>>>,
+}
+
+impl<T> Tried<T> {
+    pub(super) fn new(dry: bool) -> Tried<T> {
+        Tried { dry, seen: Arc::default() }
+    }
+
+    /// Ends a transaction: one that is only tried is not kept.
+    pub(super) fn keep(&self, value: T) -> Result<T, Problem> {
+        if self.dry { Err(self.without_a_trace(value)) } else { Ok(value) }
+    }
+
+    /// A refusal that keeps the transaction from being committed. What it says is not shown: `value` is the outcome.
+    pub(super) fn without_a_trace(&self, value: T) -> Problem {
+        *self.seen.lock() = Some(value);
+        Problem::new(StatusCode::OK, "not kept", "nothing was changed")
+    }
+
+    /// What the transaction did or would have done.
+    pub(super) fn settle(self, done: Result<T, Problem>) -> Result<T, Problem> {
+        done.or_else(|problem| self.seen.lock().take().ok_or(problem))
+    }
+}
+
 fn too_many(retry_after_s: Option<u64>) -> Problem {
     let detail =
         "this key calls too often; see the headers RateLimit-Limit, RateLimit-Remaining and Retry-After";

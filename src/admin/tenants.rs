@@ -9,12 +9,11 @@ use super::call::{Call, Reply};
 use super::page::{Parameters, fields, page_of};
 use super::problem::{FieldError, Problem};
 use super::shape::{Shape, check_outside, etag, moment};
-use super::state::{Inner, StartError};
+use super::state::{Inner, StartError, Tried};
 use crate::store::control::accounts::{AccountChange, AccountError, AccountRow, NewAccount};
 use crate::store::control::{Control, ControlError, Read, Row, Status, Write, WriteError};
 use hyper::StatusCode;
 use hyper::header::{ETAG, LOCATION};
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -273,37 +272,6 @@ impl Draft {
 /// Whether a text can be a name of something.
 pub(super) fn is_name(text: &str) -> bool {
     !text.trim().is_empty() && text.chars().count() <= 255 && !text.chars().any(char::is_control)
-}
-
-/// What a transaction did, also where it was only tried.
-#[derive(Clone)]
-pub(super) struct Tried<T> {
-    dry: bool,
-    seen: Arc<Mutex<Option<T>>>,
-}
-
-impl<T> Tried<T> {
-    pub(super) fn new(dry: bool) -> Tried<T> {
-        Tried { dry, seen: Arc::default() }
-    }
-
-    /// Ends a transaction: for one that is only tried by a refusal, which keeps it from being committed.
-    pub(super) fn keep(&self, value: T) -> Result<T, Problem> {
-        if !self.dry {
-            return Ok(value);
-        }
-        *self.seen.lock() = Some(value);
-        Err(Problem::new(StatusCode::OK, "validated", "nothing was changed"))
-    }
-
-    /// What the transaction did or would have done.
-    pub(super) fn settle(self, done: Result<T, Problem>) -> Result<T, Problem> {
-        let tried = self.seen.lock().take();
-        match (done, tried) {
-            (Ok(value), _) | (Err(_), Some(value)) => Ok(value),
-            (Err(problem), None) => Err(problem),
-        }
-    }
 }
 
 impl From<AccountError> for Problem {
