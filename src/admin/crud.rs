@@ -4,6 +4,7 @@ use super::audit;
 use super::auth::{Actor, Role};
 use super::call::{Call, Reply, Who};
 use super::idempotent::{self, Once};
+use super::lists;
 use super::merge::merge;
 use super::page::{ListCall, cut, fields};
 use super::problem::{FieldError, Problem};
@@ -133,7 +134,7 @@ impl Op {
         if shape.kind == Kind::Advertiser {
             object.insert("wallet".to_owned(), "0".into());
         }
-        let serves_at_once = shape.kind == Kind::Segment || shape.is_shared;
+        let serves_at_once = matches!(shape.kind, Kind::Segment | Kind::List) || shape.is_shared;
         let default = if serves_at_once { Status::Active } else { Status::Draft };
         let draft = shape.read(object, default).map_err(Problem::invalid)?;
         Ok(Op { shape, account, what: What::Create { draft } })
@@ -230,11 +231,15 @@ fn insert(
     let account = tenants::of_new(tx, shape, account, draft.parent)?;
     check_parent(tx, shape, account, draft.parent)?;
     plain_money(shape, puts.editor, &mut draft)?;
-    let Draft { name, external_id, status, parent, doc } = draft;
+    let Draft { name, external_id, status, parent, mut doc } = draft;
+    let items = if shape.kind == Kind::List { doc.remove("items") } else { None };
     let doc = Value::Object(doc).to_string();
     let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
     let row = tx.insert(new)?;
     let warnings = puts.put(shape, &row)?;
+    if let Some(items) = items {
+        lists::fill(tx, puts, &row, items)?;
+    }
     audit::note(tx, who, "create", None, &row, |row| masked(shape, row))?;
     Ok((row, warnings))
 }
@@ -272,6 +277,13 @@ fn update(
     mut draft: Draft,
 ) -> Result<(Row, Vec<FieldError>), Problem> {
     refuse_status(current.status, draft.status)?;
+    if draft.status == Status::Archived && current.status != Status::Archived {
+        refuse_in_use(puts.editor, shape, current.id)?;
+    }
+    if shape.kind == Kind::List && draft.doc.contains_key("items") {
+        let message = "changes by POST /v1/lists/{id}/items:upload; leave it out";
+        return Err(Problem::invalid(vec![FieldError::new("/items", "read_only", message)]));
+    }
     if draft.parent != current.parent {
         check_parent(tx, shape, current.account, draft.parent)?;
     }
@@ -313,6 +325,19 @@ fn refuse_status(from: Status, to: Status) -> Result<(), Problem> {
     Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "conflict", message) })
 }
 
+/// What line items use stays until they do not.
+fn refuse_in_use(editor: &Editor, shape: &Shape, id: u32) -> Result<(), Problem> {
+    let users = editor.users(shape.part, id);
+    let Some(first) = users.first() else { return Ok(()) };
+    let more = match users.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!("line item {first}{more} uses it; take it out of there first");
+    let errors = vec![FieldError::new("/status", "conflict", message.clone())];
+    Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "in use", message) })
+}
+
 fn refuse_read_only(shape: &Shape, object: &Map<String, Value>) -> Result<(), Problem> {
     let message = "is written by the server alone; leave it out";
     let mut errors: Vec<FieldError> = (READ_ONLY.iter().filter(|name| object.contains_key(**name)))
@@ -325,7 +350,7 @@ fn refuse_read_only(shape: &Shape, object: &Map<String, Value>) -> Result<(), Pr
     if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
 }
 
-fn refuse_changed(current: &Row, expected: Option<u64>) -> Result<(), Problem> {
+pub(super) fn refuse_changed(current: &Row, expected: Option<u64>) -> Result<(), Problem> {
     if expected.is_none_or(|expected| expected == current.version) {
         return Ok(());
     }
@@ -374,10 +399,14 @@ fn currency_of(
     let own = || doc.get("currency").and_then(Value::as_str).and_then(Currency::parse);
     match shape.kind {
         Kind::Advertiser | Kind::Exchange => own(),
-        Kind::Campaign => editor.advertiser(parent?).map(|advertiser| advertiser.currency),
+        Kind::Campaign | Kind::Conversion => editor.advertiser(parent?).map(|advertiser| advertiser.currency),
         Kind::LineItem => {
             let advertiser = editor.campaign(parent?)?.advertiser;
             editor.advertiser(advertiser.0).map(|advertiser| advertiser.currency)
+        }
+        Kind::Deal => {
+            let exchange = doc.get("exchange").and_then(Value::as_str)?;
+            editor.exchange_named(exchange).map(|profile| profile.currency)
         }
         _ => None,
     }
@@ -388,6 +417,9 @@ fn view(inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String,
     let doc: Map<String, Value> = serde_json::from_str(&row.doc).unwrap_or_default();
     let mut view = shape.view(row, currency_of(shape, editor, row.parent, &doc));
     mask(shape, &mut view);
+    if let (Kind::List, Some(list)) = (shape.kind, editor.list(row.id)) {
+        view.insert("item_count".into(), list.values.len().into());
+    }
     if let Some((effective, reasons)) = status::of(inner, editor, row) {
         view.insert("effective_status".into(), effective.into());
         view.insert("status_reasons".into(), reasons.into());
@@ -453,7 +485,7 @@ fn id_of(shape: &Shape, id: Option<u32>) -> u32 {
 }
 
 /// The row, if the caller may see it: what belongs to somebody else does not exist.
-fn row_of(read: &Read<'_>, shape: &Shape, id: u32, account: Option<u32>) -> Result<Row, Problem> {
+pub(super) fn row_of(read: &Read<'_>, shape: &Shape, id: u32, account: Option<u32>) -> Result<Row, Problem> {
     let row = read.get(shape.kind, id).map_err(|why: ControlError| Problem::from(why))?;
     let row = row.filter(|row| account.is_none_or(|account| account == row.account));
     row.ok_or_else(|| Problem::not_found(&format!("{} {id}", shape.noun())))

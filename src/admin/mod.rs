@@ -25,6 +25,7 @@ mod idempotent;
 mod key_request;
 mod keyring;
 mod limits;
+mod lists;
 mod merge;
 mod money;
 mod openapi;

@@ -3,6 +3,7 @@
 use super::audit;
 use super::auth::{Role, Scope};
 use super::bulk;
+use super::lists;
 use super::money;
 use super::routes::{Action, ROUTES, Route};
 use super::shape::{READ_ONLY, Shape};
@@ -48,9 +49,13 @@ fn operation(route: &Route) -> Value {
         }
         Action::List | Action::ListAccounts | Action::ListKeys => ("200", page(route)),
         Action::Transact => ("201", json!({ "type": "object" })),
-        Action::Me | Action::OpenApi | Action::Audit | Action::Transactions | Action::Bulk => {
-            ("200", json!({ "type": "object" }))
-        }
+        Action::Items
+        | Action::UploadItems
+        | Action::Me
+        | Action::OpenApi
+        | Action::Audit
+        | Action::Transactions
+        | Action::Bulk => ("200", json!({ "type": "object" })),
         Action::Get
         | Action::Patch
         | Action::SetStatus(_)
@@ -81,6 +86,7 @@ fn operation(route: &Route) -> Value {
     let own = match route.action {
         Action::Transact => Some(money::schema()),
         Action::Bulk => Some(bulk::schema()),
+        Action::UploadItems => Some(lists::schema()),
         _ => None,
     };
     if let Some(schema) = own {
@@ -130,6 +136,8 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::Audit => audit::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
         Action::Transact | Action::Bulk => &["validate_only"],
+        Action::Items => lists::ITEMS_PARAMETERS,
+        Action::UploadItems => lists::UPLOAD_PARAMETERS,
         Action::Me | Action::OpenApi => &[],
     };
     parameters.extend(queries.iter().map(|name| text("query", name)));

@@ -6,6 +6,7 @@ use super::auth::{Role, Scope};
 use super::bulk;
 use super::call::{Call, Reply};
 use super::crud;
+use super::lists;
 use super::money;
 use super::openapi;
 use super::problem::Problem;
@@ -41,6 +42,8 @@ pub(super) enum Action {
     Transactions,
     Transact,
     Bulk,
+    Items,
+    UploadItems,
 }
 
 /// One method of one path.
@@ -153,8 +156,10 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
         let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
         let it = Some(shape);
-        let of_advertisers =
-            matches!(shape.kind, Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative);
+        let of_advertisers = matches!(
+            shape.kind,
+            Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative | Kind::Conversion
+        );
         let reader = if of_advertisers { Role::AdvertiserViewer } else { Role::Analyst };
         if shape.is_singleton() {
             add(Method::GET, all.clone(), Action::Get, it, Role::Analyst, format!("The {noun}"));
@@ -175,6 +180,13 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         );
         let archive = Action::SetStatus(Status::Archived);
         add(Method::DELETE, one.clone(), archive, it, writer, format!("Archive a {noun}; its reports stay"));
+        if shape.kind == Kind::List {
+            let items = format!("{one}/items");
+            let summary = "What stands on a list, in order".to_owned();
+            add(Method::GET, items.clone(), Action::Items, it, reader, summary);
+            let summary = "Put values on a list, take them off, or replace them all".to_owned();
+            add(Method::POST, format!("{items}:upload"), Action::UploadItems, it, writer, summary);
+        }
         for (verb, status) in [("activate", Status::Active), ("pause", Status::Paused)] {
             let summary = format!("{}{} a {noun}", verb[..1].to_uppercase(), &verb[1..]);
             add(Method::POST, format!("{one}:{verb}"), Action::SetStatus(status), it, writer, summary);
@@ -232,6 +244,8 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::Audit, _) => audit::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
         (Action::Bulk, _) => bulk::run(inner, call),
+        (Action::Items, _) => lists::items(inner, call),
+        (Action::UploadItems, _) => lists::upload(inner, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),
         (Action::CreateAccount, _) => tenants::create(inner, call),

@@ -31,7 +31,7 @@ pub(super) struct Shape {
     pub(super) guarded: &'static [&'static str],
 }
 
-pub(super) static SHAPES: [Shape; 8] = [
+pub(super) static SHAPES: [Shape; 11] = [
     Shape {
         kind: Kind::Advertiser,
         part: Part::Advertiser,
@@ -83,6 +83,36 @@ pub(super) static SHAPES: [Shape; 8] = [
         guarded: &[],
     },
     Shape {
+        kind: Kind::List,
+        part: Part::List,
+        collection: "lists",
+        parent: None,
+        money: &[],
+        has_status: false,
+        is_shared: false,
+        guarded: &[],
+    },
+    Shape {
+        kind: Kind::Deal,
+        part: Part::Deal,
+        collection: "deals",
+        parent: None,
+        money: &["/price"],
+        has_status: true,
+        is_shared: false,
+        guarded: &["status"],
+    },
+    Shape {
+        kind: Kind::Conversion,
+        part: Part::Conversion,
+        collection: "conversions",
+        parent: Some(("advertiser_id", "advertiser")),
+        money: &["/value"],
+        has_status: true,
+        is_shared: false,
+        guarded: &["status"],
+    },
+    Shape {
         kind: Kind::Exchange,
         part: Part::Exchange,
         collection: "exchanges",
@@ -115,7 +145,7 @@ pub(super) static SHAPES: [Shape; 8] = [
 ];
 
 /// Members that the server alone writes.
-pub(super) const READ_ONLY: [&str; 9] = [
+pub(super) const READ_ONLY: [&str; 10] = [
     "id",
     "account_id",
     "effective_status",
@@ -125,6 +155,7 @@ pub(super) const READ_ONLY: [&str; 9] = [
     "created_at",
     "updated_at",
     "warnings",
+    "item_count",
 ];
 
 /// Members that are for people and programs outside; the engine does not know them.

@@ -16,7 +16,7 @@ use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
 use crate::serve::{self, Api, ApiAnswer, ApiRequest};
-use crate::store::account_file::{Editor, Entry, Put};
+use crate::store::account_file::{self, Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The order in which kinds are filled in, each after those that it refers to.
-const IN_ORDER: [Kind; 8] = [
+const IN_ORDER: [Kind; 11] = [
     Kind::Rates,
     Kind::Safety,
     Kind::Exchange,
@@ -40,6 +40,9 @@ const IN_ORDER: [Kind; 8] = [
     Kind::Advertiser,
     Kind::Campaign,
     Kind::Creative,
+    Kind::List,
+    Kind::Deal,
+    Kind::Conversion,
     Kind::LineItem,
 ];
 
@@ -150,6 +153,16 @@ fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, 
     let status = if shape.has_status { text(doc.remove("status")) } else { None };
     let status = status.and_then(|text| Status::parse(&text)).unwrap_or(Status::Active);
     let parent = shape.parent.and_then(|(_, inside)| text(doc.remove(inside))).and_then(|id| id.parse().ok());
+    // Those of a list stand in a table of their own, in the form in which they are compared.
+    let values = match (shape.kind, doc.remove("items")) {
+        (Kind::List, Some(Value::Array(items))) => Some(list_values(&doc, items)?),
+        (Kind::List, _) => None,
+        (_, Some(other)) => {
+            doc.insert("items".to_owned(), other);
+            None
+        }
+        (_, None) => None,
+    };
     let new = New {
         kind: shape.kind,
         id,
@@ -160,12 +173,26 @@ fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, 
         status,
         doc: Value::Object(doc).to_string(),
     };
-    let row = tx.insert(new);
-    let row = row.map_err(|why| StartError::Import(format!("{} {id:?}: {why}", shape.noun())))?;
+    let failed = |why: String| StartError::Import(format!("{} {id:?}: {why}", shape.noun()));
+    let row = tx.insert(new).map_err(|why| failed(why.to_string()))?;
+    if let Some(values) = values {
+        tx.add_items(row.id, &values).map_err(|why| failed(why.to_string()))?;
+    }
     if shape.kind == Kind::Advertiser {
         money::book_import(tx, &row).map_err(StartError::Import)?;
     }
     Ok(row)
+}
+
+fn list_values(doc: &Map<String, Value>, items: Vec<Value>) -> Result<Vec<String>, StartError> {
+    let wrong = |what: String| StartError::Import(format!("a list: {what}"));
+    let kind = doc.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = account_file::list_kind(kind).ok_or_else(|| wrong(format!("{kind:?} is no type")))?;
+    let read = |item: Value| match item {
+        Value::String(text) => account_file::list_value(kind, &text).map_err(wrong),
+        other => Err(wrong(format!("{other} is no text"))),
+    };
+    items.into_iter().map(read).collect()
 }
 
 /// Reads all rows into an editor.
@@ -193,7 +220,16 @@ fn fill(control: &Control) -> Result<Editor, StartError> {
             }
             read.all(kind, |row| {
                 let put = put_row(&mut editor, shape, &row);
-                put.map(drop).map_err(|what| StartError::Stored { kind, id: row.id, what: words(&what) })
+                put.map(drop).map_err(|what| StartError::Stored { kind, id: row.id, what: words(&what) })?;
+                if kind == Kind::List {
+                    let mut values = Vec::new();
+                    read.items(row.id, |value| {
+                        values.push(value.to_owned());
+                        Ok::<(), ControlError>(())
+                    })?;
+                    editor.put_values(row.id, values);
+                }
+                Ok::<(), StartError>(())
             })?;
         }
         Ok(editor)
@@ -391,6 +427,11 @@ impl Puts<'_> {
             return Err(Problem::invalid(vec![FieldError::new("/auth", "conflict", message)]));
         }
         Ok(warnings)
+    }
+
+    /// Makes these the values of a list that was put.
+    pub(super) fn put_values(&mut self, list: u32, values: Vec<String>) {
+        self.done.extend(self.editor.put_values(list, values));
     }
 
     fn undo(&mut self) {

@@ -89,7 +89,7 @@ impl Head {
             currency: line.pricer.currency,
             campaign: campaign.id,
             active: line.active,
-            has_deals: !line.item.targeting.deals.include.is_empty(),
+            has_deals: line.item.targeting.wants_deals(),
         }
     }
 

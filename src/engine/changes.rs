@@ -25,6 +25,10 @@ impl Catalog {
     pub fn is_of(&self, account: &Account) -> bool {
         let Account {
             rates: _,
+            // What line items use of them stands in their targeting.
+            lists: _,
+            deals: _,
+            conversions: _,
             exchanges,
             advertisers,
             campaigns,

@@ -173,7 +173,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     }
 
     fn wants(&self, line: &CatalogLineItem) -> bool {
-        self.deal.is_none_or(|deal| line.item.targeting.deals.include.iter().any(|id| id == deal.id))
+        self.deal.is_none_or(|deal| line.item.targeting.wants_deal(self.request.profile.id, deal.id))
     }
 
     /// Creative, factors, offer: each or the reason why not. Where floors ask more of long ads than of short ones, a

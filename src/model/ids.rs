@@ -38,6 +38,18 @@ id! {
     SegmentId(u32)
 }
 id! {
+    /// A list of domains, apps, places or the like.
+    ListId(u32)
+}
+id! {
+    /// A deal that was agreed on with an exchange; not the text by which the exchange calls it.
+    DealId(u32)
+}
+id! {
+    /// The definition of a conversion.
+    ConversionId(u32)
+}
+id! {
     /// An exchange, as tokens name it; people name it by the text in the bid URL.
     ExchangeId(u16)
 }

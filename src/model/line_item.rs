@@ -1,6 +1,6 @@
 //! Advertisers, campaigns and line items as configured.
 
-use super::ids::{AdvertiserId, CampaignId, CreativeId, LineItemId};
+use super::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, LineItemId};
 use super::money::{Cpm, Currency, Nanos};
 use super::targeting::{HourMask, Targeting};
 use super::{auction::Size, country::Country, ids::ExchangeId, ids::SegmentId};
@@ -93,6 +93,8 @@ pub struct LineItem {
     pub targeting: Targeting,
     /// Creatives to choose from, with weights.
     pub creatives: Vec<CreativeAssignment>,
+    /// What counts as its success.
+    pub conversions: Vec<ConversionId>,
 }
 
 /// A creative of a line item. Where creatives with a condition fit, those rotate by their weights and the ones without

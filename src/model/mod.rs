@@ -5,6 +5,7 @@
 //! `exchange` and `store`), and any behaviour that needs a lock, a file or a socket.
 
 pub mod account;
+pub mod address;
 pub mod auction;
 pub mod bid;
 pub mod category;
@@ -16,6 +17,7 @@ pub mod event;
 pub mod exchange;
 pub mod ids;
 pub mod line_item;
+pub mod list;
 pub mod media;
 pub mod money;
 pub mod no_bid;

@@ -6,6 +6,7 @@
 use super::auction::Size;
 use super::country::Country;
 use super::ids::{ExchangeId, SegmentId};
+use super::list::{List, ListKind, ListUse};
 
 /// Include and exclude lists of one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +219,30 @@ pub struct Targeting {
     pub daypart: Option<Daypart>,
     /// Kinds of placement; `None` = any.
     pub placement: Option<Box<PlacementRules>>,
+    /// Lists whose values count beside those that the rules above list themselves.
+    pub lists: Vec<ListUse>,
+}
+
+impl Targeting {
+    /// The included or the excluded lists of a dimension.
+    pub fn lists_of(&self, kind: ListKind, excluded: bool) -> impl Iterator<Item = &List> {
+        let own = self.lists.iter().filter(move |used| used.list.kind == kind && used.excluded == excluded);
+        own.map(|used| &*used.list)
+    }
+
+    /// Whether only deals are bid on.
+    pub fn wants_deals(&self) -> bool {
+        !self.deals.include.is_empty() || self.lists_of(ListKind::Deal, false).next().is_some()
+    }
+
+    /// Whether a deal of an exchange is one of those that are bid on.
+    pub fn wants_deal(&self, exchange: ExchangeId, deal: &str) -> bool {
+        let on_list = |list: &List| {
+            list.exchange.is_none_or(|only| only == exchange)
+                && list.values.binary_search_by(|value| value.as_str().cmp(deal)).is_ok()
+        };
+        self.deals.include.iter().any(|id| id == deal) || self.lists_of(ListKind::Deal, false).any(on_list)
+    }
 }
 
 /// What kind of placement an ad may be shown in. A rule is looked at for media that have its field, the others do not

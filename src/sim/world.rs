@@ -100,6 +100,9 @@ impl World {
             creatives,
             segments: Vec::new(),
             safety: Safety::default(),
+            lists: Vec::new(),
+            deals: Vec::new(),
+            conversions: Vec::new(),
             category_maps: Vec::new(),
         };
         let catalog =
@@ -278,6 +281,7 @@ fn line_item(
         _ => vec![first, CreativeId(first.0 + 1)],
     };
     LineItem {
+        conversions: Vec::new(),
         id: LineItemId(id),
         campaign: campaign.id,
         name: format!("line item {id}"),

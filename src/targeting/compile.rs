@@ -34,7 +34,7 @@ impl Matcher {
         }
         let (mut terms, mut zones) = (Terms::default(), Zones::default());
         let plans = plan_all(inputs, &mut terms, &mut zones)?;
-        let breadth = terms.link_segments(taxonomy);
+        let breadth = terms.link(taxonomy);
         let anchors: Vec<Option<usize>> = plans.iter().map(|plan| plan.anchor(&breadth)).collect();
         let layout = Layout::of(&plans, &anchors, terms.len());
         let (rows, has_rows) = build_rows(&plans, &layout.plan_of_slot, &terms);

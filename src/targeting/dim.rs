@@ -1,5 +1,7 @@
 //! The dimensions of targeting as the index knows them, in the order in which a request's values are resolved.
 
+use crate::model::list::ListKind;
+
 /// A dimension that is matched by values. Format and daypart are not among them: a format rule is decided when it is
 /// compiled, a daypart depends on the clock alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -16,6 +18,7 @@ pub(super) enum Dim {
     Metro,
     City,
     Zip,
+    Address,
     Carrier,
     Domain,
     Bundle,
@@ -29,6 +32,22 @@ pub(super) enum Dim {
 }
 
 impl Dim {
+    /// Where the values of a list count.
+    pub(super) fn of_list(kind: ListKind) -> Dim {
+        match kind {
+            ListKind::Domain => Dim::Domain,
+            ListKind::Bundle => Dim::Bundle,
+            ListKind::Publisher => Dim::Publisher,
+            ListKind::Region => Dim::Region,
+            ListKind::Metro => Dim::Metro,
+            ListKind::City => Dim::City,
+            ListKind::Zip => Dim::Zip,
+            ListKind::Keyword => Dim::Keyword,
+            ListKind::Deal => Dim::Deal,
+            ListKind::Address => Dim::Address,
+        }
+    }
+
     /// How many there are.
     pub(super) const COUNT: usize = Dim::Deal as usize + 1;
 
@@ -45,7 +64,7 @@ impl Dim {
     pub(super) fn expected_share_ppm(self) -> u64 {
         match self {
             Dim::Deal => 0,
-            Dim::Zip => 200,
+            Dim::Zip | Dim::Address => 200,
             Dim::City | Dim::Domain | Dim::Bundle => 1_000,
             Dim::Publisher | Dim::Keyword => 2_000,
             Dim::Segment => 3_000,

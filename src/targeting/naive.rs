@@ -7,7 +7,9 @@
 use super::{Facts, MatchInput, normalise, week};
 use crate::model::auction::Imp;
 use crate::model::country::Country;
+use crate::model::exchange::IpNet;
 use crate::model::ids::SegmentId;
+use crate::model::list::{List, ListKind};
 use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::{Fit, MediaType, Rule};
 use crate::model::taxonomy::Taxonomy;
@@ -82,7 +84,7 @@ const fn check(
     Check { reason, dimension, passes }
 }
 
-const CHECKS: [Check; 23] = [
+const CHECKS: [Check; 24] = [
     check(NoBidReason::Daypart, "daypart", daypart),
     check(NoBidReason::Exchange, "exchange", exchange),
     check(NoBidReason::Deal, "deal", deal),
@@ -93,6 +95,7 @@ const CHECKS: [Check; 23] = [
     check(NoBidReason::Geo, "metro", metro),
     check(NoBidReason::Geo, "city", city),
     check(NoBidReason::Geo, "zip", zip),
+    check(NoBidReason::Geo, "address", address),
     check(NoBidReason::Device, "device_type", device_type),
     check(NoBidReason::Device, "os", os),
     check(NoBidReason::Device, "browser", browser),
@@ -127,6 +130,50 @@ fn rule<T: Display>(
         said.got = got();
     }
     false
+}
+
+/// The same for a dimension in which lists count as well.
+fn listed(
+    case: &Case<'_>,
+    kind: ListKind,
+    own: &Rule<String>,
+    hit: impl Fn(&String) -> bool,
+    tell: Tell<'_>,
+    got: impl FnOnce() -> String,
+) -> bool {
+    let targeting = case.input.targeting;
+    let on = |list: &&List| {
+        list.exchange.is_none_or(|only| only == case.facts.exchange) && list.values.iter().any(&hit)
+    };
+    let excluded = targeting.lists_of(kind, true).find(on);
+    let mut lists = targeting.lists_of(kind, false).peekable();
+    if excluded.is_none() && lists.peek().is_none() {
+        return rule(own, hit, tell, got);
+    }
+    let is_excluded = excluded.is_some() || own.exclude.iter().any(&hit);
+    if !is_excluded {
+        let is_included =
+            own.include.iter().any(&hit) || targeting.lists_of(kind, false).any(|list| on(&list));
+        if is_included {
+            return true;
+        }
+    }
+    fail(tell, || Said {
+        wanted: match (excluded, own.exclude.iter().find(|value| hit(value))) {
+            (Some(list), _) => format!("not on {}", called(list)),
+            (None, Some(value)) => format!("not {value}"),
+            (None, None) => {
+                let values = own.include.iter().cloned().chain(lists.map(called));
+                format!("one of {}", list(values))
+            }
+        },
+        got: got(),
+    })
+}
+
+fn called(list: &List) -> String {
+    let what = if list.exchange.is_some() { "deal" } else { "list" };
+    format!("{what} {} ({})", list.id, list.name)
 }
 
 fn fail(tell: Tell<'_>, said: impl FnOnce() -> Said) -> bool {
@@ -181,6 +228,17 @@ fn text_rule(lists: &Rule<String>, value: Option<&str>, tell: Tell<'_>) -> bool 
     rule(lists, |listed| value.is_some_and(|v| same(listed, v)), tell, || known(value))
 }
 
+fn listed_text(
+    case: &Case<'_>,
+    kind: ListKind,
+    own: &Rule<String>,
+    value: Option<&str>,
+    tell: Tell<'_>,
+) -> bool {
+    let value = normalise::text(value);
+    listed(case, kind, own, |listed| value.is_some_and(|v| same(listed, v)), tell, || known(value))
+}
+
 fn daypart(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let Some(daypart) = &case.input.targeting.daypart else { return true };
     let hour = week::civil_hour_of_week(
@@ -203,14 +261,14 @@ fn exchange(case: &Case<'_>, tell: Tell<'_>) -> bool {
 
 fn deal(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let (imp, deals) = (case.imp, &case.input.targeting.deals);
-    if imp.private_auction && deals.include.is_empty() {
+    if imp.private_auction && !case.input.targeting.wants_deals() {
         return fail(tell, || Said {
             wanted: "an auction open to bids without a deal".to_owned(),
             got: "private auction".to_owned(),
         });
     }
     let offered = |listed: &String| !listed.is_empty() && imp.deals.iter().any(|deal| deal.id == listed);
-    rule(deals, offered, tell, || list(imp.deals.iter().map(|deal| deal.id)))
+    listed(case, ListKind::Deal, deals, offered, tell, || list(imp.deals.iter().map(|deal| deal.id)))
 }
 
 /// Only banner creatives exist, so a banner must be both offered and allowed.
@@ -263,25 +321,55 @@ fn region(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let geo = &case.facts.auction.device.geo;
     let region = normalise::region(geo);
     let hit = |listed: &String| region.is_some_and(|(country, code)| same_place(listed, country, '-', code));
-    rule(&case.input.targeting.regions, hit, tell, || known(geo.region))
+    listed(case, ListKind::Region, &case.input.targeting.regions, hit, tell, || known(geo.region))
 }
 
 fn metro(case: &Case<'_>, tell: Tell<'_>) -> bool {
-    text_rule(&case.input.targeting.metros, case.facts.auction.device.geo.metro, tell)
+    listed_text(
+        case,
+        ListKind::Metro,
+        &case.input.targeting.metros,
+        case.facts.auction.device.geo.metro,
+        tell,
+    )
 }
 
 fn city(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let geo = &case.facts.auction.device.geo;
     let city = normalise::text(geo.city);
     let hit = |listed: &String| city.is_some_and(|city| same_place(listed, geo.country, ':', city));
-    rule(&case.input.targeting.cities, hit, tell, || known(city))
+    listed(case, ListKind::City, &case.input.targeting.cities, hit, tell, || known(city))
 }
 
 fn zip(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let geo = &case.facts.auction.device.geo;
     let zip = normalise::text(geo.zip);
     let hit = |listed: &String| zip.is_some_and(|zip| same_place(listed, geo.country, ':', zip));
-    rule(&case.input.targeting.zips, hit, tell, || known(zip))
+    listed(case, ListKind::Zip, &case.input.targeting.zips, hit, tell, || known(zip))
+}
+
+/// An address is a reason to stay away without anybody's leave, and a reason to come only with it.
+fn address(case: &Case<'_>, tell: Tell<'_>) -> bool {
+    let given = || normalise::addresses(case.facts.auction);
+    let holds = |list: &List| {
+        let blocks = || list.values.iter().filter_map(|block| IpNet::parse(block));
+        given().any(|address| blocks().any(|block| block.contains(address)))
+    };
+    let targeting = case.input.targeting;
+    let excluded = targeting.lists_of(ListKind::Address, true).find(|list| holds(list));
+    let mut wanted = targeting.lists_of(ListKind::Address, false).peekable();
+    let is_met = wanted.peek().is_none()
+        || (case.facts.user_permitted && targeting.lists_of(ListKind::Address, false).any(holds));
+    if excluded.is_none() && is_met {
+        return true;
+    }
+    fail(tell, || Said {
+        wanted: match excluded {
+            Some(list) => format!("not on {}", called(list)),
+            None => format!("one of {}", list(wanted.map(called))),
+        },
+        got: if case.facts.user_permitted { list(given()) } else { "no permission".to_owned() },
+    })
 }
 
 fn device_type(case: &Case<'_>, tell: Tell<'_>) -> bool {
@@ -316,7 +404,7 @@ fn carrier(case: &Case<'_>, tell: Tell<'_>) -> bool {
 fn domain(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let host = normalise::site_host(case.facts.auction);
     let hit = |listed: &String| host.is_some_and(|host| is_subdomain(normalise::host(listed), host));
-    rule(&case.input.targeting.domains, hit, tell, || known(host))
+    listed(case, ListKind::Domain, &case.input.targeting.domains, hit, tell, || known(host))
 }
 
 fn is_subdomain(listed: &str, host: &str) -> bool {
@@ -329,12 +417,14 @@ fn is_subdomain(listed: &str, host: &str) -> bool {
 
 fn bundle(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let inventory = case.facts.auction.channel.inventory();
-    text_rule(&case.input.targeting.bundles, inventory.and_then(|i| i.bundle), tell)
+    let value = inventory.and_then(|i| i.bundle);
+    listed_text(case, ListKind::Bundle, &case.input.targeting.bundles, value, tell)
 }
 
 fn publisher(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let inventory = case.facts.auction.channel.inventory();
-    text_rule(&case.input.targeting.publishers, inventory.and_then(|i| i.publisher_id), tell)
+    let value = inventory.and_then(|i| i.publisher_id);
+    listed_text(case, ListKind::Publisher, &case.input.targeting.publishers, value, tell)
 }
 
 fn category(case: &Case<'_>, tell: Tell<'_>) -> bool {
@@ -354,7 +444,9 @@ fn keyword(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let page = auction.channel.inventory().map_or(&[][..], |i| i.keywords);
     let user = if case.facts.user_permitted { auction.user.keywords } else { &[] };
     let hit = |listed: &String| page.iter().chain(user).any(|word| same(listed, word.trim()));
-    rule(&case.input.targeting.keywords, hit, tell, || list(page.iter().chain(user)))
+    listed(case, ListKind::Keyword, &case.input.targeting.keywords, hit, tell, || {
+        list(page.iter().chain(user))
+    })
 }
 
 /// Basic filtering of RFC 4647: a range accepts what it begins, hyphen by hyphen.

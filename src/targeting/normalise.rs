@@ -3,6 +3,7 @@
 
 use crate::model::auction::{Auction, Channel, Geo};
 use crate::model::country::Country;
+use std::net::IpAddr;
 
 /// A text without the white space around it; an empty one is an absent one.
 pub(super) fn text(value: Option<&str>) -> Option<&str> {
@@ -41,6 +42,12 @@ pub(super) fn region<'r>(geo: &Geo<'r>) -> Option<(Option<Country>, &'r str)> {
         },
         _ => Some((geo.country, region)),
     }
+}
+
+/// The addresses that a request says its device has.
+pub(super) fn addresses(auction: &Auction<'_>) -> impl Iterator<Item = IpAddr> {
+    let given = [auction.device.ip, auction.device.ipv6].into_iter().flatten();
+    given.filter_map(|text| text.trim().parse().ok())
 }
 
 #[cfg(test)]

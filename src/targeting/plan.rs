@@ -5,6 +5,7 @@ use super::terms::{Term, Terms, country_number, fit_number};
 use super::week::{ZoneError, ZoneIx, Zones};
 use super::{LineItemIx, MatchInput};
 use crate::model::ids::SegmentId;
+use crate::model::list::ListUse;
 use crate::model::targeting::{Fit, HourMask, Rule, Targeting};
 
 /// A condition on one dimension: some term of the list is present, or, negated, none is.
@@ -85,10 +86,14 @@ struct Clauses<'t> {
 
 impl Clauses<'_> {
     fn push<T>(&mut self, dim: Dim, negated: bool, values: &[T], term: impl Fn(&mut Terms, &T) -> Term) {
-        if values.is_empty() {
+        let terms = values.iter().map(|value| term(self.terms, value)).collect();
+        self.push_terms(dim, negated, terms);
+    }
+
+    fn push_terms(&mut self, dim: Dim, negated: bool, mut terms: Vec<Term>) {
+        if terms.is_empty() {
             return;
         }
-        let mut terms: Vec<Term> = values.iter().map(|value| term(self.terms, value)).collect();
         terms.sort_unstable();
         terms.dedup();
         self.found.push(Clause { dim, negated, terms });
@@ -127,9 +132,23 @@ impl Clauses<'_> {
             (Dim::Keyword, &targeting.keywords),
             (Dim::Deal, &targeting.deals),
         ] {
-            self.rule(dim, rule, |t, text| t.intern_text(dim, text));
+            for (negated, values) in [(false, &rule.include), (true, &rule.exclude)] {
+                let mut terms: Vec<Term> =
+                    values.iter().map(|text| self.terms.intern_text(dim, text)).collect();
+                terms.extend(self.lists(targeting, dim, negated));
+                self.push_terms(dim, negated, terms);
+            }
+        }
+        for negated in [false, true] {
+            let terms = self.lists(targeting, Dim::Address, negated);
+            self.push_terms(Dim::Address, negated, terms);
         }
         self.rule(Dim::Category, &targeting.categories, Terms::intern_category);
+    }
+
+    fn lists(&mut self, targeting: &Targeting, dim: Dim, excluded: bool) -> Vec<Term> {
+        let own = |used: &&ListUse| Dim::of_list(used.list.kind) == dim && used.excluded == excluded;
+        targeting.lists.iter().filter(own).map(|used| self.terms.intern_list(used)).collect()
     }
 
     fn segments(&mut self, targeting: &Targeting) {

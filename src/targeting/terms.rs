@@ -3,18 +3,25 @@
 //! that of "mobile or tablet", a segment those of the tree nodes above it. A rule is then met when one of its
 //! included terms is present and none of its excluded ones.
 //!
+//! A list has a term of its own, which every value on it leads to: a thousand line items that use a list of a hundred
+//! thousand domains cost a thousand entries and not a hundred million.
+//!
 //! Invariant: a value that no line item targets has no term and costs one failed look-up, and no look-up allocates.
 
 use super::dim::Dim;
 use super::{Facts, normalise};
+use crate::model::address::Addresses;
 use crate::model::auction::{Imp, Size};
 use crate::model::country::Country;
-use crate::model::ids::SegmentId;
+use crate::model::exchange::IpNet;
+use crate::model::ids::{ExchangeId, SegmentId};
+use crate::model::list::{List, ListUse};
 use crate::model::media::FlexibleSize;
 use crate::model::targeting::{Category, Fit};
 use crate::model::taxonomy::Taxonomy;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Numbers from here on are no sizes.
 const BEYOND_SIZES: u64 = 1 << 32;
@@ -32,13 +39,15 @@ const IN_MOBILE: [u64; 2] = [4, 5];
 struct Dictionary {
     texts: HashMap<Box<[u8]>, Term, FixedState>,
     numbers: HashMap<u64, Term, FixedState>,
+    /// By text, the terms of the lists that it is on, as a range of `above`.
+    listed: HashMap<Box<[u8]>, (u32, u32), FixedState>,
     /// Bytes of the longest text: what is longer need not be hashed.
     longest: usize,
 }
 
 impl Dictionary {
     fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.numbers.is_empty()
+        self.texts.is_empty() && self.numbers.is_empty() && self.listed.is_empty()
     }
 
     fn text(&self, key: &[u8]) -> Option<Term> {
@@ -53,7 +62,29 @@ pub(super) struct Terms {
     /// By raw membership: the targeted segments and nodes that it is under, as a range of `above`.
     memberships: HashMap<u32, (u32, u32), FixedState>,
     above: Vec<Term>,
+    /// Lists of addresses.
+    addresses: Vec<AddressTerm>,
     count: Term,
+    /// What was numbered of lists: needed while a matcher is compiled.
+    lists: Vec<Listed>,
+    list_terms: HashMap<(usize, bool), Term>,
+}
+
+/// A list that has a term.
+#[derive(Debug)]
+struct Listed {
+    dim: Dim,
+    list: Arc<List>,
+    term: Term,
+}
+
+/// A list of addresses. Its two uses are two terms: an address is a reason to stay away without anybody's leave, and a
+/// reason to come only where what is known of the user may be used.
+#[derive(Debug)]
+struct AddressTerm {
+    addresses: Addresses,
+    term: Term,
+    excluded: bool,
 }
 
 // Numbering, while a matcher is compiled.
@@ -65,13 +96,50 @@ impl Terms {
 
     /// The term of a text as a line item lists it.
     pub(super) fn intern_text(&mut self, dim: Dim, listed: &str) -> Term {
-        let key = match dim {
-            Dim::Deal => listed.as_bytes().to_vec(),
-            Dim::Domain => normalise::host(listed).to_ascii_lowercase().into_bytes(),
-            Dim::Language => listed.trim().bytes().map(fold_language).collect(),
-            _ => listed.trim().to_ascii_lowercase().into_bytes(),
-        };
-        self.intern_key(dim, key)
+        self.intern_key(dim, key_of(dim, listed))
+    }
+
+    /// The term of a list, for one of its uses.
+    pub(super) fn intern_list(&mut self, used: &ListUse) -> Term {
+        let dim = Dim::of_list(used.list.kind);
+        // All others mean the same however they are used.
+        let excluded = used.excluded && dim == Dim::Address;
+        let known = self.list_terms.entry((Arc::as_ptr(&used.list).addr(), excluded));
+        let std::collections::hash_map::Entry::Vacant(free) = known else { return *known.or_default() };
+        let term = self.count;
+        free.insert(term);
+        self.count += 1;
+        let list = Arc::clone(&used.list);
+        if dim == Dim::Address {
+            let blocks: Vec<IpNet> = list.values.iter().filter_map(|block| IpNet::parse(block)).collect();
+            self.addresses.push(AddressTerm { addresses: Addresses::compile(&blocks), term, excluded });
+        }
+        self.lists.push(Listed { dim, list, term });
+        term
+    }
+
+    /// Lays out which lists a text is on, when every list is numbered. `breadth` becomes by term how many values a list
+    /// has.
+    fn link_lists(&mut self, breadth: &mut [u32]) {
+        self.list_terms = HashMap::new();
+        let mut entries: Vec<(Dim, Vec<u8>, Term)> = Vec::new();
+        for Listed { dim, list, term } in std::mem::take(&mut self.lists) {
+            breadth[term as usize] = u32::try_from(list.values.len()).unwrap_or(u32::MAX);
+            if dim != Dim::Address {
+                let keys = list.values.iter().map(|value| key_of_list(dim, list.exchange, value));
+                entries.extend(keys.map(|key| (dim, key, term)));
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        for run in entries.chunk_by(|a, b| a.0 == b.0 && a.1 == b.1) {
+            let start = self.above.len() as u32;
+            self.above.extend(run.iter().map(|(_, _, term)| *term));
+            let dictionary = &mut self.dictionaries[run[0].0 as usize];
+            dictionary.longest = dictionary.longest.max(run[0].1.len());
+            let range = (start, self.above.len() as u32);
+            dictionary.listed.insert(run[0].1.clone().into_boxed_slice(), range);
+        }
     }
 
     /// The term of a content category.
@@ -101,9 +169,10 @@ impl Terms {
         term
     }
 
-    /// Lays out which targeted nodes a raw membership is under, when every term is numbered. Returns by term how many
-    /// raw values have it: the segments under a node, one for everything else.
-    pub(super) fn link_segments(&mut self, taxonomy: &Taxonomy) -> Vec<u32> {
+    /// Lays out which targeted nodes a raw membership is under, and which lists a text is on, when every term is numbered.
+    /// Returns by term how many raw values have it: the segments under a node, the values of a list, one for everything
+    /// else.
+    pub(super) fn link(&mut self, taxonomy: &Taxonomy) -> Vec<u32> {
         let mut breadth = vec![1; self.len()];
         let mut pairs: Vec<(u32, Term)> = Vec::new();
         for (id, term) in &self.dictionaries[Dim::Segment as usize].numbers {
@@ -122,6 +191,7 @@ impl Terms {
             self.above.extend(run.iter().map(|(_, term)| *term));
             self.memberships.insert(run[0].0, (start, self.above.len() as u32));
         }
+        self.link_lists(&mut breadth);
         breadth
     }
 
@@ -152,6 +222,7 @@ impl Terms {
     pub(super) fn resolve_request(&self, facts: &Facts<'_>, present: &mut Present) {
         let (device, geo) = (&facts.auction.device, &facts.auction.device.geo);
         present.reset_from(Dim::Exchange);
+        present.exchange = facts.exchange;
         self.number(present, Dim::Exchange, Some(u64::from(facts.exchange.0)));
         self.number(present, Dim::Country, geo.country.map(country_number));
         self.number(present, Dim::DeviceType, device.device_type.map(i64::cast_unsigned));
@@ -166,6 +237,7 @@ impl Terms {
         self.text(present, Dim::Metro, geo.metro);
         self.place(present, Dim::City, normalise::text(geo.city).map(|city| (geo.country, city)), ':');
         self.place(present, Dim::Zip, normalise::text(geo.zip).map(|zip| (geo.country, zip)), ':');
+        self.addresses(facts, present);
         self.text(present, Dim::Carrier, device.carrier);
         self.more_texts(present, Dim::Carrier, device.mccmnc.as_slice());
         self.inventory(facts, present);
@@ -193,12 +265,7 @@ impl Terms {
         for (_, fit) in others.into_iter().filter(|(offered, _)| *offered) {
             self.more_numbers(present, Dim::Fit, fit_number(fit));
         }
-        present.begin(Dim::Deal);
-        if !self.dictionaries[Dim::Deal as usize].is_empty() {
-            for deal in imp.deals {
-                present.extend(self.dictionaries[Dim::Deal as usize].text(deal.id.as_bytes()));
-            }
-        }
+        self.deals(present.exchange, imp, present);
         present.end();
     }
 
@@ -238,6 +305,39 @@ impl Terms {
         present.extend(self.dictionaries[dim as usize].numbers.get(&number).copied());
     }
 
+    /// Adds the term of a text, and those of the lists that it is on.
+    fn add(&self, present: &mut Present, dim: Dim, key: &[u8]) {
+        let dictionary = &self.dictionaries[dim as usize];
+        if key.is_empty() || key.len() > dictionary.longest {
+            return;
+        }
+        present.extend(dictionary.texts.get(key).copied());
+        self.add_lists(present, dictionary, key);
+    }
+
+    fn add_lists(&self, present: &mut Present, dictionary: &Dictionary, key: &[u8]) {
+        if !dictionary.listed.is_empty()
+            && let Some((start, end)) = dictionary.listed.get(key)
+        {
+            self.above[*start as usize..*end as usize].iter().for_each(|term| present.extend(Some(*term)));
+        }
+    }
+
+    /// The lists of addresses that one of the device's is on.
+    fn addresses(&self, facts: &Facts<'_>, present: &mut Present) {
+        present.begin(Dim::Address);
+        if self.addresses.is_empty() {
+            return;
+        }
+        for address in normalise::addresses(facts.auction) {
+            for AddressTerm { addresses, term, excluded } in &self.addresses {
+                if (*excluded || facts.user_permitted) && addresses.contains(address) {
+                    present.extend(Some(*term));
+                }
+            }
+        }
+    }
+
     fn text(&self, present: &mut Present, dim: Dim, value: Option<&str>) {
         present.begin(dim);
         self.more_texts(present, dim, value.as_slice());
@@ -250,9 +350,9 @@ impl Terms {
         }
         for value in values.iter().map(|value| value.trim()) {
             if value.len() <= dictionary.longest {
-                present.folded.clear();
-                present.fold(value);
-                present.extend(dictionary.text(&present.folded));
+                let key = present.folding(|key| fold(key, value));
+                self.add(present, dim, &key);
+                present.folded = key;
             }
         }
     }
@@ -270,32 +370,45 @@ impl Terms {
         let Some((country, name)) = place.filter(|(_, name)| name.len() <= dictionary.longest) else {
             return;
         };
-        present.folded.clear();
-        if let Some(country) = country {
-            present.fold(country.as_str());
-            present.folded.push(separator as u8);
-        }
-        let name_at = present.folded.len();
-        present.fold(name);
-        present.extend(dictionary.text(&present.folded));
+        let mut name_at = 0;
+        let key = present.folding(|key| {
+            if let Some(country) = country {
+                fold(key, country.as_str());
+                key.push(separator as u8);
+            }
+            name_at = key.len();
+            fold(key, name);
+        });
+        self.add(present, dim, &key);
         if name_at > 0 {
-            present.extend(dictionary.text(&present.folded[name_at..]));
+            self.add(present, dim, &key[name_at..]);
         }
+        present.folded = key;
     }
 
     /// The host and every domain that it is under.
     fn domain(&self, present: &mut Present, host: Option<&str>) {
         present.begin(Dim::Domain);
-        let dictionary = &self.dictionaries[Dim::Domain as usize];
-        let Some(host) = host.filter(|_| !dictionary.is_empty()) else { return };
-        present.folded.clear();
-        present.fold(host);
-        let mut at = 0;
-        loop {
-            present.extend(dictionary.text(&present.folded[at..]));
-            match memchr::memchr(b'.', &present.folded[at..]) {
-                Some(dot) => at += dot + 1,
-                None => return,
+        let Some(host) = host.filter(|_| !self.dictionaries[Dim::Domain as usize].is_empty()) else { return };
+        let key = present.folding(|key| fold(key, host));
+        let ends = memchr::memchr_iter(b'.', &key).map(|dot| dot + 1);
+        std::iter::once(0).chain(ends).for_each(|at| self.add(present, Dim::Domain, &key[at..]));
+        present.folded = key;
+    }
+
+    /// The deals of an impression. Lists of deals have keys of their own, because some count on one exchange only.
+    fn deals(&self, exchange: ExchangeId, imp: &Imp<'_>, present: &mut Present) {
+        present.begin(Dim::Deal);
+        let dictionary = &self.dictionaries[Dim::Deal as usize];
+        if dictionary.is_empty() {
+            return;
+        }
+        for deal in imp.deals {
+            present.extend(dictionary.text(deal.id.as_bytes()));
+            for only in [None, Some(exchange)].into_iter().filter(|_| !dictionary.listed.is_empty()) {
+                let key = present.folding(|key| deal_key(key, only, deal.id));
+                self.add_lists(present, dictionary, &key);
+                present.folded = key;
             }
         }
     }
@@ -306,10 +419,10 @@ impl Terms {
             return;
         }
         for id in cat.iter().map(|id| id.trim()) {
-            present.folded.clear();
-            present.folded.extend(cattax.to_be_bytes());
-            present.fold(id);
-            let key = std::mem::take(&mut present.folded);
+            let key = present.folding(|key| {
+                key.extend(cattax.to_be_bytes());
+                fold(key, id);
+            });
             // Only the codes of IAB Content 1.0 show their parents.
             let ancestors = if cattax == 1 { usize::MAX } else { 1 };
             for key in hyphen_prefixes(&key).take(ancestors).filter(|key| key.len() > 2) {
@@ -323,9 +436,7 @@ impl Terms {
         present.begin(Dim::Language);
         let dictionary = &self.dictionaries[Dim::Language as usize];
         let Some(language) = normalise::text(language).filter(|_| !dictionary.is_empty()) else { return };
-        let mut key = std::mem::take(&mut present.folded);
-        key.clear();
-        key.extend(language.bytes().map(fold_language));
+        let key = present.folding(|key| key.extend(language.bytes().map(fold_language)));
         for key in hyphen_prefixes(&key) {
             present.extend(dictionary.text(key));
         }
@@ -364,6 +475,42 @@ fn size_of(number: u64) -> Option<Size> {
     (number < BEYOND_SIZES).then_some(Size { w: (number >> 16) as u16, h: number as u16 })
 }
 
+/// A text of a line item or a list as a dictionary's key.
+fn key_of(dim: Dim, listed: &str) -> Vec<u8> {
+    match dim {
+        Dim::Deal => listed.as_bytes().to_vec(),
+        Dim::Domain => normalise::host(listed).to_ascii_lowercase().into_bytes(),
+        Dim::Language => listed.trim().bytes().map(fold_language).collect(),
+        _ => listed.trim().to_ascii_lowercase().into_bytes(),
+    }
+}
+
+/// The key of a value on a list.
+fn key_of_list(dim: Dim, only: Option<ExchangeId>, value: &str) -> Vec<u8> {
+    if dim != Dim::Deal {
+        return key_of(dim, value);
+    }
+    let mut key = Vec::with_capacity(value.len() + 3);
+    deal_key(&mut key, only, value);
+    key
+}
+
+fn deal_key(key: &mut Vec<u8>, only: Option<ExchangeId>, deal: &str) {
+    match only {
+        None => key.push(0),
+        Some(exchange) => {
+            key.push(1);
+            key.extend(exchange.0.to_be_bytes());
+        }
+    }
+    key.extend(deal.as_bytes());
+}
+
+/// Adds a text in lower case.
+fn fold(key: &mut Vec<u8>, text: &str) {
+    key.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
+}
+
 fn fold_language(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
 }
@@ -382,6 +529,8 @@ pub(super) struct Present {
     terms: Vec<Term>,
     /// By dimension, where its terms start.
     starts: [u32; Dim::COUNT + 1],
+    /// Who asks.
+    exchange: ExchangeId,
     /// A text in lower case, while it is looked up.
     folded: Vec<u8>,
 }
@@ -437,7 +586,11 @@ impl Present {
         }
     }
 
-    fn fold(&mut self, text: &str) {
-        self.folded.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
+    /// A key to look up, in memory that is used again: whoever takes it puts it back.
+    fn folding(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut key = std::mem::take(&mut self.folded);
+        key.clear();
+        fill(&mut key);
+        key
     }
 }

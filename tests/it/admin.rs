@@ -10,6 +10,7 @@ mod fuzzed;
 mod guide;
 mod journey;
 mod keys;
+mod lists;
 mod matrix;
 mod money;
 mod pages;

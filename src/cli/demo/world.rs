@@ -199,6 +199,9 @@ pub fn account() -> Account {
     line_items.extend(media::add(&mut creatives));
     Account {
         safety: Safety::default(),
+        lists: Vec::new(),
+        deals: Vec::new(),
+        conversions: Vec::new(),
         category_maps: Vec::new(),
         rates,
         exchanges: vec![exchange(1, "demo", 1), exchange(2, "demo2", 2)],
@@ -302,6 +305,7 @@ pub(super) fn line_item(
     creatives: Vec<CreativeAssignment>,
 ) -> LineItem {
     LineItem {
+        conversions: Vec::new(),
         id,
         campaign: CampaignId(1),
         name: name.to_owned(),

@@ -53,6 +53,9 @@ pub fn account(params: &WorldParams) -> Account {
     }
     Account {
         safety: Safety::default(),
+        lists: Vec::new(),
+        deals: Vec::new(),
+        conversions: Vec::new(),
         category_maps: Vec::new(),
         rates: Rates::new(Currency::USD),
         exchanges: vec![exchange()],
@@ -149,6 +152,7 @@ fn line_item(id: u32, campaign: u32, own: &[Creative], targets: &Targets, d: &mu
         .collect();
     let targeting = targets.draw(d);
     LineItem {
+        conversions: Vec::new(),
         id: LineItemId(id),
         campaign: CampaignId(campaign),
         name: format!("Line item {id}"),

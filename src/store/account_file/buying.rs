@@ -1,19 +1,22 @@
 //! Segments, advertisers, campaigns and line items: JSON → model.
 
-use super::known::{Known, Uniques, reference};
+use super::known::{Known, Uniques, reference, reference_here};
 use super::report::{Code, Report};
 use super::targeting;
 use super::wire::{
-    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, SegmentWire,
+    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, Quoted,
+    SegmentWire,
 };
-use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, LineItemId, SegmentId};
+use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, LineItemId, SegmentId};
 use crate::model::line_item::{
     Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
 };
+use crate::model::list::ListUse;
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rates;
 use crate::model::taxonomy::{Segment, Taxonomy, TaxonomyError};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// The largest segment id: trees are tables by id.
 const MAX_SEGMENT_ID: u32 = (1 << 24) - 1;
@@ -158,6 +161,12 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
         if active && wire.creatives.is_empty() {
             report.warn_at("creatives", "has no creative and cannot serve; assign one");
         }
+        let mut targeting =
+            report.within("targeting", |r| targeting::read(r, known, home_zone, wire.targeting));
+        let deals = report.list("deal_ids", wire.deal_ids, |report, id| {
+            reference_here(report, "deal", &id, &known.deals, DealId).map(|(_, list)| Arc::clone(list))
+        });
+        targeting.lists.extend(deals.into_iter().map(|list| ListUse { list, excluded: false }));
         LineItem {
             id: LineItemId(id.unwrap_or_default()),
             campaign,
@@ -168,8 +177,9 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
             bid,
             max_bid,
             multipliers,
-            targeting: report.within("targeting", |r| targeting::read(r, known, home_zone, wire.targeting)),
+            targeting,
             creatives: assignments(report, known, owner, wire.creatives),
+            conversions: conversions(report, known, owner, wire.conversion_ids),
         }
     })
 }
@@ -241,6 +251,31 @@ fn flight(report: &mut Report, wire: &FlightWire) -> Flight {
         report.error_at("end_at", Code::Conflict, "is not after start_at; a flight ends before this moment");
     }
     flight
+}
+
+/// Conversions of the line item's own advertiser, each once.
+fn conversions(
+    report: &mut Report,
+    known: &Known,
+    owner: Option<AdvertiserId>,
+    ids: Vec<Quoted>,
+) -> Vec<ConversionId> {
+    let mut read: Vec<ConversionId> = Vec::with_capacity(ids.len());
+    report.list("conversion_ids", ids, |report, id| {
+        let (id, of) = reference_here(report, "conversion", &id, &known.conversions, ConversionId)?;
+        if let (Some(owner), Some(of)) = (owner, of)
+            && owner != *of
+        {
+            let message = format!("conversion {id} is of advertiser {of}, the line item of {owner}");
+            report.error(Code::UnknownReference, message);
+        }
+        if read.contains(&id) {
+            report.error(Code::Duplicate, "is named already; once is enough");
+        }
+        read.push(id);
+        Some(())
+    });
+    read
 }
 
 fn assignments(

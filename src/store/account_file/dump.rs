@@ -4,13 +4,14 @@
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
-use super::{creative, price_codec};
+use super::{creative, lists, price_codec};
 use crate::model::account::Account;
 use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::model::ids::{ExchangeId, SegmentId};
 use crate::model::line_item::{
     Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
 };
+use crate::model::list::ListKind;
 use crate::model::money::Cpm;
 use crate::model::rates::Rates;
 use crate::model::targeting::{Category, Daypart, HourMask, PlacementRules, Rule, SegmentRule, Targeting};
@@ -68,6 +69,11 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
         creatives: (account.creatives.iter().map(|creative| creative::dump::creative(creative, &names)))
             .collect::<Result<_, _>>()?,
         line_items,
+        lists: account.lists.iter().map(|list| lists::write_list(list)).collect(),
+        deals: (account.deals.iter())
+            .map(|deal| Ok(lists::write_deal(deal, names.exchange(&deal.exchange)?)))
+            .collect::<Result<_, Inconsistent>>()?,
+        conversions: account.conversions.iter().map(lists::write_conversion).collect(),
     })
 }
 
@@ -81,11 +87,11 @@ fn factor(ppm: i64) -> Quoted {
     Quoted(Cpm(ppm).to_string())
 }
 
-fn status(active: bool) -> Option<String> {
+pub(super) fn status(active: bool) -> Option<String> {
     Some(if active { "active" } else { "paused" }.to_owned())
 }
 
-fn name_of<T: Named>(value: T) -> String {
+pub(super) fn name_of<T: Named>(value: T) -> String {
     value.name().to_owned()
 }
 
@@ -241,6 +247,10 @@ fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsi
         targeting: targeting(&item.targeting, names)?,
         multipliers: multipliers(&item.multipliers, names)?,
         creatives: item.creatives.iter().map(assignment).collect::<Result<_, _>>()?,
+        deal_ids: (item.targeting.lists.iter().filter(|used| used.list.exchange.is_some()))
+            .filter_map(|used| quoted(used.list.id))
+            .collect(),
+        conversion_ids: item.conversions.iter().filter_map(quoted).collect(),
     })
 }
 
@@ -255,32 +265,48 @@ fn text<T: ToString>(from: &Rule<T>) -> RuleWire<String> {
     rule(from, T::to_string)
 }
 
+/// Ids of lists of a kind; the deals, which are lists to targeting, have a member of their own.
+fn lists_of(targeting: &Targeting, kind: ListKind, excluded: bool) -> Vec<Quoted> {
+    let own = targeting.lists_of(kind, excluded).filter(|list| list.exchange.is_none());
+    own.filter_map(|list| quoted(list.id)).collect()
+}
+
 fn targeting(targeting: &Targeting, names: &Names<'_>) -> Result<TargetingWire, Inconsistent> {
+    let listed = |rule: &Rule<String>, kind| ListedWire {
+        include: rule.include.clone(),
+        exclude: rule.exclude.clone(),
+        include_lists: lists_of(targeting, kind, false),
+        exclude_lists: lists_of(targeting, kind, true),
+    };
     let exchanges = |list: &[ExchangeId]| list.iter().map(|id| names.exchange(id)).collect::<Result<_, _>>();
     Ok(TargetingWire {
         exchanges: RuleWire {
             include: exchanges(&targeting.exchanges.include)?,
             exclude: exchanges(&targeting.exchanges.exclude)?,
         },
-        deals: text(&targeting.deals),
+        deals: listed(&targeting.deals, ListKind::Deal),
         formats: rule(&targeting.formats, |media| name_of(*media)),
         sizes: text(&targeting.sizes),
         countries: text(&targeting.countries),
-        regions: text(&targeting.regions),
-        metros: text(&targeting.metros),
-        cities: text(&targeting.cities),
-        zips: text(&targeting.zips),
+        regions: listed(&targeting.regions, ListKind::Region),
+        metros: listed(&targeting.metros, ListKind::Metro),
+        cities: listed(&targeting.cities, ListKind::City),
+        zips: listed(&targeting.zips, ListKind::Zip),
         device_types: rule(&targeting.device_types, |n| *n),
         os: text(&targeting.os),
         browsers: text(&targeting.browsers),
         connections: rule(&targeting.connections, |n| *n),
+        addresses: AddressesWire {
+            include_lists: lists_of(targeting, ListKind::Address, false),
+            exclude_lists: lists_of(targeting, ListKind::Address, true),
+        },
         carriers: text(&targeting.carriers),
         languages: text(&targeting.languages),
-        domains: text(&targeting.domains),
-        bundles: text(&targeting.bundles),
-        publishers: text(&targeting.publishers),
+        domains: listed(&targeting.domains, ListKind::Domain),
+        bundles: listed(&targeting.bundles, ListKind::Bundle),
+        publishers: listed(&targeting.publishers, ListKind::Publisher),
         categories: rule(&targeting.categories, category),
-        keywords: text(&targeting.keywords),
+        keywords: listed(&targeting.keywords, ListKind::Keyword),
         audience: audience(&targeting.segments, names)?,
         dayparts: targeting.daypart.as_ref().map(dayparts),
         placement: targeting.placement.as_deref().map(placement),

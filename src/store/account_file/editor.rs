@@ -8,25 +8,28 @@
 //! What names or pays for something else is fixed when it is created: the name of an exchange, the key of a segment, a
 //! parent, a currency, an advertiser's time zone. Changing one would change the meaning of entries that are not looked at.
 
+mod checks;
+
 use super::known::Known;
 use super::report::{Code, Finding, Report};
 use super::wire::{
-    AdvertiserWire, CampaignWire, CreativeWire, ExchangeWire, LineItemWire, RatesWire, SafetyWire,
-    SegmentWire,
+    AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
+    ListWire, RatesWire, SafetyWire, SegmentWire,
 };
-use super::{buying, creative, exchange, explain, safety};
+use super::{buying, creative, exchange, lists, safety};
 use crate::model::account::Account;
 use crate::model::creative::Creative;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, SegmentId};
+use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
+use crate::model::list::{Conversion, Deal, List};
 use crate::model::money::Currency;
 use crate::model::rates::Rates;
 use crate::model::safety::Safety;
 use crate::model::taxonomy::Segment;
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use checks::{fixed, parse, raw};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// A kind of entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -45,6 +48,12 @@ pub enum Part {
     Campaign,
     /// A creative.
     Creative,
+    /// A list; its values are put by [`Editor::put_values`].
+    List,
+    /// A deal.
+    Deal,
+    /// What counts as a conversion.
+    Conversion,
     /// A line item.
     LineItem,
 }
@@ -60,6 +69,9 @@ impl Part {
             Part::Advertiser => "advertisers",
             Part::Campaign => "campaigns",
             Part::Creative => "creatives",
+            Part::List => "lists",
+            Part::Deal => "deals",
+            Part::Conversion => "conversions",
             Part::LineItem => "line_items",
         }
     }
@@ -105,6 +117,9 @@ enum Before {
     Advertiser(Option<Kept<Advertiser>>),
     Campaign(Option<Kept<Campaign>>),
     Creative(Option<Box<Kept<Creative>>>),
+    List(Option<Kept<Arc<List>>>),
+    Deal(Option<Kept<Deal>>),
+    Conversion(Option<Kept<Conversion>>),
     LineItem(Option<Box<Kept<LineItem>>>),
 }
 
@@ -126,6 +141,9 @@ pub struct Editor {
     advertisers: Table<Advertiser>,
     campaigns: Table<Campaign>,
     creatives: Table<Creative>,
+    lists: Table<Arc<List>>,
+    deals: Table<Deal>,
+    conversions: Table<Conversion>,
     line_items: Table<LineItem>,
     tenants: HashMap<u32, Known>,
     stopped: HashSet<u32>,
@@ -142,6 +160,9 @@ impl Default for Editor {
             advertisers: Table::new(),
             campaigns: Table::new(),
             creatives: Table::new(),
+            lists: Table::new(),
+            deals: Table::new(),
+            conversions: Table::new(),
             line_items: Table::new(),
             tenants: HashMap::new(),
             stopped: HashSet::new(),
@@ -196,7 +217,21 @@ impl Editor {
         }
         let mut line_items: Vec<LineItem> = serving(&self.line_items).collect();
         let is_shown = |id: CreativeId| self.creatives.get(&id.0).is_some_and(|kept| kept.serves);
-        line_items.iter_mut().for_each(|item| item.creatives.retain(|assigned| is_shown(assigned.creative)));
+        let deals: HashMap<ListId, Arc<List>> =
+            self.deals.values().map(|kept| (ListId(kept.value.id.0), kept.value.as_list())).collect();
+        for item in &mut line_items {
+            item.creatives.retain(|assigned| is_shown(assigned.creative));
+            // A list may have changed since the line item was put.
+            for used in &mut item.targeting.lists {
+                let newest = match used.list.exchange {
+                    Some(_) => deals.get(&used.list.id),
+                    None => self.lists.get(&used.list.id.0).map(|kept| &kept.value),
+                };
+                if let Some(newest) = newest {
+                    used.list = Arc::clone(newest);
+                }
+            }
+        }
         Account {
             rates: self.rates.clone(),
             exchanges: serving(&self.exchanges).collect(),
@@ -212,6 +247,9 @@ impl Editor {
             line_items,
             creatives: serving(&self.creatives).collect(),
             segments: self.segments.values().map(|kept| kept.value.clone()).collect(),
+            lists: serving(&self.lists).collect(),
+            deals: serving(&self.deals).collect(),
+            conversions: serving(&self.conversions).collect(),
             safety: self.safety.clone(),
             category_maps: Vec::new(),
         }
@@ -237,6 +275,11 @@ impl Editor {
         self.exchanges.get(&id).map(|kept| (&kept.value, kept.serves))
     }
 
+    /// The exchange of that name.
+    pub fn exchange_named(&self, name: &str) -> Option<&ExchangeProfile> {
+        self.exchanges.values().map(|kept| &kept.value).find(|profile| profile.name == name)
+    }
+
     /// One advertiser.
     pub fn advertiser(&self, id: u32) -> Option<&Advertiser> {
         self.advertisers.get(&id).map(|kept| &kept.value)
@@ -255,6 +298,39 @@ impl Editor {
     /// One line item.
     pub fn line_item(&self, id: u32) -> Option<&LineItem> {
         self.line_items.get(&id).map(|kept| &kept.value)
+    }
+
+    /// The line items for serving that use a list, a deal or a conversion.
+    pub fn users(&self, part: Part, id: u32) -> Vec<u32> {
+        let uses = |item: &LineItem| {
+            let on_list = |is_deal: bool| {
+                let lists = item.targeting.lists.iter();
+                lists.map(|used| &used.list).any(|list| list.id.0 == id && list.exchange.is_some() == is_deal)
+            };
+            match part {
+                Part::List => on_list(false),
+                Part::Deal => on_list(true),
+                Part::Conversion => item.conversions.contains(&ConversionId(id)),
+                _ => false,
+            }
+        };
+        let serving = self.line_items.iter().filter(|(_, kept)| kept.serves);
+        serving.filter(|(_, kept)| uses(&kept.value)).map(|(id, _)| *id).collect()
+    }
+
+    /// One list.
+    pub fn list(&self, id: u32) -> Option<&Arc<List>> {
+        self.lists.get(&id).map(|kept| &kept.value)
+    }
+
+    /// Makes these the values of a list; they are as [`super::list_value`] gives them. `None`: there is no such list.
+    pub fn put_values(&mut self, id: u32, values: Vec<String>) -> Option<Put> {
+        let kept = self.lists.get_mut(&id)?;
+        let before = kept.clone();
+        let tenant = kept.tenant;
+        kept.value = Arc::new(List { values: lists::in_order(values), ..List::clone(&before.value) });
+        self.name_again(Part::List, tenant, id);
+        Some(Put { warnings: Vec::new(), undo: Undo { tenant, id, before: Before::List(Some(before)) } })
     }
 
     /// Reads the entry into its place and gives what stood there; `None` where nothing was put.
@@ -324,6 +400,37 @@ impl Editor {
                 let before = self.creatives.insert(id, Kept { tenant, serves, value });
                 Some(Before::Creative(before.map(Box::new)))
             }
+            Part::List => {
+                let wire: ListWire = parse(report, part, doc)?;
+                let mut value = lists::lists(report, known, vec![wire]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.lists.get(&id) {
+                    fixed(report, part, "type", before.kind == value.kind);
+                    if value.values.is_empty() {
+                        value = Arc::new(List { values: before.values.clone(), ..List::clone(&value) });
+                    }
+                }
+                let before = self.lists.insert(id, Kept { tenant, serves, value });
+                self.name_again(part, tenant, id);
+                Some(Before::List(before))
+            }
+            Part::Deal => {
+                let wire: DealWire = parse(report, part, doc)?;
+                let value = lists::deals(report, known, vec![wire]).pop()?;
+                self.check_deal(report, tenant, &value);
+                let before = self.deals.insert(id, Kept { tenant, serves, value });
+                self.name_again(part, tenant, id);
+                Some(Before::Deal(before))
+            }
+            Part::Conversion => {
+                let wire: ConversionWire = parse(report, part, doc)?;
+                let value = lists::conversions(report, known, vec![wire]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.conversions.get(&id) {
+                    fixed(report, part, "advertiser", before.advertiser == value.advertiser);
+                }
+                let before = self.conversions.insert(id, Kept { tenant, serves, value });
+                self.name_again(part, tenant, id);
+                Some(Before::Conversion(before))
+            }
             Part::LineItem => {
                 let _: LineItemWire = parse(report, part, doc)?;
                 let doc = raw(report, part, doc)?;
@@ -334,46 +441,6 @@ impl Editor {
                 let before = self.line_items.insert(id, Kept { tenant, serves, value });
                 Some(Before::LineItem(before.map(Box::new)))
             }
-        }
-    }
-
-    /// Currencies that a rate is needed for.
-    fn currencies(&self) -> BTreeSet<Currency> {
-        let of_exchanges = self.exchanges.values().map(|kept| kept.value.currency);
-        of_exchanges.chain(self.advertisers.values().map(|kept| kept.value.currency)).collect()
-    }
-
-    fn check_exchange(&self, report: &mut Report, id: u32, value: &ExchangeProfile) {
-        let part = Part::Exchange;
-        if let Some(Kept { value: before, .. }) = self.exchanges.get(&id) {
-            fixed(report, part, "name", before.name == value.name);
-            fixed(report, part, "currency", before.currency == value.currency);
-        }
-        let mut others = self.exchanges.iter().filter(|(other, _)| **other != id);
-        if let Some((other, _)) = others.find(|(_, kept)| kept.value.name == value.name) {
-            at(report, part, "name", Code::Duplicate, format!("is already the name of exchange {other}"));
-        }
-    }
-
-    fn check_segment(&self, report: &mut Report, id: u32, taken: Option<SegmentId>, value: &Segment) {
-        let part = Part::Segment;
-        if let Some(Kept { value: before, .. }) = self.segments.get(&id) {
-            fixed(report, part, "key", before.key == value.key);
-        }
-        if let Some(taken) = taken.filter(|taken| taken.0 != id) {
-            at(report, part, "key", Code::Duplicate, format!("is already the key of segment {taken}"));
-        }
-        let mut above = value.parent.filter(|parent| parent.0 != id);
-        // No chain of parents is longer than there are segments.
-        for _ in 0..=self.segments.len() {
-            above = match above {
-                Some(node) if node.0 == id => {
-                    let message = "the parents lead round in a circle; make one of them a root";
-                    return at(report, part, "parent", Code::Conflict, message.to_owned());
-                }
-                Some(node) => self.segments.get(&node.0).and_then(|kept| kept.value.parent),
-                None => return,
-            };
         }
     }
 
@@ -412,6 +479,18 @@ impl Editor {
                 restore(&mut self.creatives, id, before.map(|before| *before));
                 Part::Creative
             }
+            Before::List(before) => {
+                restore(&mut self.lists, id, before);
+                Part::List
+            }
+            Before::Deal(before) => {
+                restore(&mut self.deals, id, before);
+                Part::Deal
+            }
+            Before::Conversion(before) => {
+                restore(&mut self.conversions, id, before);
+                Part::Conversion
+            }
             Before::LineItem(before) => {
                 return restore(&mut self.line_items, id, before.map(|before| *before));
             }
@@ -442,6 +521,20 @@ impl Editor {
                 Some(kept) => drop(known.creatives.insert(CreativeId(id), Some(kept.value.advertiser))),
                 None => drop(known.creatives.remove(&CreativeId(id))),
             },
+            Part::List => match self.lists.get(&id) {
+                Some(kept) => drop(known.lists.insert(ListId(id), Arc::clone(&kept.value))),
+                None => drop(known.lists.remove(&ListId(id))),
+            },
+            Part::Deal => match self.deals.get(&id) {
+                Some(kept) => drop(known.deals.insert(DealId(id), kept.value.as_list())),
+                None => drop(known.deals.remove(&DealId(id))),
+            },
+            Part::Conversion => match self.conversions.get(&id) {
+                Some(kept) => {
+                    known.conversions.insert(ConversionId(id), Some(kept.value.advertiser));
+                }
+                None => drop(known.conversions.remove(&ConversionId(id))),
+            },
             Part::Rates | Part::Safety | Part::Exchange | Part::Segment | Part::LineItem => {}
         }
     }
@@ -457,56 +550,6 @@ impl Editor {
         let keys = own.map(|kept| (kept.value.key.clone(), kept.value.id)).collect();
         if let Some(known) = self.tenants.get_mut(&tenant) {
             known.segments = keys;
-        }
-    }
-}
-
-/// An error at a field of the entry.
-fn at(report: &mut Report, part: Part, key: &'static str, code: Code, message: String) {
-    report.within(part.list(), |report| report.within(0, |report| report.error_at(key, code, message)));
-}
-
-/// A field that is what it was when the entry was created.
-fn fixed(report: &mut Report, part: Part, key: &'static str, is_same: bool) {
-    if !is_same {
-        let message = "cannot change any more, because other things rest on it; create a new one instead";
-        at(report, part, key, Code::Conflict, message.to_owned());
-    }
-}
-
-/// The entry's JSON in its form; the place of what does not fit is in the error.
-fn parse<W: DeserializeOwned>(report: &mut Report, part: Part, doc: &str) -> Option<W> {
-    let mut reader = serde_json::Deserializer::from_str(doc);
-    let why = match serde_path_to_error::deserialize(&mut reader) {
-        Ok(wire) => return Some(wire),
-        Err(why) => why,
-    };
-    let mut pointer = match part {
-        Part::Rates | Part::Safety => format!("/{}", part.list()),
-        _ => format!("/{}/0", part.list()),
-    };
-    for step in why.path().iter() {
-        use serde_path_to_error::Segment::{Enum, Map, Seq, Unknown};
-        match step {
-            Seq { index } => pointer.push_str(&format!("/{index}")),
-            Map { key: name } | Enum { variant: name } => {
-                pointer.push_str(&format!("/{}", name.replace('~', "~0").replace('/', "~1")));
-            }
-            Unknown => {}
-        }
-    }
-    let message = explain(why.inner());
-    report.errors.push(Finding { pointer, code: Code::Malformed, message });
-    None
-}
-
-fn raw<'d>(report: &mut Report, part: Part, doc: &'d str) -> Option<&'d RawValue> {
-    match serde_json::from_str(doc) {
-        Ok(raw) => Some(raw),
-        Err(why) => {
-            let pointer = format!("/{}/0", part.list());
-            report.errors.push(Finding { pointer, code: Code::Malformed, message: explain(&why) });
-            None
         }
     }
 }

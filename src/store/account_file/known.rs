@@ -2,11 +2,15 @@
 
 use super::report::{Code, Report};
 use super::wire::Quoted;
-use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, SegmentId};
+use crate::model::ids::{
+    AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId, SegmentId,
+};
+use crate::model::list::List;
 use crate::model::suggest::closest;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// Everything that can be referred to.
 #[derive(Default)]
@@ -19,6 +23,11 @@ pub(super) struct Known {
     pub(super) campaigns: HashMap<CampaignId, Option<AdvertiserId>>,
     /// With their owners, where these exist.
     pub(super) creatives: HashMap<CreativeId, Option<AdvertiserId>>,
+    pub(super) lists: HashMap<ListId, Arc<List>>,
+    /// As targeting looks at them.
+    pub(super) deals: HashMap<DealId, Arc<List>>,
+    /// With their owners, where these exist.
+    pub(super) conversions: HashMap<ConversionId, Option<AdvertiserId>>,
 }
 
 impl Known {
@@ -64,6 +73,25 @@ where
             Code::UnknownReference,
             format!("there is no {key} {id}; define it or change this"),
         );
+    }
+    Some((id, found?))
+}
+
+/// A reference by id at the current place.
+pub(super) fn reference_here<'k, I, T>(
+    report: &mut Report,
+    what: &str,
+    text: &Quoted,
+    known: &'k HashMap<I, T>,
+    id: impl FnOnce(u32) -> I,
+) -> Option<(I, &'k T)>
+where
+    I: Eq + Hash + Copy + Display,
+{
+    let id = id(report.id_here(text, u32::MAX)?);
+    let found = known.get(&id);
+    if found.is_none() {
+        report.error(Code::UnknownReference, format!("there is no {what} {id}; define it or remove this"));
     }
     Some((id, found?))
 }

@@ -25,6 +25,7 @@ mod dump;
 mod editor;
 mod exchange;
 mod known;
+mod lists;
 mod price_codec;
 mod report;
 mod safety;
@@ -34,6 +35,7 @@ mod wire;
 
 pub use dump::Inconsistent;
 pub use editor::{Editor, Entry, Part, Put};
+pub use lists::{MAX_ITEMS, list_kind, list_value};
 pub use report::{Code, Finding};
 
 use super::durable;
@@ -187,6 +189,9 @@ fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Accoun
     let advertisers = buying::advertisers(report, &mut known, &rates, wire.advertisers);
     let campaigns = buying::campaigns(report, &mut known, wire.campaigns);
     let creatives = creative::read_all(report, &mut known, wire.creatives);
+    let lists = lists::lists(report, &mut known, wire.lists);
+    let deals = lists::deals(report, &mut known, wire.deals);
+    let conversions = lists::conversions(report, &mut known, wire.conversions);
     let line_items = buying::line_items(report, &known, wire.line_items);
     let safety = report.within("safety", |report| safety::read(report, wire.safety));
     Account {
@@ -197,6 +202,9 @@ fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Accoun
         line_items,
         creatives,
         segments,
+        lists,
+        deals,
+        conversions,
         safety,
         category_maps: Vec::new(),
     }

@@ -1,9 +1,8 @@
 //! What an account refuses: JSON → model and back.
 
 use super::report::{Code, Report};
-use super::targeting::domain;
+use super::targeting::{address, domain};
 use super::wire::{AdsTxtWire, SafetyWire};
-use crate::model::exchange::IpNet;
 use crate::model::safety::{AuthorizedSellers, Safety, Seller};
 
 /// Reads the refusals.
@@ -16,15 +15,7 @@ pub(super) fn read(report: &mut Report, wire: SafetyWire) -> Safety {
         complete_supply_chain: wire.complete_supply_chain.unwrap_or(false),
         crawlers: wire.crawlers.unwrap_or(false),
         impossible_devices: wire.impossible_devices.unwrap_or(false),
-        addresses: report.list("addresses", wire.addresses, |report, text| {
-            let block = IpNet::parse(text.trim());
-            if block.is_none() {
-                let message =
-                    format!("{text:?} is no address; give one such as \"192.0.2.0/24\" or \"2001:db8::/32\"");
-                report.error(Code::Malformed, message);
-            }
-            block
-        }),
+        addresses: report.list("addresses", wire.addresses, |report, text| address(report, &text)),
         authorized_sellers: report.list("ads_txt", wire.ads_txt, ads_txt),
     }
 }

@@ -1,18 +1,22 @@
 //! Targeting, dayparts and multipliers: JSON → model.
 
-use super::known::Known;
-use super::report::{Code, Report};
+use super::known::{Known, reference_here};
+use super::report::{Code, Finding, Report};
+use super::values::Named;
 use super::wire::{
-    CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, MultipliersWire, PlacementWire,
-    RuleWire, TargetingWire,
+    AddressesWire, CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, ListedWire,
+    MultipliersWire, PlacementWire, Quoted, RuleWire, TargetingWire,
 };
 use crate::model::country::Country;
-use crate::model::ids::SegmentId;
+use crate::model::exchange::IpNet;
+use crate::model::ids::{ListId, SegmentId};
 use crate::model::line_item::{ChannelKind, Condition, Multipliers};
+use crate::model::list::{List, ListKind, ListUse};
 use crate::model::targeting::{
     Category, Daypart, HourMask, MediaType, PlacementRules, Rule, SegmentRule, Targeting,
 };
 use crate::model::url::is_host;
+use std::sync::Arc;
 
 /// The days of a week as the file names them, Monday first.
 pub(super) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -34,16 +38,18 @@ pub(super) fn read(report: &mut Report, known: &Known, home_zone: &str, wire: Ta
         any_of: segments("any_of", audience.any_of),
         none_of: segments("none_of", audience.none_of),
     };
+    let mut lists = Vec::new();
+    let uses = &mut Uses { known, lists: &mut lists };
     Targeting {
         exchanges: rule(report, "exchanges", wire.exchanges, |report, name| known.exchange(report, &name)),
-        deals: rule(report, "deals", wire.deals, exact_text),
+        deals: uses.rule(report, "deals", ListKind::Deal, wire.deals),
         formats: rule(report, "formats", wire.formats, |report, name| report.named_here::<MediaType>(&name)),
         sizes: rule(report, "sizes", wire.sizes, |report, text| report.size_here(&text)),
         countries: rule(report, "countries", wire.countries, |report, code| country(report, &code)),
-        regions: rule(report, "regions", wire.regions, region),
-        metros: rule(report, "metros", wire.metros, lower_text),
-        cities: rule(report, "cities", wire.cities, lower_text),
-        zips: rule(report, "zips", wire.zips, lower_text),
+        regions: uses.rule(report, "regions", ListKind::Region, wire.regions),
+        metros: uses.rule(report, "metros", ListKind::Metro, wire.metros),
+        cities: uses.rule(report, "cities", ListKind::City, wire.cities),
+        zips: uses.rule(report, "zips", ListKind::Zip, wire.zips),
         device_types: rule(report, "device_types", wire.device_types, |report, n| {
             report.whole_here(n, 1..=8)
         }),
@@ -52,15 +58,91 @@ pub(super) fn read(report: &mut Report, known: &Known, home_zone: &str, wire: Ta
         connections: rule(report, "connections", wire.connections, |report, n| report.whole_here(n, 0..=7)),
         carriers: rule(report, "carriers", wire.carriers, lower_text),
         languages: rule(report, "languages", wire.languages, language),
-        domains: rule(report, "domains", wire.domains, domain),
-        bundles: rule(report, "bundles", wire.bundles, lower_text),
-        publishers: rule(report, "publishers", wire.publishers, lower_text),
+        domains: uses.rule(report, "domains", ListKind::Domain, wire.domains),
+        bundles: uses.rule(report, "bundles", ListKind::Bundle, wire.bundles),
+        publishers: uses.rule(report, "publishers", ListKind::Publisher, wire.publishers),
         categories: rule(report, "categories", wire.categories, category),
-        keywords: rule(report, "keywords", wire.keywords, lower_text),
+        keywords: uses.rule(report, "keywords", ListKind::Keyword, wire.keywords),
         segments,
         daypart: wire.dayparts.map(|dayparts| report.within("dayparts", |r| daypart(r, home_zone, dayparts))),
         placement: wire.placement.map(|wire| Box::new(report.within("placement", |r| placement(r, wire)))),
+        lists: {
+            let AddressesWire { include_lists, exclude_lists } = wire.addresses;
+            let wire = ListedWire { include_lists, exclude_lists, ..ListedWire::default() };
+            uses.rule(report, "addresses", ListKind::Address, wire);
+            lists
+        },
     }
+}
+
+/// The lists that a line item uses.
+struct Uses<'u> {
+    known: &'u Known,
+    lists: &'u mut Vec<ListUse>,
+}
+
+impl Uses<'_> {
+    /// A rule whose values may stand on lists.
+    fn rule(
+        &mut self,
+        report: &mut Report,
+        key: &'static str,
+        kind: ListKind,
+        wire: ListedWire,
+    ) -> Rule<String> {
+        let ListedWire { include, exclude, include_lists, exclude_lists } = wire;
+        report.within(key, |report| {
+            for (key, ids, excluded) in
+                [("include_lists", include_lists, false), ("exclude_lists", exclude_lists, true)]
+            {
+                let lists = report.list(key, ids, |report, id| self.list(report, kind, &id));
+                self.lists.extend(lists.into_iter().map(|list| ListUse { list, excluded }));
+            }
+        });
+        rule(report, key, RuleWire { include, exclude }, |report, text| value(report, kind, text))
+    }
+
+    fn list(&self, report: &mut Report, kind: ListKind, id: &Quoted) -> Option<Arc<List>> {
+        let (id, list) = reference_here(report, "list", id, &self.known.lists, ListId)?;
+        if list.kind != kind {
+            let (has, wants) = (list.kind.name(), kind.name());
+            report.error(Code::Conflict, format!("list {id} is of type {has}; this takes type {wants}"));
+        }
+        if list.values.is_empty() {
+            let pointer = report.pointer(None);
+            let message = format!("list {id} has no values, so that nothing is on it");
+            report.warnings.push(Finding { pointer, code: Code::Suspicious, message });
+        }
+        Some(Arc::clone(list))
+    }
+}
+
+/// A value of a dimension in the form in which it is compared.
+pub(super) fn value(report: &mut Report, kind: ListKind, text: String) -> Option<String> {
+    match kind {
+        ListKind::Domain => domain(report, text),
+        ListKind::Region => region(report, text),
+        ListKind::Deal => exact_text(report, text),
+        // As it is written shortest.
+        ListKind::Address => address(report, &text).map(|block| format!("{}/{}", block.addr, block.prefix)),
+        ListKind::Bundle
+        | ListKind::Publisher
+        | ListKind::Metro
+        | ListKind::City
+        | ListKind::Zip
+        | ListKind::Keyword => lower_text(report, text),
+    }
+}
+
+/// An address block.
+pub(super) fn address(report: &mut Report, text: &str) -> Option<IpNet> {
+    let block = IpNet::parse(text.trim());
+    if block.is_none() {
+        let message =
+            format!("{text:?} is no address; give one such as \"192.0.2.0/24\" or \"2001:db8::/32\"");
+        report.error(Code::Malformed, message);
+    }
+    block
 }
 
 fn placement(report: &mut Report, wire: PlacementWire) -> PlacementRules {

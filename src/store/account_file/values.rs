@@ -6,6 +6,7 @@ use super::wire::Quoted;
 use crate::model::auction::Size;
 use crate::model::creative::Approval;
 use crate::model::line_item::ChannelKind;
+use crate::model::list::{Counting, ListKind};
 use crate::model::money::{Cpm, Currency, Nanos};
 use crate::model::suggest::closest;
 use crate::model::targeting::{MediaType, StreamStart};
@@ -60,6 +61,25 @@ impl Named for MediaType {
 impl Named for ChannelKind {
     const ALL: &'static [(&'static str, ChannelKind)] =
         &[("site", ChannelKind::Site), ("app", ChannelKind::App), ("dooh", ChannelKind::Dooh)];
+}
+
+impl Named for ListKind {
+    const ALL: &'static [(&'static str, ListKind)] = &[
+        ("domain", ListKind::Domain),
+        ("bundle", ListKind::Bundle),
+        ("publisher", ListKind::Publisher),
+        ("region", ListKind::Region),
+        ("metro", ListKind::Metro),
+        ("city", ListKind::City),
+        ("zip", ListKind::Zip),
+        ("keyword", ListKind::Keyword),
+        ("deal", ListKind::Deal),
+        ("address", ListKind::Address),
+    ];
+}
+
+impl Named for Counting {
+    const ALL: &'static [(&'static str, Counting)] = &[("one", Counting::One), ("every", Counting::Every)];
 }
 
 impl Report {
@@ -124,17 +144,19 @@ impl Report {
 
     /// An id: a whole number in quotes, at most `max`.
     pub(super) fn id(&mut self, key: &'static str, text: Option<&Quoted>, max: u32) -> Option<u32> {
-        let text = self.required(key, text)?.0.as_str();
+        let text = self.required(key, text)?;
+        self.within(key, |report| report.id_here(text, max))
+    }
+
+    /// The same at the current place.
+    pub(super) fn id_here(&mut self, text: &Quoted, max: u32) -> Option<u32> {
+        let text = text.0.as_str();
         let is_plain = !text.is_empty()
             && text.bytes().all(|b| b.is_ascii_digit())
             && (text == "0" || !text.starts_with('0'));
         let id = text.parse::<u32>().ok().filter(|id| is_plain && *id <= max);
         if id.is_none() {
-            self.error_at(
-                key,
-                Code::Malformed,
-                format!("{text:?} is no id; give a whole number from 0 to {max}"),
-            );
+            self.error(Code::Malformed, format!("{text:?} is no id; give a whole number from 0 to {max}"));
         }
         id
     }

@@ -143,6 +143,34 @@ wire! {
         creatives: Vec<CreativeWire>,
         line_items: Vec<LineItemWire>,
         safety: SafetyWire,
+        lists: Vec<ListWire>,
+        deals: Vec<DealWire>,
+        conversions: Vec<ConversionWire>,
+    }
+    ListWire {
+        id: Option<Quoted>,
+        name: Option<String>,
+        r#type: Option<String>,
+        items: Vec<String>,
+    }
+    DealWire {
+        id: Option<Quoted>,
+        name: Option<String>,
+        status: Option<String>,
+        exchange: Option<String>,
+        deal_id: Option<String>,
+        price: Option<Quoted>,
+        guaranteed: Option<bool>,
+    }
+    ConversionWire {
+        id: Option<Quoted>,
+        advertiser: Option<Quoted>,
+        name: Option<String>,
+        status: Option<String>,
+        click_window_h: Option<i64>,
+        view_window_h: Option<i64>,
+        counting: Option<String>,
+        value: Option<Quoted>,
     }
     SafetyWire {
         domains: Vec<String>,
@@ -213,6 +241,8 @@ wire! {
         targeting: TargetingWire,
         multipliers: MultipliersWire,
         creatives: Vec<AssignmentWire>,
+        deal_ids: Vec<Quoted>,
+        conversion_ids: Vec<Quoted>,
     }
     BidWire {
         strategy: Option<String>,
@@ -249,27 +279,38 @@ wire! {
         include: Vec<HoursWire>,
         exclude: Vec<HoursWire>,
     }
+    ListedWire {
+        include: Vec<String>,
+        exclude: Vec<String>,
+        include_lists: Vec<Quoted>,
+        exclude_lists: Vec<Quoted>,
+    }
+    AddressesWire {
+        include_lists: Vec<Quoted>,
+        exclude_lists: Vec<Quoted>,
+    }
     TargetingWire {
         exchanges: RuleWire<String>,
-        deals: RuleWire<String>,
+        deals: ListedWire,
         formats: RuleWire<String>,
         sizes: RuleWire<String>,
         countries: RuleWire<String>,
-        regions: RuleWire<String>,
-        metros: RuleWire<String>,
-        cities: RuleWire<String>,
-        zips: RuleWire<String>,
+        regions: ListedWire,
+        metros: ListedWire,
+        cities: ListedWire,
+        zips: ListedWire,
+        addresses: AddressesWire,
         device_types: RuleWire<i64>,
         os: RuleWire<String>,
         browsers: RuleWire<String>,
         connections: RuleWire<i64>,
         carriers: RuleWire<String>,
         languages: RuleWire<String>,
-        domains: RuleWire<String>,
-        bundles: RuleWire<String>,
-        publishers: RuleWire<String>,
+        domains: ListedWire,
+        bundles: ListedWire,
+        publishers: ListedWire,
         categories: RuleWire<CategoryWire>,
-        keywords: RuleWire<String>,
+        keywords: ListedWire,
         audience: AudienceWire,
         dayparts: Option<DaypartsWire>,
         placement: Option<PlacementWire>,
@@ -456,4 +497,7 @@ pub(super) struct AccountText<'t> {
     #[serde(borrow)]
     pub(super) line_items: Vec<&'t RawValue>,
     pub(super) safety: SafetyWire,
+    pub(super) lists: Vec<ListWire>,
+    pub(super) deals: Vec<DealWire>,
+    pub(super) conversions: Vec<ConversionWire>,
 }

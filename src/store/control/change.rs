@@ -201,6 +201,17 @@ impl Write<'_> {
         Ok(next)
     }
 
+    /// Makes a new version of a resource whose row is as it was, because something that belongs to it has changed.
+    pub fn touch(&mut self, kind: Kind, id: u32) -> Result<Row, ChangeError> {
+        let current = self.get(kind, id)?.ok_or(ChangeError::Missing { kind, id })?;
+        let next = Row { version: current.version + 1, updated_ms: self.now_ms(), ..current };
+        const SQL: &str = "UPDATE resource SET version = ?3, updated_ms = ?4 WHERE kind = ?1 AND id = ?2";
+        let params = params![kind, id, next.version as i64, next.updated_ms];
+        sql::run(self.connection, "mark a resource as changed", SQL, params)?;
+        self.serves();
+        Ok(next)
+    }
+
     fn check_account(&self, kind: Kind, account: u32) -> Result<(), ChangeError> {
         const SQL: &str = "SELECT 1 FROM accounts WHERE id = ?1";
         let known = sql::one(self.connection, "look for an account", SQL, [account], |_| Ok(()))?.is_some();

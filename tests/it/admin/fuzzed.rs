@@ -83,6 +83,12 @@ fn body(dice: &mut Seeded, collection: &str) -> Vec<u8> {
         "creatives" => creative("n"),
         "segments" => json!({ "key": "k", "parent": "crm.buyers", "sensitive": true }),
         "line_items" => line_item("n"),
+        "lists" if dice.below(2) == 0 => json!({ "values": ["a.example", "b.example"] }),
+        "lists" => json!({ "name": "n", "type": "domain", "items": ["a.example"] }),
+        "deals" => {
+            json!({ "name": "n", "exchange": "north", "deal_id": dice.below(999).to_string(), "price": "2" })
+        }
+        "conversions" => json!({ "name": "n", "advertiser_id": "1", "value": "5", "counting": "one" }),
         "rates" => json!({ "base": "USD", "others": [{ "currency": "EUR", "rate": "1.1" }] }),
         _ => json!({ "domains": ["bad.example"], "addresses": ["192.0.2.0/24"] }),
     };

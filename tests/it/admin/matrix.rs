@@ -53,15 +53,20 @@ macro_rules! tenants {
     };
 }
 
-const OF_TENANTS: [[Row; 7]; 5] = [
+const OF_TENANTS: [[Row; 7]; 8] = [
     tenants!("advertisers", "advertiser_viewer"),
     tenants!("campaigns", "advertiser_viewer"),
     tenants!("line_items", "advertiser_viewer"),
     tenants!("creatives", "advertiser_viewer"),
     tenants!("segments", "analyst"),
+    tenants!("lists", "analyst"),
+    tenants!("deals", "analyst"),
+    tenants!("conversions", "advertiser_viewer"),
 ];
 
 const OTHERS: &[Row] = &[
+    ("GET", "/v1/lists/{id}/items", "analyst", Of::Tenant, "read"),
+    ("POST", "/v1/lists/{id}/items:upload", "trader", Of::Tenant, "write"),
     ("GET", "/openapi.json", "advertiser_viewer", Of::Everybody, ""),
     ("GET", "/v1/me", "advertiser_viewer", Of::Everybody, ""),
     ("GET", "/v1/audit", "analyst", Of::Tenant, "read"),
@@ -113,14 +118,19 @@ struct Things {
     campaign: String,
     line_item: String,
     creative: String,
+    conversion: String,
 }
 
 fn things(world: &World) -> Things {
+    if ids(world, BOOTSTRAP, "exchanges", "&q=matrix").is_empty() {
+        world.make("exchanges", json!({ "name": "matrix", "price_codec": "plain", "price_unit": "cpm" }));
+    }
     let advertiser = world.make("advertisers", world.draft("advertisers", "", ""));
     let campaign = world.make("campaigns", world.draft("campaigns", &advertiser, ""));
     let line_item = world.make("line_items", world.draft("line_items", "", &campaign));
     let creative = world.make("creatives", world.draft("creatives", &advertiser, ""));
-    Things { advertiser, campaign, line_item, creative }
+    let conversion = world.make("conversions", world.draft("conversions", &advertiser, ""));
+    Things { advertiser, campaign, line_item, creative, conversion }
 }
 
 fn callers(world: &World, things: &Things) -> Vec<Caller> {
@@ -186,7 +196,9 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if of == Of::Tenant && is_foreign && path.contains("{id}") {
         return 404;
     }
-    let has_parent = ["/v1/campaigns", "/v1/line_items", "/v1/creatives", "/v1/transactions"].contains(&path);
+    let has_parent = ["campaigns", "line_items", "creatives", "conversions", "transactions"]
+        .iter()
+        .any(|name| path.strip_prefix("/v1/") == Some(name));
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
@@ -204,6 +216,7 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         ("GET", "campaigns") => things.campaign.clone(),
         ("GET", "line_items") => things.line_item.clone(),
         ("GET", "creatives") => things.creative.clone(),
+        ("GET", "conversions") => things.conversion.clone(),
         (_, "accounts") => "1".to_owned(),
         // A new one each time, because what is archived stays so.
         _ => world.make(collection, world.draft(collection, &things.advertiser, &things.campaign)),
@@ -211,6 +224,7 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
     let target = path.replace("{id}", &id);
     let body = match method {
         "PATCH" => Some(json!({ "notes": "changed" })),
+        "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
         "POST" if !path.contains("{id}") => {
             Some(world.draft(collection, &things.advertiser, &things.campaign))
         }
@@ -298,9 +312,11 @@ fn a_list_shows_what_is_the_callers_and_the_platform_may_look_into_one_account()
     let key = |account: &str| world.key(json!({ "name": "k", "role": "owner", "account_id": account }));
     let (first, second) = (key("1"), key(&other));
     let things = things(&world);
-    for collection in ["advertisers", "campaigns", "line_items", "creatives", "segments", "api_keys"] {
+    let of_accounts = ["segments", "lists", "deals"];
+    let of_advertisers = ["advertisers", "campaigns", "line_items", "creatives", "conversions", "api_keys"];
+    for collection in of_advertisers.into_iter().chain(of_accounts) {
         let of_first = match collection {
-            "segments" => vec![world.make("segments", world.draft("segments", "", ""))],
+            one if of_accounts.contains(&one) => vec![world.make(one, world.draft(one, "", ""))],
             _ => ids(&world, &first, collection, ""),
         };
         assert_eq!(of_first.len(), 1, "{collection}");

@@ -156,6 +156,9 @@ impl World {
                 "click_url": "https://acme.example/spring",
             }),
             "segments" => json!({ "key": format!("segment-{number}"), "name": name }),
+            "lists" => json!({ "name": name, "type": "domain" }),
+            "deals" => json!({ "name": name, "exchange": "matrix", "deal_id": name }),
+            "conversions" => json!({ "name": name, "advertiser_id": advertiser }),
             "exchanges" => {
                 json!({ "name": format!("exchange-{number}"), "price_codec": "plain", "price_unit": "cpm" })
             }

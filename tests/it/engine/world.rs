@@ -145,6 +145,9 @@ impl World {
             creatives: vec![creative(1, 1)],
             segments: segments(),
             safety: Safety::default(),
+            lists: Vec::new(),
+            deals: Vec::new(),
+            conversions: Vec::new(),
             category_maps: Vec::new(),
         };
         change(&mut account);
@@ -242,6 +245,7 @@ pub(super) fn campaign(id: u32, advertiser: u32) -> Campaign {
 /// Bids `cpm` for anything with creative 1.
 pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
     LineItem {
+        conversions: Vec::new(),
         id: LineItemId(id),
         campaign: CampaignId(campaign),
         name: format!("line item {id}"),
@@ -332,6 +336,9 @@ impl Dice {
             creatives,
             segments: segments(),
             safety: Safety::default(),
+            lists: Vec::new(),
+            deals: Vec::new(),
+            conversions: Vec::new(),
             category_maps: Vec::new(),
         }
     }
@@ -433,6 +440,7 @@ impl Dice {
             when: Condition::default(),
         };
         LineItem {
+            conversions: Vec::new(),
             creatives: chosen.iter().map(weigh).collect(),
             budget: self.budget(currency),
             flight: self.flight(),

@@ -3,7 +3,8 @@
 
 use outbid::model::auction::{Auction, Banner, Channel, Deal, Imp, Inventory, Size};
 use outbid::model::country::Country;
-use outbid::model::ids::{ExchangeId, SegmentId};
+use outbid::model::ids::{ExchangeId, ListId, SegmentId};
+use outbid::model::list::{List, ListKind, ListUse};
 use outbid::model::media::{FlexibleSize, Native, Stream};
 use outbid::model::targeting::{Category, Daypart, Fit, HourMask, MediaType, Rule, SegmentRule, Targeting};
 use outbid::model::taxonomy::{Segment, Taxonomy};
@@ -11,6 +12,7 @@ use outbid::targeting::Facts;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use std::sync::{Arc, LazyLock};
 
 const SIZES: [Size; 4] =
     [Size { w: 300, h: 250 }, Size { w: 728, h: 90 }, Size { w: 320, h: 50 }, Size { w: 160, h: 600 }];
@@ -38,6 +40,38 @@ const HOSTS: [&str; 8] = [
     "",
     "net",
 ];
+
+/// Lists that line items share. Lists of one kind overlap, one is empty, and some count on one exchange only.
+static LISTS: LazyLock<Vec<Arc<List>>> = LazyLock::new(|| {
+    let all: [(ListKind, Option<u16>, &[&str]); 15] = [
+        (ListKind::Domain, None, &["example.com", "other.org"]),
+        (ListKind::Domain, None, &["news.example.com", "com"]),
+        (ListKind::Domain, None, &[]),
+        (ListKind::Bundle, None, &["123456", "com.game"]),
+        (ListKind::Publisher, None, &["pub-1", "pub-3"]),
+        (ListKind::Region, None, &["de-be", "us-ca"]),
+        (ListKind::Metro, None, &["501", "803"]),
+        (ListKind::City, None, &["berlin", "us:boston"]),
+        (ListKind::Zip, None, &["10115", "us:02101"]),
+        (ListKind::Keyword, None, &["books", "golf"]),
+        (ListKind::Deal, None, &["D1", "d2"]),
+        (ListKind::Deal, Some(1), &["d1"]),
+        (ListKind::Deal, Some(2), &["d1", "d3"]),
+        (ListKind::Address, None, &["192.0.2.0/24", "2001:db8::/32"]),
+        (ListKind::Address, None, &["192.0.2.128/25"]),
+    ];
+    let list = |(id, (kind, exchange, values)): (u32, (ListKind, Option<u16>, &[&str]))| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        Arc::new(List {
+            id: ListId(id),
+            name: String::new(),
+            kind,
+            exchange: exchange.map(ExchangeId),
+            values,
+        })
+    };
+    (1..).zip(all).map(list).collect()
+});
 
 /// Segments 1 → {2 → 3, 4}, 5, 6 → 7, and 8, which no tree knows.
 pub(super) fn taxonomy() -> Taxonomy {
@@ -100,6 +134,13 @@ impl Dice {
         SegmentRule { all_of: list(10, 2), any_of: list(4, 6), none_of: list(8, 2) }
     }
 
+    /// Uses of lists, most often none.
+    fn lists(&mut self) -> Vec<ListUse> {
+        let most = if self.chance(3) { 3 } else { 0 };
+        let used = self.some(&LISTS, most);
+        used.into_iter().map(|list| ListUse { list, excluded: self.chance(2) }).collect()
+    }
+
     /// What a line item targets, and what its creatives fill.
     pub(super) fn line_item(&mut self) -> (Targeting, Vec<Fit>) {
         let countries: Vec<Country> = COUNTRIES.iter().filter_map(|code| Country::parse(code)).collect();
@@ -134,6 +175,7 @@ impl Dice {
             keywords: self.texts(&["golf", "tennis", "cars"]),
             segments: self.segment_rule(),
             daypart,
+            lists: self.lists(),
         };
         let mut fits: Vec<Fit> = self.some(&SIZES, 3).into_iter().map(Fit::Banner).collect();
         fits.extend(self.maybe(&SIZES).into_iter().map(Fit::Banner));
@@ -203,6 +245,8 @@ impl Dice {
         device.geo.metro = self.maybe(&["501", " 803"]);
         device.geo.city = self.maybe(&["Berlin", " boston ", "de:berlin", "Rome"]);
         device.geo.zip = self.maybe(&["10115", "02101", ""]);
+        device.ip = self.maybe(&["192.0.2.1", " 192.0.2.200", "198.51.100.1", "none"]);
+        device.ipv6 = self.maybe(&["2001:db8::1", "2001:db9::1", "::ffff:192.0.2.1"]);
         device.device_type = self.maybe(&[1, 2, 4, 5, 7, -1]);
         device.os = self.maybe(&["Android", "iOS", "windows", "bsd"]);
         device.connection_type = self.maybe(&[0, 2, 3, 6]);
