@@ -118,7 +118,7 @@ pub(super) struct Op {
 
 enum What {
     Create { draft: Draft },
-    Patch { id: u32, version: Option<u64>, object: Map<String, Value> },
+    Patch { id: u32, version: Option<u64>, object: Map<String, Value>, errors: Vec<FieldError> },
     SetStatus { id: u32, version: Option<u64>, status: Status },
 }
 
@@ -130,13 +130,14 @@ impl Op {
         mut object: Map<String, Value>,
     ) -> Result<Op, Problem> {
         let account = tenants::named(shape, account, &mut object)?;
-        refuse_read_only(shape, &object)?;
+        let read_only = take_read_only(shape, &mut object);
         if shape.kind == Kind::Advertiser {
             object.insert("wallet".to_owned(), "0".into());
         }
         let serves_at_once = matches!(shape.kind, Kind::Segment | Kind::List) || shape.is_shared;
         let default = if serves_at_once { Status::Active } else { Status::Draft };
-        let draft = shape.read(object, default).map_err(Problem::invalid)?;
+        let mut draft = shape.read(object, default);
+        draft.errors.extend(read_only);
         Ok(Op { shape, account, what: What::Create { draft } })
     }
 
@@ -146,9 +147,9 @@ impl Op {
         id: Option<u32>,
         account: Option<u32>,
         (expects, version): (bool, Option<u64>),
-        object: Map<String, Value>,
+        mut object: Map<String, Value>,
     ) -> Result<Op, Problem> {
-        refuse_read_only(shape, &object)?;
+        let errors = take_read_only(shape, &mut object);
         if !expects && let Some(guarded) = shape.guarded.iter().find(|name| object.contains_key(**name)) {
             let detail = format!(
                 "a change of {guarded} needs `If-Match` with the `etag` of the version that you have seen, so that \
@@ -157,7 +158,7 @@ impl Op {
             return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition required", detail));
         }
         let (id, account) = (id_of(shape, id), scope(shape, account));
-        Ok(Op { shape, account, what: What::Patch { id, version, object } })
+        Ok(Op { shape, account, what: What::Patch { id, version, object, errors } })
     }
 
     /// Another status.
@@ -187,7 +188,7 @@ impl Op {
                 let made = if dry { StatusCode::OK } else { StatusCode::CREATED };
                 (made, insert(tx, puts, shape, account, who, draft)?)
             }
-            What::Patch { id, version, object } => {
+            What::Patch { id, version, object, errors } => {
                 let current = row_of(tx, shape, id, account)?;
                 refuse_changed(&current, version)?;
                 let mut whole = Value::Object(shape.view(&current, None));
@@ -195,14 +196,15 @@ impl Op {
                 let Value::Object(whole) = whole else {
                     unreachable!("an object merged with an object is one")
                 };
-                let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
+                let mut draft = shape.read(whole, current.status);
+                draft.errors.extend(errors);
                 (StatusCode::OK, update(tx, puts, shape, (who, "update"), &current, draft)?)
             }
             What::SetStatus { id, version, status } => {
                 let current = row_of(tx, shape, id, account)?;
                 refuse_changed(&current, version)?;
                 let whole = shape.view(&current, None);
-                let draft = shape.read(whole, current.status).map_err(Problem::invalid)?;
+                let draft = shape.read(whole, current.status);
                 let action = match status {
                     Status::Archived => "archive",
                     Status::Paused => "pause",
@@ -229,9 +231,10 @@ fn insert(
     mut draft: Draft,
 ) -> Result<(Row, Vec<FieldError>), Problem> {
     let account = tenants::of_new(tx, shape, account, draft.parent)?;
-    check_parent(tx, shape, account, draft.parent)?;
-    plain_money(shape, puts.editor, &mut draft)?;
-    let Draft { name, external_id, status, parent, mut doc } = draft;
+    draft.errors.extend(check_parent(tx, shape, account, draft.parent)?);
+    plain_money(shape, puts.editor, &mut draft);
+    refuse_errors(puts, shape, account, 0, &mut draft)?;
+    let Draft { name, external_id, status, parent, mut doc, errors: _ } = draft;
     let items = if shape.kind == Kind::List { doc.remove("items") } else { None };
     let doc = Value::Object(doc).to_string();
     let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
@@ -280,14 +283,15 @@ fn update(
     if draft.status == Status::Archived && current.status != Status::Archived {
         refuse_in_use(puts.editor, shape, current.id)?;
     }
-    if shape.kind == Kind::List && draft.doc.contains_key("items") {
+    if shape.kind == Kind::List && draft.doc.remove("items").is_some() {
         let message = "changes by POST /v1/lists/{id}/items:upload; leave it out";
-        return Err(Problem::invalid(vec![FieldError::new("/items", "read_only", message)]));
+        draft.errors.push(FieldError::new("/items", "read_only", message));
     }
     if draft.parent != current.parent {
-        check_parent(tx, shape, current.account, draft.parent)?;
+        draft.errors.extend(check_parent(tx, shape, current.account, draft.parent)?);
     }
-    plain_money(shape, puts.editor, &mut draft)?;
+    plain_money(shape, puts.editor, &mut draft);
+    refuse_errors(puts, shape, current.account, current.id, &mut draft)?;
     let change = Change {
         name: Some(draft.name),
         status: Some(draft.status),
@@ -338,16 +342,54 @@ fn refuse_in_use(editor: &Editor, shape: &Shape, id: u32) -> Result<(), Problem>
     Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "in use", message) })
 }
 
-fn refuse_read_only(shape: &Shape, object: &Map<String, Value>) -> Result<(), Problem> {
+/// Refuses a draft that something is wrong with, together with what else would be found.
+fn refuse_errors(
+    puts: &mut Puts<'_>,
+    shape: &Shape,
+    account: u32,
+    id: u32,
+    draft: &mut Draft,
+) -> Result<(), Problem> {
+    if draft.errors.is_empty() {
+        return Ok(());
+    }
+    let mut errors = std::mem::take(&mut draft.errors);
+    let row = Row {
+        kind: shape.kind,
+        id,
+        account,
+        parent: draft.parent,
+        name: draft.name.clone(),
+        external_id: None,
+        status: draft.status,
+        version: 0,
+        created_ms: 0,
+        updated_ms: 0,
+        doc: Value::Object(draft.doc.clone()).to_string(),
+    };
+    for error in puts.errors_of(shape, &row) {
+        let is_known = |known: &FieldError| {
+            let below = error.pointer.strip_prefix(&known.pointer);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        if !errors.iter().any(is_known) {
+            errors.push(error);
+        }
+    }
+    Err(Problem::invalid(errors))
+}
+
+/// Takes out what only the server writes; each is an error.
+fn take_read_only(shape: &Shape, object: &mut Map<String, Value>) -> Vec<FieldError> {
     let message = "is written by the server alone; leave it out";
-    let mut errors: Vec<FieldError> = (READ_ONLY.iter().filter(|name| object.contains_key(**name)))
+    let mut errors: Vec<FieldError> = (READ_ONLY.iter().filter(|name| object.remove(**name).is_some()))
         .map(|name| FieldError::new(format!("/{name}"), "read_only", message))
         .collect();
-    if shape.kind == Kind::Advertiser && object.contains_key("wallet") {
+    if shape.kind == Kind::Advertiser && object.remove("wallet").is_some() {
         let message = "is the sum of what was paid in; move money by POST /v1/transactions";
         errors.push(FieldError::new("/wallet", "read_only", message));
     }
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
+    errors
 }
 
 pub(super) fn refuse_changed(current: &Row, expected: Option<u64>) -> Result<(), Problem> {
@@ -366,27 +408,28 @@ pub(super) fn refuse_changed(current: &Row, expected: Option<u64>) -> Result<(),
 }
 
 /// The parent must be there, be of the same tenant and not be archived.
-fn check_parent(read: &Read<'_>, shape: &Shape, account: u32, parent: Option<u32>) -> Result<(), Problem> {
-    let (Some((outside, _)), Some(parent)) = (shape.parent, parent) else { return Ok(()) };
-    let Some(kind) = shape.kind.parent() else { return Ok(()) };
+fn check_parent(
+    read: &Read<'_>,
+    shape: &Shape,
+    account: u32,
+    parent: Option<u32>,
+) -> Result<Option<FieldError>, Problem> {
+    let (Some((outside, _)), Some(parent)) = (shape.parent, parent) else { return Ok(None) };
+    let Some(kind) = shape.kind.parent() else { return Ok(None) };
     let found = read.get(kind, parent)?.filter(|row| row.account == account);
-    let refuse = |code, message: String| {
-        Err(Problem::invalid(vec![FieldError::new(format!("/{outside}"), code, message)]))
-    };
-    match found {
+    let refuse = |code, message: String| Some(FieldError::new(format!("/{outside}"), code, message));
+    Ok(match found {
         None => refuse("unknown_reference", format!("there is no {kind} {parent}; make it or change this")),
         Some(row) if row.status == Status::Archived => {
             refuse("conflict", format!("{kind} {parent} is archived; nothing can be added to it"))
         }
-        Some(_) => Ok(()),
-    }
+        Some(_) => None,
+    })
 }
 
-fn plain_money(shape: &Shape, editor: &Editor, draft: &mut Draft) -> Result<(), Problem> {
+fn plain_money(shape: &Shape, editor: &Editor, draft: &mut Draft) {
     let currency = currency_of(shape, editor, draft.parent, &draft.doc);
-    let mut errors = Vec::new();
-    shape.plain_money(&mut draft.doc, currency, &mut errors);
-    if errors.is_empty() { Ok(()) } else { Err(Problem::invalid(errors)) }
+    shape.plain_money(&mut draft.doc, currency, &mut draft.errors);
 }
 
 /// The currency of a resource's amounts.

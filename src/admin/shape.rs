@@ -170,6 +170,8 @@ pub(super) struct Draft {
     pub(super) parent: Option<u32>,
     /// The document to be stored.
     pub(super) doc: Map<String, Value>,
+    /// What is wrong with the members above, of which some default stands there then.
+    pub(super) errors: Vec<FieldError>,
 }
 
 impl Shape {
@@ -188,11 +190,7 @@ impl Shape {
 
     /// Takes a document apart that was sent, or that a patch has made. Everything wrong with its common members is in
     /// the errors; the rest the editor reads.
-    pub(super) fn read(
-        &self,
-        mut object: Map<String, Value>,
-        default: Status,
-    ) -> Result<Draft, Vec<FieldError>> {
+    pub(super) fn read(&self, mut object: Map<String, Value>, default: Status) -> Draft {
         let mut errors = Vec::new();
         for name in READ_ONLY {
             object.remove(name);
@@ -242,20 +240,22 @@ impl Shape {
         if let Some((outside, inside)) = self.parent
             && object.contains_key(inside)
         {
+            object.remove(inside);
             let message = format!("is not known; what it belongs to is called `{outside}`");
             errors.push(FieldError::new(format!("/{inside}"), "malformed", message));
         }
         check_outside(&object, &mut errors);
-        let (status, parent) = match (status, parent.transpose()) {
-            (Ok(status), Ok(parent)) if errors.is_empty() => (status, parent),
-            (status, parent) => {
-                errors.extend(status.err().into_iter().chain(parent.err()));
-                return Err(errors);
-            }
-        };
+        let status = status.unwrap_or_else(|error| {
+            errors.push(error);
+            default
+        });
+        let parent = parent.transpose().unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
         let name = name.or_else(|| object.get("key").and_then(Value::as_str).map(str::to_owned));
         let name = name.unwrap_or_else(|| self.noun().to_owned());
-        Ok(Draft { name, external_id, status, parent, doc: object })
+        Draft { name, external_id, status, parent, doc: object, errors }
     }
 
     /// Makes plain decimals of a document's amounts.

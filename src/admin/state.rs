@@ -429,6 +429,17 @@ impl Puts<'_> {
         Ok(warnings)
     }
 
+    /// What would be wrong with a row, which is not put.
+    pub(super) fn errors_of(&mut self, shape: &Shape, row: &Row) -> Vec<FieldError> {
+        match put_row(self.editor, shape, row) {
+            Ok(put) => {
+                self.editor.undo(put);
+                Vec::new()
+            }
+            Err(errors) => errors,
+        }
+    }
+
     /// Makes these the values of a list that was put.
     pub(super) fn put_values(&mut self, list: u32, values: Vec<String>) {
         self.done.extend(self.editor.put_values(list, values));

@@ -27,7 +27,7 @@ use crate::model::money::Currency;
 use crate::model::rates::Rates;
 use crate::model::safety::Safety;
 use crate::model::taxonomy::Segment;
-use checks::{fixed, parse, raw};
+use checks::{Parsed, fixed, parse, raw};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -149,6 +149,19 @@ pub struct Editor {
     stopped: HashSet<u32>,
 }
 
+/// Of a value that did not fit, and was left out, nobody says that it is missing.
+fn once(mut errors: Vec<Finding>) -> Vec<Finding> {
+    let misfits: HashSet<String> = (errors.iter().filter(|error| error.code != Code::Missing))
+        .map(|error| error.pointer.clone())
+        .collect();
+    let is_left_out = |pointer: &str| {
+        let above = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);
+        above.chain([pointer]).any(|place| misfits.contains(place))
+    };
+    errors.retain(|error| error.code != Code::Missing || !is_left_out(&error.pointer));
+    errors
+}
+
 impl Default for Editor {
     /// An account without anything in it, in US dollars.
     fn default() -> Editor {
@@ -200,7 +213,7 @@ impl Editor {
                     // Reading notes what can be referred to, of a refused entry too.
                     self.name_again(entry.part, entry.tenant, entry.id);
                 }
-                Err(report.errors.into_iter().map(local).collect())
+                Err(once(report.errors).into_iter().map(local).collect())
             }
         }
     }
@@ -343,7 +356,7 @@ impl Editor {
         });
         match part {
             Part::Rates => {
-                let wire: RatesWire = parse(report, part, doc)?;
+                let Parsed::<'_, RatesWire> { wire, .. } = parse(report, part, doc)?;
                 let read = report.within("rates", |report| exchange::rates(report, wire));
                 for currency in self.currencies() {
                     if read.get(currency).is_none() {
@@ -354,12 +367,12 @@ impl Editor {
                 Some(Before::Rates(std::mem::replace(&mut self.rates, read)))
             }
             Part::Safety => {
-                let wire: SafetyWire = parse(report, part, doc)?;
+                let Parsed::<'_, SafetyWire> { wire, .. } = parse(report, part, doc)?;
                 let read = report.within("safety", |report| safety::read(report, wire));
                 Some(Before::Safety(std::mem::replace(rules, read)))
             }
             Part::Exchange => {
-                let wire: ExchangeWire = parse(report, part, doc)?;
+                let Parsed::<'_, ExchangeWire> { wire, .. } = parse(report, part, doc)?;
                 let value = exchange::read_all(report, known, rates, vec![wire]).pop()?;
                 self.check_exchange(report, id, &value);
                 let before = self.exchanges.insert(id, Kept { tenant, serves, value });
@@ -367,14 +380,14 @@ impl Editor {
                 Some(Before::Exchange(before.map(Box::new)))
             }
             Part::Segment => {
-                let wire: SegmentWire = parse(report, part, doc)?;
+                let Parsed::<'_, SegmentWire> { wire, .. } = parse(report, part, doc)?;
                 let taken = wire.key.as_ref().and_then(|key| known.segments.get(key).copied());
                 let value = buying::segments(report, known, vec![wire]).pop()?;
                 self.check_segment(report, id, taken, &value);
                 Some(Before::Segment(self.segments.insert(id, Kept { tenant, serves, value })))
             }
             Part::Advertiser => {
-                let wire: AdvertiserWire = parse(report, part, doc)?;
+                let Parsed::<'_, AdvertiserWire> { wire, .. } = parse(report, part, doc)?;
                 let value = buying::advertisers(report, known, rates, vec![wire]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.advertisers.get(&id) {
                     fixed(report, part, "currency", before.currency == value.currency);
@@ -383,7 +396,7 @@ impl Editor {
                 Some(Before::Advertiser(self.advertisers.insert(id, Kept { tenant, serves, value })))
             }
             Part::Campaign => {
-                let wire: CampaignWire = parse(report, part, doc)?;
+                let Parsed::<'_, CampaignWire> { wire, .. } = parse(report, part, doc)?;
                 let value = buying::campaigns(report, known, vec![wire]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.campaigns.get(&id) {
                     fixed(report, part, "advertiser", before.advertiser == value.advertiser);
@@ -391,8 +404,8 @@ impl Editor {
                 Some(Before::Campaign(self.campaigns.insert(id, Kept { tenant, serves, value })))
             }
             Part::Creative => {
-                let _: CreativeWire = parse(report, part, doc)?;
-                let doc = raw(report, part, doc)?;
+                let Parsed::<'_, CreativeWire> { doc, .. } = parse(report, part, doc)?;
+                let doc = raw(report, part, &doc)?;
                 let value = creative::read_all(report, known, vec![doc]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.creatives.get(&id) {
                     fixed(report, part, "advertiser", before.advertiser == value.advertiser);
@@ -401,7 +414,7 @@ impl Editor {
                 Some(Before::Creative(before.map(Box::new)))
             }
             Part::List => {
-                let wire: ListWire = parse(report, part, doc)?;
+                let Parsed::<'_, ListWire> { wire, .. } = parse(report, part, doc)?;
                 let mut value = lists::lists(report, known, vec![wire]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.lists.get(&id) {
                     fixed(report, part, "type", before.kind == value.kind);
@@ -414,7 +427,7 @@ impl Editor {
                 Some(Before::List(before))
             }
             Part::Deal => {
-                let wire: DealWire = parse(report, part, doc)?;
+                let Parsed::<'_, DealWire> { wire, .. } = parse(report, part, doc)?;
                 let value = lists::deals(report, known, vec![wire]).pop()?;
                 self.check_deal(report, tenant, &value);
                 let before = self.deals.insert(id, Kept { tenant, serves, value });
@@ -422,7 +435,7 @@ impl Editor {
                 Some(Before::Deal(before))
             }
             Part::Conversion => {
-                let wire: ConversionWire = parse(report, part, doc)?;
+                let Parsed::<'_, ConversionWire> { wire, .. } = parse(report, part, doc)?;
                 let value = lists::conversions(report, known, vec![wire]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.conversions.get(&id) {
                     fixed(report, part, "advertiser", before.advertiser == value.advertiser);
@@ -432,8 +445,8 @@ impl Editor {
                 Some(Before::Conversion(before))
             }
             Part::LineItem => {
-                let _: LineItemWire = parse(report, part, doc)?;
-                let doc = raw(report, part, doc)?;
+                let Parsed::<'_, LineItemWire> { doc, .. } = parse(report, part, doc)?;
+                let doc = raw(report, part, &doc)?;
                 let value = buying::line_items(report, known, vec![doc]).pop()?;
                 if let Some(Kept { value: before, .. }) = self.line_items.get(&id) {
                     fixed(report, part, "campaign", before.campaign == value.campaign);

@@ -67,6 +67,37 @@ fn a_wrong_field_is_named_by_its_pointer_and_changes_nothing() {
     check(ITEM, json!({ "bid": { "amount": { "amount": 3 } } }), &[("/bid/amount", "malformed")]);
     check(ITEM, json!({ "bid": { "amount": { "micros": -1 } } }), &[("/bid/amount", "malformed")]);
     check(ITEM, json!({ "bid": null }), &[("/bid/amount", "missing")]);
+    // Common members, amounts, types, names and values are all told at once.
+    check(
+        ITEM,
+        json!({
+            "id": "1", "name": 7, "labels": [], "bid": { "amount": 3, "max": euros, "colour": 1 },
+            "flight": { "end_at": "soon" }, "budget": { "daily": false }, "zzz": {},
+            "targeting": { "device_types": { "include": [4, "x", 5, [], 99] } },
+        }),
+        &[
+            ("/bid/amount", "malformed"),
+            ("/bid/colour", "malformed"),
+            ("/bid/max", "conflict"),
+            ("/budget/daily", "malformed"),
+            ("/id", "read_only"),
+            ("/labels", "malformed"),
+            ("/name", "malformed"),
+            ("/targeting/device_types/include/1", "malformed"),
+            ("/targeting/device_types/include/3", "malformed"),
+            ("/zzz", "malformed"),
+        ],
+    );
+    check(
+        ITEM,
+        json!({ "zzz": 1, "flight": { "end_at": "soon" }, "creatives": [{ "creative": "77" }], "bid": 3 }),
+        &[
+            ("/bid", "malformed"),
+            ("/creatives/0/creative", "unknown_reference"),
+            ("/flight/end_at", "malformed"),
+            ("/zzz", "malformed"),
+        ],
+    );
     check(ITEM, json!({ "name": null }), &[("/name", "missing")]);
     check(ITEM, json!({ "name": "two\nlines" }), &[("/name", "malformed")]);
     check(ITEM, json!({ "campaign_id": "9" }), &[("/campaign_id", "unknown_reference")]);
@@ -123,8 +154,8 @@ fn what_a_resource_rests_on_must_be_there() {
         found.sort_unstable();
         assert_eq!(found, expected, "{body}");
     };
-    check("line_items", json!({}), &["/campaign_id", "/name"]);
-    check("line_items", json!({ "name": "x", "campaign_id": "9" }), &["/campaign_id"]);
+    check("line_items", json!({}), &["/bid/amount", "/campaign_id", "/name"]);
+    check("line_items", json!({ "name": "x", "campaign_id": "9" }), &["/bid/amount", "/campaign_id"]);
     check("campaigns", json!({ "name": "x" }), &["/advertiser_id"]);
     check("segments", json!({ "key": "crm.buyers" }), &["/key"]);
     check("segments", json!({ "key": "x", "parent": "y" }), &["/parent"]);

@@ -7,10 +7,13 @@ use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::SegmentId;
 use crate::model::list::Deal;
 use crate::model::money::Currency;
-use crate::model::taxonomy::Segment;
+use crate::model::taxonomy;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use serde_path_to_error::Segment;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 impl Editor {
     /// Currencies that a rate is needed for.
@@ -54,7 +57,7 @@ impl Editor {
         report: &mut Report,
         id: u32,
         taken: Option<SegmentId>,
-        value: &Segment,
+        value: &taxonomy::Segment,
     ) {
         let part = Part::Segment;
         if let Some(Kept { value: before, .. }) = self.segments.get(&id) {
@@ -91,30 +94,103 @@ pub(super) fn fixed(report: &mut Report, part: Part, key: &'static str, is_same:
     }
 }
 
-/// The entry's JSON in its form; the place of what does not fit is in the error.
-pub(super) fn parse<W: DeserializeOwned>(report: &mut Report, part: Part, doc: &str) -> Option<W> {
+/// Misfits of one entry that are told.
+const MAX_MISFITS: usize = 100;
+
+/// An entry in its form, and the JSON that it was read from.
+pub(super) struct Parsed<'d, W> {
+    pub(super) wire: W,
+    /// Without what did not fit.
+    pub(super) doc: Cow<'d, str>,
+}
+
+/// The entry's JSON in its form. Every value that does not fit is an error with its place, and is left out: serde stops at
+/// the first one, so it reads again without it.
+pub(super) fn parse<'d, W: DeserializeOwned>(
+    report: &mut Report,
+    part: Part,
+    doc: &'d str,
+) -> Option<Parsed<'d, W>> {
     let mut reader = serde_json::Deserializer::from_str(doc);
-    let why = match serde_path_to_error::deserialize(&mut reader) {
-        Ok(wire) => return Some(wire),
+    let first: Result<W, _> = serde_path_to_error::deserialize(&mut reader);
+    let mut why = match first {
+        Ok(wire) => return Some(Parsed { wire, doc: Cow::Borrowed(doc) }),
         Err(why) => why,
     };
-    let mut pointer = match part {
+    let root = match part {
         Part::Rates | Part::Safety => format!("/{}", part.list()),
         _ => format!("/{}/0", part.list()),
     };
-    for step in why.path().iter() {
-        use serde_path_to_error::Segment::{Enum, Map, Seq, Unknown};
-        match step {
-            Seq { index } => pointer.push_str(&format!("/{index}")),
-            Map { key: name } | Enum { variant: name } => {
-                pointer.push_str(&format!("/{}", name.replace('~', "~0").replace('/', "~1")));
-            }
-            Unknown => {}
+    let mut rest: Option<Value> = serde_json::from_str(doc).ok();
+    let mut gaps = Gaps::default();
+    for _ in 0..MAX_MISFITS {
+        let steps: Vec<Segment> = why.path().iter().cloned().collect();
+        let pointer = gaps.pointer(&root, &steps);
+        report.errors.push(Finding { pointer, code: Code::Malformed, message: explain(why.inner()) });
+        let taken = rest.as_mut().is_some_and(|rest| gaps.take(&root, rest, &steps));
+        let rest = rest.as_ref().filter(|_| taken)?;
+        match serde_path_to_error::deserialize(rest) {
+            // What else is wrong would be told at the wrong places of a list.
+            Ok(_) if !gaps.taken.is_empty() => return None,
+            Ok(wire) => return Some(Parsed { wire, doc: Cow::Owned(rest.to_string()) }),
+            Err(next) => why = next,
         }
     }
-    let message = explain(why.inner());
-    report.errors.push(Finding { pointer, code: Code::Malformed, message });
     None
+}
+
+/// Where elements of lists were taken out: what comes behind them has smaller indexes than in what was sent.
+#[derive(Default)]
+struct Gaps {
+    /// By the pointer of a list, the places that were taken out of it, as they were when each was taken.
+    taken: HashMap<String, Vec<usize>>,
+}
+
+impl Gaps {
+    /// The place in what was sent.
+    fn pointer(&self, root: &str, steps: &[Segment]) -> String {
+        let mut pointer = root.to_owned();
+        for step in steps {
+            let step = match step {
+                Segment::Seq { index } => {
+                    let gaps = self.taken.get(&pointer).into_iter().flatten().rev();
+                    gaps.fold(*index, |index, gap| index + usize::from(*gap <= index)).to_string()
+                }
+                Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                    name.replace('~', "~0").replace('/', "~1")
+                }
+                Segment::Unknown => continue,
+            };
+            pointer.push('/');
+            pointer.push_str(&step);
+        }
+        pointer
+    }
+
+    /// Takes the value out to which the steps lead, if they lead anywhere.
+    fn take(&mut self, root: &str, from: &mut Value, steps: &[Segment]) -> bool {
+        let Some((last, above)) = steps.split_last() else { return false };
+        let mut place = from;
+        for step in above {
+            let next = match step {
+                Segment::Seq { index } => place.get_mut(*index),
+                Segment::Map { key: name } | Segment::Enum { variant: name } => place.get_mut(name),
+                Segment::Unknown => Some(place),
+            };
+            let Some(next) = next else { return false };
+            place = next;
+        }
+        match (last, place) {
+            (Segment::Seq { index }, Value::Array(items)) if *index < items.len() => {
+                items.remove(*index);
+                let list = self.pointer(root, above);
+                self.taken.entry(list).or_default().push(*index);
+                true
+            }
+            (Segment::Map { key }, Value::Object(members)) => members.remove(key).is_some(),
+            _ => false,
+        }
+    }
 }
 
 pub(super) fn raw<'d>(report: &mut Report, part: Part, doc: &'d str) -> Option<&'d RawValue> {
