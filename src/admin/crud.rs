@@ -8,7 +8,7 @@ use super::lists;
 use super::merge::merge;
 use super::page::{ListCall, cut, fields};
 use super::problem::{FieldError, Problem};
-use super::shape::{Draft, READ_ONLY, Shape, etag};
+use super::shape::{Draft, OUTSIDE, READ_ONLY, Shape, etag};
 use super::state::{Inner, Puts, Tried};
 use super::status;
 use super::tenants;
@@ -186,7 +186,7 @@ impl Op {
         let (status, (row, warnings)) = match what {
             What::Create { draft } => {
                 let made = if dry { StatusCode::OK } else { StatusCode::CREATED };
-                (made, insert(tx, puts, shape, account, who, draft)?)
+                (made, insert(tx, puts, shape, account, who, (None, draft))?)
             }
             What::Patch { id, version, object, errors } => {
                 let current = row_of(tx, shape, id, account)?;
@@ -222,13 +222,14 @@ impl Op {
     }
 }
 
-fn insert(
+/// Makes a resource, with an id that was asked for or the next one.
+pub(super) fn insert(
     tx: &mut Write<'_>,
     puts: &mut Puts<'_>,
     shape: &'static Shape,
     account: Option<u32>,
     who: &Who,
-    mut draft: Draft,
+    (id, mut draft): (Option<u32>, Draft),
 ) -> Result<(Row, Vec<FieldError>), Problem> {
     let account = tenants::of_new(tx, shape, account, draft.parent)?;
     draft.errors.extend(check_parent(tx, shape, account, draft.parent)?);
@@ -237,7 +238,7 @@ fn insert(
     let Draft { name, external_id, status, parent, mut doc, errors: _ } = draft;
     let items = if shape.kind == Kind::List { doc.remove("items") } else { None };
     let doc = Value::Object(doc).to_string();
-    let new = New { kind: shape.kind, id: None, account, parent, name, external_id, status, doc };
+    let new = New { kind: shape.kind, id, account, parent, name, external_id, status, doc };
     let row = tx.insert(new)?;
     let warnings = puts.put(shape, &row)?;
     if let Some(items) = items {
@@ -279,6 +280,46 @@ fn update(
     current: &Row,
     mut draft: Draft,
 ) -> Result<(Row, Vec<FieldError>), Problem> {
+    prepare(tx, puts, shape, current, &mut draft)?;
+    write(tx, puts, shape, (who, action), current, draft)
+}
+
+/// The same where it makes a difference to anybody: defaults that are written out make none.
+pub(super) fn update_if_changed(
+    tx: &mut Write<'_>,
+    puts: &mut Puts<'_>,
+    shape: &'static Shape,
+    who: &Who,
+    current: &Row,
+    mut draft: Draft,
+) -> Result<Option<(Row, Vec<FieldError>)>, Problem> {
+    prepare(tx, puts, shape, current, &mut draft)?;
+    let Draft { name, external_id, status, parent, doc, errors: _ } = &draft;
+    let next = Row {
+        parent: *parent,
+        name: name.clone(),
+        external_id: external_id.clone(),
+        status: *status,
+        doc: Value::Object(doc.clone()).to_string(),
+        ..current.clone()
+    };
+    let was: Map<String, Value> = serde_json::from_str(&current.doc).unwrap_or_default();
+    let is_same_outside = (next.status, &next.external_id) == (current.status, &current.external_id)
+        && OUTSIDE.iter().all(|name| was.get(*name) == doc.get(*name));
+    if is_same_outside && !puts.would_change(shape, &next)? {
+        return Ok(None);
+    }
+    write(tx, puts, shape, (who, "update"), current, draft).map(Some)
+}
+
+/// Holds a draft of a change to everything that it must be.
+fn prepare(
+    tx: &Write<'_>,
+    puts: &mut Puts<'_>,
+    shape: &'static Shape,
+    current: &Row,
+    draft: &mut Draft,
+) -> Result<(), Problem> {
     refuse_status(current.status, draft.status)?;
     if draft.status == Status::Archived && current.status != Status::Archived {
         refuse_in_use(puts.editor, shape, current.id)?;
@@ -290,8 +331,18 @@ fn update(
     if draft.parent != current.parent {
         draft.errors.extend(check_parent(tx, shape, current.account, draft.parent)?);
     }
-    plain_money(shape, puts.editor, &mut draft);
-    refuse_errors(puts, shape, current.account, current.id, &mut draft)?;
+    plain_money(shape, puts.editor, draft);
+    refuse_errors(puts, shape, current.account, current.id, draft)
+}
+
+fn write(
+    tx: &mut Write<'_>,
+    puts: &mut Puts<'_>,
+    shape: &'static Shape,
+    (who, action): (&Who, &str),
+    current: &Row,
+    draft: Draft,
+) -> Result<(Row, Vec<FieldError>), Problem> {
     let change = Change {
         name: Some(draft.name),
         status: Some(draft.status),
@@ -480,7 +531,7 @@ fn view_for(actor: &Actor, inner: &Inner, editor: &Editor, shape: &Shape, row: &
 }
 
 /// Secrets go in and never come out.
-fn mask(shape: &Shape, view: &mut Map<String, Value>) {
+pub(super) fn mask(shape: &Shape, view: &mut Map<String, Value>) {
     const MASK: &str = "********";
     if shape.kind != Kind::Exchange {
         return;

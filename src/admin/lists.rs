@@ -4,7 +4,7 @@
 //! of the list.
 
 use super::audit;
-use super::call::{Call, Reply};
+use super::call::{Call, Reply, Who};
 use super::crud;
 use super::idempotent;
 use super::page::page_size;
@@ -91,17 +91,12 @@ pub(super) fn upload(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     crud::change(inner, dry, once, move |tx, puts| {
         let before = row_of(tx, id, account)?;
         crud::refuse_changed(&before, version)?;
-        let list = puts.editor.list(id).map(Arc::clone).ok_or_else(|| Problem::not_found("such list"))?;
+        let list = served(puts, id)?;
         let values = read_values(list.kind, &sent)?;
         let (next, changed) = changed(&list, mode, values);
         refuse_too_many(next.len())?;
-        let (was, is) = (list.values.len(), next.len());
-        let row = if changed == 0 { before.clone() } else { write(tx, puts, &before, next)? };
-        if changed > 0 {
-            let about = audit::About { kind: "list", id, account: row.account, version: Some(row.version) };
-            let (was, is) = (json!({ "item_count": was }), json!({ "item_count": is, "changed": changed }));
-            audit::record(tx, &who, "upload", &about, (&was, &is))?;
-        }
+        let is = next.len();
+        let row = if changed == 0 { before } else { write(tx, puts, &who, &list, next, changed)? };
         let etag = etag(row.version);
         let view = json!({
             "id": id.to_string(), "item_count": is, "changed": changed, "version": row.version, "etag": etag,
@@ -112,27 +107,61 @@ pub(super) fn upload(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
 
 /// Puts the values that came with a new list on it.
 pub(super) fn fill(tx: &mut Write<'_>, puts: &mut Puts<'_>, row: &Row, items: Value) -> Result<(), Problem> {
-    let refuse = |message: &str| Problem::invalid(vec![FieldError::new("/items", "malformed", message)]);
-    let Value::Array(items) = items else { return Err(refuse("is a list of texts")) };
-    let texts: Option<Vec<String>> = items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
-    let texts = texts.ok_or_else(|| refuse("is a list of texts"))?;
-    let kind =
-        puts.editor.list(row.id).map(|list| list.kind).ok_or_else(|| Problem::not_found("such list"))?;
-    let sent =
-        texts.into_iter().enumerate().map(|(at, text)| (format!("/items/{at}"), text)).collect::<Vec<_>>();
-    let values = read_values(kind, &sent)?;
-    refuse_too_many(values.len())?;
+    let list = served(puts, row.id)?;
+    let values = values_of(list.kind, items)?;
     store(tx, puts, row.id, values)
+}
+
+/// Makes these the values of a list; whether they were others.
+pub(super) fn set(
+    tx: &mut Write<'_>,
+    puts: &mut Puts<'_>,
+    who: &Who,
+    id: u32,
+    items: Value,
+) -> Result<bool, Problem> {
+    let list = served(puts, id)?;
+    let (next, changed) = changed(&list, Mode::Replace, values_of(list.kind, items)?);
+    if changed > 0 {
+        write(tx, puts, who, &list, next, changed)?;
+    }
+    Ok(changed > 0)
+}
+
+fn served(puts: &Puts<'_>, id: u32) -> Result<Arc<List>, Problem> {
+    puts.editor.list(id).map(Arc::clone).ok_or_else(|| Problem::not_found("such list"))
+}
+
+/// The values of a document's `items`.
+fn values_of(kind: ListKind, items: Value) -> Result<BTreeSet<String>, Problem> {
+    let refuse = || Problem::invalid(vec![FieldError::new("/items", "malformed", "is a list of texts")]);
+    let Value::Array(items) = items else { return Err(refuse()) };
+    let place = |(at, item): (usize, Value)| {
+        let text = item.as_str().map(str::to_owned);
+        text.map(|text| (format!("/items/{at}"), text))
+    };
+    let sent: Option<Vec<_>> = items.into_iter().enumerate().map(place).collect();
+    let values = read_values(kind, &sent.ok_or_else(refuse)?)?;
+    refuse_too_many(values.len())?;
+    Ok(values)
 }
 
 fn write(
     tx: &mut Write<'_>,
     puts: &mut Puts<'_>,
-    before: &Row,
-    values: BTreeSet<String>,
+    who: &Who,
+    list: &List,
+    next: BTreeSet<String>,
+    changed: usize,
 ) -> Result<Row, Problem> {
-    store(tx, puts, before.id, values)?;
-    Ok(tx.touch(Kind::List, before.id)?)
+    let id = list.id.0;
+    let (was, is) =
+        (json!({ "item_count": list.values.len() }), json!({ "item_count": next.len(), "changed": changed }));
+    store(tx, puts, id, next)?;
+    let row = tx.touch(Kind::List, id)?;
+    let about = audit::About { kind: "list", id, account: row.account, version: Some(row.version) };
+    audit::record(tx, who, "upload", &about, (&was, &is))?;
+    Ok(row)
 }
 
 fn store(tx: &mut Write<'_>, puts: &mut Puts<'_>, id: u32, values: BTreeSet<String>) -> Result<(), Problem> {

@@ -16,6 +16,7 @@
 //! description is written, so the two cannot differ.
 
 mod api_keys;
+mod apply;
 mod audit;
 mod auth;
 mod bulk;

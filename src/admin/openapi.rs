@@ -1,5 +1,6 @@
 //! The description of the API, OpenAPI 3.1, written from the table of routes.
 
+use super::apply;
 use super::audit;
 use super::auth::{Role, Scope};
 use super::bulk;
@@ -48,6 +49,7 @@ fn operation(route: &Route) -> Value {
             ("201", resource.clone().unwrap_or(Value::Bool(true)))
         }
         Action::List | Action::ListAccounts | Action::ListKeys => ("200", page(route)),
+        Action::Apply => ("200", apply::schema()),
         Action::Transact => ("201", json!({ "type": "object" })),
         Action::Items
         | Action::UploadItems
@@ -87,6 +89,7 @@ fn operation(route: &Route) -> Value {
         Action::Transact => Some(money::schema()),
         Action::Bulk => Some(bulk::schema()),
         Action::UploadItems => Some(lists::schema()),
+        Action::Apply => Some(json!({ "type": "object" })),
         _ => None,
     };
     if let Some(schema) = own {
@@ -136,6 +139,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::Audit => audit::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
         Action::Transact | Action::Bulk => &["validate_only"],
+        Action::Apply => apply::PARAMETERS,
         Action::Items => lists::ITEMS_PARAMETERS,
         Action::UploadItems => lists::UPLOAD_PARAMETERS,
         Action::Me | Action::OpenApi => &[],

@@ -1,6 +1,7 @@
 //! The table of routes. Requests are matched against it and the description of the API is written from it.
 
 use super::api_keys;
+use super::apply;
 use super::audit;
 use super::auth::{Role, Scope};
 use super::bulk;
@@ -44,6 +45,7 @@ pub(super) enum Action {
     Bulk,
     Items,
     UploadItems,
+    Apply,
 }
 
 /// One method of one path.
@@ -111,6 +113,9 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
     let summary = "Many changes in one call, all or none unless `atomic` is false".into();
     add(Method::POST, "/v1/bulk".into(), Action::Bulk, None, Role::Trader, summary);
+    let summary =
+        "Make what there is what an account file says, all of it or nothing; shows the plan first".into();
+    add(Method::POST, "/v1/apply".into(), Action::Apply, None, Role::Trader, summary);
     let summary = "What was paid in, newest first".into();
     add(Method::GET, "/v1/transactions".into(), Action::Transactions, None, Role::Analyst, summary);
     let summary = "Move money into a wallet, or out of it".into();
@@ -244,6 +249,7 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::Audit, _) => audit::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
         (Action::Bulk, _) => bulk::run(inner, call),
+        (Action::Apply, _) => apply::run(inner, call),
         (Action::Items, _) => lists::items(inner, call),
         (Action::UploadItems, _) => lists::upload(inner, call),
         (Action::Transact, _) => money::transact(inner, call),

@@ -159,7 +159,7 @@ pub(super) const READ_ONLY: [&str; 10] = [
 ];
 
 /// Members that are for people and programs outside; the engine does not know them.
-const OUTSIDE: [&str; 2] = ["notes", "labels"];
+pub(super) const OUTSIDE: [&str; 2] = ["notes", "labels"];
 
 /// A resource as it was sent, taken apart.
 #[derive(Clone, Debug)]

@@ -440,6 +440,14 @@ impl Puts<'_> {
         }
     }
 
+    /// Whether a row would make a difference to what is there; it is not put.
+    pub(super) fn would_change(&mut self, shape: &Shape, row: &Row) -> Result<bool, Problem> {
+        let put = put_row(self.editor, shape, row).map_err(Problem::invalid)?;
+        let would = self.editor.has_changed(&put);
+        self.editor.undo(put);
+        Ok(would)
+    }
+
     /// Makes these the values of a list that was put.
     pub(super) fn put_values(&mut self, list: u32, values: Vec<String>) {
         self.done.extend(self.editor.put_values(list, values));
@@ -554,6 +562,11 @@ impl Api for Admin {
             known.is_ok_and(|actor| actor.is_ok_and(may))
         })
     }
+}
+
+/// The shapes in the order in which they refer to one another.
+pub(super) fn in_order() -> impl Iterator<Item = &'static Shape> {
+    IN_ORDER.iter().filter_map(|kind| Shape::of(*kind))
 }
 
 /// Every shape, for who needs them all.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // stdout is what commands are for
 
 mod api_keys;
+mod apply;
 mod boot;
 pub mod check;
 mod copies;
@@ -15,6 +16,7 @@ mod keys;
 mod ledger;
 mod output;
 mod reload;
+mod remote;
 pub mod seed;
 mod seed_command;
 mod serve;
@@ -58,6 +60,8 @@ pub struct Common {
 enum Command {
     /// Begins an account in a data directory, to be filled through the admin API.
     Init(init::InitArguments),
+    /// Makes what a running server has what an account file says, and shows the plan first.
+    Apply(apply::ApplyArguments),
     /// Writes the account of a data directory as an account file, which `outbid init` reads.
     Export(copies::ExportArguments),
     /// Copies the control database of a data directory, also beside a running server.
@@ -136,6 +140,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let Arguments { common, command } = arguments;
     let done = match command {
         Command::Init(arguments) => init::run(&common, &arguments),
+        Command::Apply(arguments) => apply::run(&common, &arguments),
         Command::Export(arguments) => copies::export(&common, &arguments),
         Command::Backup(arguments) => copies::backup(&arguments),
         Command::Restore(arguments) => copies::restore(&arguments),

@@ -4,7 +4,9 @@
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
-use super::{creative, lists, price_codec};
+use super::{lists, price_codec};
+
+pub(super) use super::creative::dump::creative;
 use crate::model::account::Account;
 use crate::model::exchange::{ExchangeAuth, ExchangeProfile};
 use crate::model::ids::{ExchangeId, SegmentId};
@@ -39,7 +41,18 @@ pub(super) struct Names<'a> {
     segments: HashMap<SegmentId, &'a str>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    /// Of these exchanges and segments.
+    pub(super) fn of(
+        exchanges: impl Iterator<Item = &'a ExchangeProfile>,
+        segments: impl Iterator<Item = &'a Segment>,
+    ) -> Names<'a> {
+        Names {
+            exchanges: exchanges.map(|exchange| (exchange.id, exchange.name.as_str())).collect(),
+            segments: segments.map(|segment| (segment.id, segment.key.as_str())).collect(),
+        }
+    }
+
     pub(super) fn exchange(&self, id: &ExchangeId) -> Result<String, Inconsistent> {
         self.exchanges.get(id).map(|name| (*name).to_owned()).ok_or(Inconsistent::Exchange(*id))
     }
@@ -51,10 +64,7 @@ impl Names<'_> {
 
 /// The whole account.
 pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
-    let names = Names {
-        exchanges: account.exchanges.iter().map(|exchange| (exchange.id, exchange.name.as_str())).collect(),
-        segments: account.segments.iter().map(|segment| (segment.id, segment.key.as_str())).collect(),
-    };
+    let names = Names::of(account.exchanges.iter(), account.segments.iter());
     let segments = account.segments.iter().map(|wire| segment(wire, &names)).collect::<Result<_, _>>()?;
     let campaigns = account.campaigns.iter().map(campaign).collect::<Result<_, _>>()?;
     let line_items =
@@ -66,8 +76,7 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
         segments,
         advertisers: account.advertisers.iter().map(advertiser).collect(),
         campaigns,
-        creatives: (account.creatives.iter().map(|creative| creative::dump::creative(creative, &names)))
-            .collect::<Result<_, _>>()?,
+        creatives: (account.creatives.iter().map(|one| creative(one, &names))).collect::<Result<_, _>>()?,
         line_items,
         lists: account.lists.iter().map(|list| lists::write_list(list)).collect(),
         deals: (account.deals.iter())
@@ -95,7 +104,7 @@ pub(super) fn name_of<T: Named>(value: T) -> String {
     value.name().to_owned()
 }
 
-fn rates(rates: &Rates) -> Result<RatesWire, Inconsistent> {
+pub(super) fn rates(rates: &Rates) -> Result<RatesWire, Inconsistent> {
     let others = rates.iter().filter(|(currency, _)| *currency != rates.base()).map(|(currency, rate)| {
         RateWire { currency: Some(currency.to_string()), rate: quoted(crate::model::money::Nanos(rate.0)) }
     });
@@ -107,7 +116,7 @@ fn rates(rates: &Rates) -> Result<RatesWire, Inconsistent> {
     })
 }
 
-fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
+pub(super) fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
     let holds = &profile.holds;
     ExchangeWire {
         id: quoted(profile.id),
@@ -169,7 +178,7 @@ fn auth(auth: &ExchangeAuth) -> AuthWire {
     }
 }
 
-fn segment(segment: &Segment, names: &Names<'_>) -> Result<SegmentWire, Inconsistent> {
+pub(super) fn segment(segment: &Segment, names: &Names<'_>) -> Result<SegmentWire, Inconsistent> {
     Ok(SegmentWire {
         id: quoted(segment.id),
         key: Some(segment.key.clone()),
@@ -179,7 +188,7 @@ fn segment(segment: &Segment, names: &Names<'_>) -> Result<SegmentWire, Inconsis
     })
 }
 
-fn advertiser(advertiser: &Advertiser) -> AdvertiserWire {
+pub(super) fn advertiser(advertiser: &Advertiser) -> AdvertiserWire {
     AdvertiserWire {
         id: quoted(advertiser.id),
         name: Some(advertiser.name.clone()),
@@ -206,7 +215,7 @@ fn flight(flight: Flight) -> Result<FlightWire, Inconsistent> {
     Ok(FlightWire { start_at: moment(flight.start_ms)?, end_at: moment(flight.end_ms)? })
 }
 
-fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent> {
+pub(super) fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent> {
     Ok(CampaignWire {
         id: quoted(campaign.id),
         advertiser: quoted(campaign.advertiser),
@@ -217,7 +226,7 @@ fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent> {
     })
 }
 
-fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsistent> {
+pub(super) fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWire, Inconsistent> {
     let assignment = |assignment: &CreativeAssignment| {
         let CreativeAssignment { creative, weight, when } = assignment;
         let segments = when.segments.iter().map(|id| names.segment(id)).collect::<Result<_, _>>()?;

@@ -9,6 +9,7 @@
 //! parent, a currency, an advertiser's time zone. Changing one would change the meaning of entries that are not looked at.
 
 mod checks;
+mod look;
 
 use super::known::Known;
 use super::report::{Code, Finding, Report};
@@ -311,24 +312,6 @@ impl Editor {
     /// One line item.
     pub fn line_item(&self, id: u32) -> Option<&LineItem> {
         self.line_items.get(&id).map(|kept| &kept.value)
-    }
-
-    /// The line items for serving that use a list, a deal or a conversion.
-    pub fn users(&self, part: Part, id: u32) -> Vec<u32> {
-        let uses = |item: &LineItem| {
-            let on_list = |is_deal: bool| {
-                let lists = item.targeting.lists.iter();
-                lists.map(|used| &used.list).any(|list| list.id.0 == id && list.exchange.is_some() == is_deal)
-            };
-            match part {
-                Part::List => on_list(false),
-                Part::Deal => on_list(true),
-                Part::Conversion => item.conversions.contains(&ConversionId(id)),
-                _ => false,
-            }
-        };
-        let serving = self.line_items.iter().filter(|(_, kept)| kept.serves);
-        serving.filter(|(_, kept)| uses(&kept.value)).map(|(id, _)| *id).collect()
     }
 
     /// One list.

@@ -73,6 +73,7 @@ const OTHERS: &[Row] = &[
     ("GET", "/v1/transactions", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/transactions", "admin", Of::Tenant, "money"),
     ("POST", "/v1/bulk", "trader", Of::Tenant, "write"),
+    ("POST", "/v1/apply", "trader", Of::Tenant, "write"),
     ("GET", "/v1/accounts", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/accounts", "admin", Of::Platform, "admin"),
     ("GET", "/v1/accounts/{id}", "analyst", Of::Tenant, "read"),
@@ -202,8 +203,9 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
-    let makes =
-        method == "POST" && path != "/v1/bulk" && (!path.contains("{id}") || path.ends_with(":rotate"));
+    let makes = method == "POST"
+        && !["/v1/bulk", "/v1/apply"].contains(&path)
+        && (!path.contains("{id}") || path.ends_with(":rotate"));
     if makes { 201 } else { 200 }
 }
 

@@ -165,6 +165,7 @@ impl World {
             "transactions" => json!({
                 "advertiser_id": advertiser, "kind": "top_up", "amount": { "amount": "1", "currency": "USD" },
             }),
+            "apply" => json!({}),
             "bulk" => json!({ "operations": [] }),
             "accounts" => json!({ "name": name }),
             "api_keys" => json!({ "name": name, "role": "analyst" }),
