@@ -14,9 +14,15 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    fn sane(self) -> Rate {
+        Rate { per_s: self.per_s.max(1), burst: self.burst.max(1) }
+    }
+}
+
 /// The buckets of all keys that were shown; a key that is not known gets none, so that their number is bounded.
 pub(super) struct Buckets {
-    rate: Rate,
+    rate: Mutex<Rate>,
     full_at_ns: Mutex<HashMap<u32, u64>>,
 }
 
@@ -32,13 +38,17 @@ pub(super) struct Taken {
 
 impl Buckets {
     pub(super) fn new(rate: Rate) -> Buckets {
-        let rate = Rate { per_s: rate.per_s.max(1), burst: rate.burst.max(1) };
-        Buckets { rate, full_at_ns: Mutex::default() }
+        Buckets { rate: Mutex::new(rate.sane()), full_at_ns: Mutex::default() }
+    }
+
+    /// Fills and empties them at another rate from now on.
+    pub(super) fn set(&self, rate: Rate) {
+        *self.rate.lock() = rate.sane();
     }
 
     /// Takes a token of a key's bucket.
     pub(super) fn take(&self, key: u32, now_ns: u64) -> Taken {
-        let Rate { per_s, burst } = self.rate;
+        let Rate { per_s, burst } = *self.rate.lock();
         let one_ns = 1_000_000_000 / u64::from(per_s);
         let whole_ns = one_ns * u64::from(burst);
         let mut buckets = self.full_at_ns.lock();

@@ -11,13 +11,14 @@ use super::routes::{self, Found};
 use super::shape::{SHAPES, Shape};
 use super::tenants;
 use crate::budget::Balance;
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
 use crate::serve::{self, Api, ApiAnswer, ApiRequest};
 use crate::store::account_file::{self, Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{
@@ -75,7 +76,7 @@ pub struct Admin(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) control: Control,
     pub(super) editor: Mutex<Editor>,
-    bootstrap_key: Option<Secret>,
+    bootstrap_key: ArcSwapOption<Secret>,
     pub(super) clock: Arc<dyn Clock>,
     published: Box<dyn Fn() + Send + Sync>,
     pub(super) balances: Balances,
@@ -301,7 +302,7 @@ impl Admin {
         Ok(Admin(Arc::new(Inner {
             control,
             editor,
-            bootstrap_key,
+            bootstrap_key: ArcSwapOption::new(bootstrap_key.map(Arc::new)),
             clock,
             published,
             balances,
@@ -315,6 +316,12 @@ impl Admin {
     /// Writes what was only kept in memory: when keys were used last. To be called at the end.
     pub fn close(&self) {
         self.0.keyring.note(&self.0.control);
+    }
+
+    /// Follows another configuration: the first key, and how often keys may call.
+    pub fn take_up(&self, config: &Config) {
+        self.0.bootstrap_key.store(config.admin.bootstrap_key.clone().map(Arc::new));
+        self.0.buckets.set(Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst });
     }
 
     /// The newest account, for the publisher.
@@ -358,8 +365,8 @@ impl Inner {
     }
 
     fn recognise(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Actor, Problem> {
-        let bootstrap = self.bootstrap_key.as_ref();
-        self.keyring.recognise(&self.control, &*self.clock, bootstrap, headers, peer)
+        let bootstrap = self.bootstrap_key.load();
+        self.keyring.recognise(&self.control, &*self.clock, bootstrap.as_deref(), headers, peer)
     }
 
     /// The whole answer to a call.

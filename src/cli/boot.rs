@@ -36,11 +36,14 @@ const WARNINGS_SHOWN: usize = 20;
 /// The file that is read without `--config`, where there is one.
 const DEFAULT_FILE: &str = "outbid.toml";
 
+/// The configuration file, where there is one.
+pub(super) fn configuration_file(common: &Common) -> Option<PathBuf> {
+    common.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()))
+}
+
 /// Reads the configuration; `defaults` are settings of the command itself, which everything else beats.
 pub(super) fn configuration(common: &Common, defaults: Vec<String>) -> Result<Config, Failure> {
-    let path =
-        common.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
-    let file = match path {
+    let file = match configuration_file(common) {
         Some(path) => {
             let text = std::fs::read_to_string(&path)
                 .map_err(|why| Failure::Config(format!("cannot read {}: {why}", path.display())))?;

@@ -7,6 +7,7 @@ mod api_keys;
 mod apply;
 mod boot;
 pub mod check;
+mod config_watch;
 mod copies;
 pub mod demo;
 mod events;

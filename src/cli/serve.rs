@@ -1,7 +1,8 @@
-//! `outbid serve`: answers until SIGTERM or SIGINT, then drains. SIGHUP takes up the account file anew.
+//! `outbid serve`: answers until SIGTERM or SIGINT, then drains. SIGHUP takes up the account file and the configuration
+//! anew.
 
 use super::{Common, Failure};
-use super::{boot, keys, reload};
+use super::{boot, config_watch, keys, reload};
 use crate::serve::{self, Running, Shared};
 use crate::store::data_dir::DataDir;
 use anyhow::Context;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
+    let file = boot::configuration_file(common);
     let config = boot::configuration(common, Vec::new())?;
     boot::start_log(&config)?;
     boot::require_account(&config.data.dir)?;
@@ -16,6 +18,7 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let booted = boot::shared(config, &data)?;
     keys::watch(&booted.shared, data.root())?;
     reload::watch(&booted, &data, true).context("publisher")?;
+    config_watch::watch(common, file, &booted)?;
     let served = until_signal(&booted.shared, |running| {
         let at = running.addresses;
         tracing::info!(bid = %at.bid, track = %at.track, admin = %at.admin, ops = %at.ops, "serving");

@@ -7,7 +7,7 @@
 //! knows nothing of bounds and places, so the table has its own reader.
 //!
 //! Deliberately absent: reading the process's environment or the file itself (the caller injects both; only a
-//! `file:` reference of a secret is opened here), and reloading.
+//! `file:` reference of a secret is opened here), and noticing that something changed.
 
 mod error;
 mod options;
@@ -48,6 +48,31 @@ impl Config {
     /// Whether an option was given by file, environment or `--set`, and is not just its default.
     pub fn is_given(&self, path: &str) -> bool {
         self.places.contains_key(path)
+    }
+}
+
+/// Whether an option takes effect while the server runs.
+pub fn is_hot(path: &str) -> bool {
+    // What the account may hold and what the index was built for are settled at the start.
+    const SETTLED: [&str; 3] = ["limits.line_items", "limits.segments", "limits.segments_per_user"];
+    let is_limit = path.starts_with("limits.") && !SETTLED.contains(&path);
+    is_limit || path.starts_with("admin.") || path == "log.level"
+}
+
+impl Config {
+    /// The options whose values differ, in the order of the table.
+    pub fn differences(&self, other: &Config) -> Vec<&'static str> {
+        let paths = options::SECTIONS.iter().flat_map(|section| section.options).map(|option| option.path);
+        let values = self.compared(other);
+        paths.zip(values).filter(|(_, differs)| *differs).map(|(path, _)| path).collect()
+    }
+
+    /// Takes the values of another configuration for what takes effect while the server runs.
+    pub fn take_hot(&mut self, other: &Config) {
+        let Limits { line_items, segments, segments_per_user, .. } = self.limits;
+        self.limits = Limits { line_items, segments, segments_per_user, ..other.limits.clone() };
+        self.admin = other.admin.clone();
+        self.log.level = other.log.level;
     }
 }
 

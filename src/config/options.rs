@@ -104,6 +104,11 @@ macro_rules! options {
                 }
             }
 
+            /// By option, in the table's order, whether the values differ; secrets are compared as themselves.
+            pub(super) fn compared(&self, other: &Config) -> Vec<bool> {
+                vec![$($(self.$section.$key != other.$section.$key,)+)+]
+            }
+
             /// Every value as TOML, in the table's order; `None` where an option has no value.
             pub(super) fn values(&self) -> Vec<Option<String>> {
                 vec![$($(Setting::to_toml(&self.$section.$key),)+)+]

@@ -69,8 +69,8 @@ impl AdminHandler {
     async fn is_admin(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
         let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let shown = shown.strip_prefix(b"Bearer ");
-        let key = self.shared.config.admin.bootstrap_key.as_ref();
-        if key.is_some_and(|key| shown.is_some_and(|shown| key.matches(shown))) {
+        let key = self.shared.bootstrap_key.load();
+        if key.as_ref().is_some_and(|key| shown.is_some_and(|shown| key.matches(shown))) {
             return true;
         }
         match self.shared.api() {

@@ -230,7 +230,7 @@ impl BidHandler {
         inflater: &mut Inflater,
         inflated: &'b mut Vec<u8>,
     ) -> Result<(&'b [u8], Limits), InflateError> {
-        let limits = self.shared.limits;
+        let limits = **self.shared.limits.load();
         if !is_gzip(received.headers) {
             return Ok((received.body, limits));
         }
@@ -349,7 +349,7 @@ impl Handler for BidHandler {
         let shed = self.must_shed(&known, place.is_some());
         let timeout = Duration::from_millis(u64::from(self.shared.config.server.body_timeout_ms));
         // The body is read in any case, or the connection could not be used again.
-        let body = body::read(body, self.shared.limits.body, timeout).await;
+        let body = body::read(body, self.shared.limits.load().body, timeout).await;
         let is_whole = body.is_ok();
         let answer = match (body, shed) {
             (_, Some(reason)) => {

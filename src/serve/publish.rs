@@ -122,14 +122,14 @@ pub fn publisher(
     };
     std::thread::Builder::new().name("publisher".to_owned()).spawn(run)?;
     shared.accept_accounts(Requests(sender));
-    shared.metrics.gauge(catalogue::CONFIG_RELOAD_SUCCESS, &[]).set(1.0);
+    shared.metrics.gauge(catalogue::ACCOUNT_RELOAD_SUCCESS, &[]).set(1.0);
     note_time(shared);
     Ok(())
 }
 
 fn note_time(shared: &Shared) {
     let now_s = shared.clock.now().unix_s();
-    shared.metrics.gauge(catalogue::CONFIG_RELOAD_TIME, &[]).set(now_s as f64);
+    shared.metrics.gauge(catalogue::ACCOUNT_RELOAD_TIME, &[]).set(now_s as f64);
 }
 
 struct Publisher {
@@ -179,7 +179,7 @@ impl Publisher {
             }
         };
         metrics.counter(catalogue::ACCOUNT_RELOADS, &[outcome]).increment(1);
-        metrics.gauge(catalogue::CONFIG_RELOAD_SUCCESS, &[]).set(f64::from(u8::from(done.is_ok())));
+        metrics.gauge(catalogue::ACCOUNT_RELOAD_SUCCESS, &[]).set(f64::from(u8::from(done.is_ok())));
         done
     }
 

@@ -5,7 +5,7 @@ use super::notice::Delivery;
 use super::publish::Requests;
 use crate::audience::{AudienceIndex, IdKey};
 use crate::budget::{Ledger, RunawayRule, SeenBids};
-use crate::config::{Config, OnRunaway};
+use crate::config::{Config, OnRunaway, Secret};
 use crate::engine::{Settings, SnapshotCell};
 use crate::events::EventLog;
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
@@ -13,7 +13,7 @@ use crate::model::clock::Clock;
 use crate::model::ids::{ExchangeId, LineItemId};
 use crate::telemetry::clock::WallSteps;
 use crate::telemetry::metrics::Metrics;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -76,7 +76,9 @@ pub struct Shared {
     pub(crate) wall: Option<Arc<dyn WallSteps>>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
-    pub(crate) limits: Limits,
+    /// These follow the configuration file, see [`Shared::take_up`].
+    pub(crate) limits: ArcSwap<Limits>,
+    pub(crate) bootstrap_key: ArcSwapOption<Secret>,
     /// Bid requests being read or answered, over all cores.
     pub(crate) in_flight: AtomicUsize,
     /// Exchanges whose open holds are over their cap; set by maintenance.
@@ -97,19 +99,9 @@ pub struct Shared {
 impl Shared {
     /// Joins the parts; the process is [`Phase::Starting`].
     pub fn new(parts: SharedParts) -> Shared {
-        let limits = &parts.config.limits;
-        let limits = Limits {
-            body: limits.body_bytes,
-            inflated_body: limits.inflated_bytes,
-            depth: limits.depth,
-            imps: limits.imps,
-            deals: limits.deals,
-            string: limits.string_bytes,
-            native_request: limits.native_request_bytes,
-            array: limits.array_items,
-            block_list: limits.block_list_items,
-        };
         Shared {
+            limits: ArcSwap::from_pointee(limits(&parts.config)),
+            bootstrap_key: ArcSwapOption::new(parts.config.admin.bootstrap_key.clone().map(Arc::new)),
             config: parts.config,
             snapshots: parts.snapshots,
             audience: parts.audience,
@@ -122,7 +114,6 @@ impl Shared {
             wall: parts.wall,
             metrics: parts.metrics,
             settings: parts.settings,
-            limits,
             in_flight: AtomicUsize::new(0),
             over_open_holds: ArcSwap::default(),
             seen: Mutex::default(),
@@ -149,7 +140,18 @@ impl Shared {
         self.phase.fetch_max(phase as u8, Relaxed);
     }
 
-    /// The configuration.
+    /// Follows another configuration as far as that needs no restart: limits of requests, and the first key.
+    pub fn take_up(&self, config: &Config) {
+        self.limits.store(Arc::new(limits(config)));
+        self.bootstrap_key.store(config.admin.bootstrap_key.clone().map(Arc::new));
+    }
+
+    /// What the time is.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The configuration of the start.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -214,6 +216,21 @@ impl Shared {
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        body: limits.body_bytes,
+        inflated_body: limits.inflated_bytes,
+        depth: limits.depth,
+        imps: limits.imps,
+        deals: limits.deals,
+        string: limits.string_bytes,
+        native_request: limits.native_request_bytes,
+        array: limits.array_items,
+        block_list: limits.block_list_items,
     }
 }
 

@@ -152,8 +152,14 @@ catalogue! {
     CATALOG_LINE_ITEMS = Gauge "outbid_catalog_line_items" ["state"] "Line items of the serving catalog: active, inactive.";
     CATALOG_BUILD = Gauge "outbid_catalog_build_seconds" [] "How long the last build of the catalog took.";
     CONFIG_RELOAD_SUCCESS = Gauge "outbid_config_last_reload_success" []
-        "1 when the last load of the account succeeded, 0 when it was refused and the former one stands.";
+        "1 when the configuration file was good when it was last looked at, 0 when it was refused and the former one stands.";
     CONFIG_RELOAD_TIME = Gauge "outbid_config_last_reload_seconds" []
+        "When the configuration was last read with success and was another one, in seconds since the Unix epoch.";
+    CONFIG_RESTART_NEEDED = Gauge "outbid_config_restart_needed" []
+        "Options of the configuration file whose values take effect after a restart only.";
+    ACCOUNT_RELOAD_SUCCESS = Gauge "outbid_account_last_reload_success" []
+        "1 when the last load of the account succeeded, 0 when it was refused and the former one stands.";
+    ACCOUNT_RELOAD_TIME = Gauge "outbid_account_last_reload_seconds" []
         "When the account was last loaded with success, in seconds since the Unix epoch.";
     ACCOUNT_RELOADS = Counter "outbid_account_reloads_total" ["outcome"]
         "Reloads of the account while the server runs: published, unchanged, refused.";

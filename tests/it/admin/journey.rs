@@ -273,7 +273,7 @@ fn an_account_that_cannot_be_served_is_told_of_and_what_was_served_is_served_on(
     std::fs::create_dir(&maps).unwrap();
     std::fs::write(maps.join("1-to-8.tsv"), "no map").unwrap();
     site.patch(ITEM, &json!({ "bid": { "amount": "3.00", "max": "3.00" } }));
-    let gauge = "outbid_config_last_reload_success";
+    let gauge = "outbid_account_last_reload_success";
     site.until("the gauge says so", |site| site.metric(gauge) == 0.0);
     let reply = site.call("POST", "/v1/account/reload", &[], "");
     assert_eq!((reply.status, &problem(&reply)["errors"][0]["code"]), (422, &"category_maps".into()));

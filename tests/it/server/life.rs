@@ -11,12 +11,16 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 10] = [
+const AT_FIRST_EVENT: [&str; 13] = [
     // Of a publisher, which `outbid serve` starts.
     catalogue::ACCOUNT_RELOADS.name,
     catalogue::CATALOG_BUILD.name,
+    catalogue::ACCOUNT_RELOAD_SUCCESS.name,
+    catalogue::ACCOUNT_RELOAD_TIME.name,
+    // Of who watches the configuration file, likewise.
     catalogue::CONFIG_RELOAD_SUCCESS.name,
     catalogue::CONFIG_RELOAD_TIME.name,
+    catalogue::CONFIG_RESTART_NEEDED.name,
     catalogue::EVENTS_UNCONFIRMED.name,
     catalogue::LEDGER_EXPIRED_HOLDS.name,
     catalogue::LOSSES.name,

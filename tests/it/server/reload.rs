@@ -248,10 +248,10 @@ fn a_broken_file_is_refused_with_every_error_and_everything_goes_on() {
         living.server.metric(&format!("outbid_account_reloads_total{{outcome=\"{outcome}\"}}"))
     };
     assert_eq!((count("refused"), count("published")), (3, 0));
-    assert_eq!(living.server.metric("outbid_config_last_reload_success"), 0);
+    assert_eq!(living.server.metric("outbid_account_last_reload_success"), 0);
     living.write();
     assert_eq!(living.reload().status, 200);
-    assert_eq!((count("unchanged"), living.server.metric("outbid_config_last_reload_success")), (1, 1));
+    assert_eq!((count("unchanged"), living.server.metric("outbid_account_last_reload_success")), (1, 1));
 }
 
 #[test]
