@@ -241,6 +241,12 @@ impl Write<'_> {
         sql::run(self.connection, "end sessions", "DELETE FROM sessions WHERE user = ?1", [user])
     }
 
+    /// Ends every session of a user but one, as the user's own new password does; how many there were.
+    pub fn end_other_sessions_of(&mut self, user: u32, kept: &[u8; 32]) -> Result<usize, ControlError> {
+        const SQL: &str = "DELETE FROM sessions WHERE user = ?1 AND token_hash <> ?2";
+        sql::run(self.connection, "end sessions", SQL, params![user, kept])
+    }
+
     /// Removes the sessions that have ended by now; how many there were.
     pub fn sweep_sessions(&mut self) -> Result<usize, ControlError> {
         const SQL: &str = "DELETE FROM sessions WHERE expires_ms <= ?1";

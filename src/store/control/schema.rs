@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_money.sql"),
     include_str!("migrations/0006_items.sql"),
     include_str!("migrations/0007_viewers.sql"),
+    include_str!("migrations/0008_people.sql"),
 ];
 
 /// The version of a database that has seen all steps.

@@ -36,6 +36,10 @@ pub struct UserRow {
     pub password_hash: Option<String>,
     /// The secret of the second factor.
     pub totp_secret: Option<Vec<u8>>,
+    /// The secret of a second factor that the user has not confirmed yet.
+    pub totp_pending: Option<Vec<u8>>,
+    /// The last time step of which a code was taken, see [`Write::totp_used`].
+    pub totp_step: Option<i64>,
     /// Whether it may log in.
     pub status: UserStatus,
     /// 1 when it was made, and one more with each change.
@@ -97,6 +101,8 @@ pub struct UserChange {
     pub password_hash: Option<Option<String>>,
     /// Another secret of the second factor, or none any more.
     pub totp_secret: Option<Option<Vec<u8>>>,
+    /// Another secret that is to be confirmed, or none any more.
+    pub totp_pending: Option<Option<Vec<u8>>>,
     /// A new status.
     pub status: Option<UserStatus>,
 }
@@ -136,7 +142,7 @@ pub enum UserError {
 macro_rules! columns {
     () => {
         "id, account, email, name, role, advertisers, password_hash, totp_secret, status, version, created_ms, \
-         updated_ms, last_login_ms"
+         updated_ms, last_login_ms, totp_pending, totp_step"
     };
 }
 
@@ -155,6 +161,8 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<UserRow> {
         created_ms: row.get(10)?,
         updated_ms: row.get(11)?,
         last_login_ms: row.get(12)?,
+        totp_pending: row.get(13)?,
+        totp_step: row.get(14)?,
     })
 }
 
@@ -228,6 +236,7 @@ impl Write<'_> {
         next.advertisers = change.advertisers.unwrap_or(next.advertisers);
         next.password_hash = change.password_hash.unwrap_or(next.password_hash);
         next.totp_secret = change.totp_secret.unwrap_or(next.totp_secret);
+        next.totp_pending = change.totp_pending.unwrap_or(next.totp_pending);
         next.status = change.status.unwrap_or(next.status);
         if next == current {
             return Ok(current);
@@ -238,7 +247,7 @@ impl Write<'_> {
         next.version += 1;
         next.updated_ms = self.now_ms();
         const SQL: &str = "UPDATE users SET email = ?2, name = ?3, role = ?4, advertisers = ?5, password_hash = ?6, \
-             totp_secret = ?7, status = ?8, version = ?9, updated_ms = ?10 WHERE id = ?1";
+             totp_secret = ?7, status = ?8, version = ?9, updated_ms = ?10, totp_pending = ?11 WHERE id = ?1";
         let params = params![
             id,
             next.email,
@@ -249,7 +258,8 @@ impl Write<'_> {
             next.totp_secret,
             next.status,
             next.version as i64,
-            next.updated_ms
+            next.updated_ms,
+            next.totp_pending
         ];
         sql::run(self.connection, "change a user", SQL, params)?;
         Ok(next)
@@ -259,5 +269,13 @@ impl Write<'_> {
     pub fn user_logged_in(&mut self, id: u32) -> Result<(), ControlError> {
         const SQL: &str = "UPDATE users SET last_login_ms = ?2 WHERE id = ?1";
         sql::run(self.connection, "note a login", SQL, params![id, self.now_ms()]).map(drop)
+    }
+
+    /// Takes a code of the second factor, by the time step that it is of, so that none is taken twice; whether it was
+    /// later than the last one. This is no change: the version stays.
+    pub fn totp_used(&mut self, id: u32, step: i64) -> Result<bool, ControlError> {
+        const SQL: &str =
+            "UPDATE users SET totp_step = ?2 WHERE id = ?1 AND (totp_step IS NULL OR totp_step < ?2)";
+        Ok(sql::run(self.connection, "take a code", SQL, params![id, step])? > 0)
     }
 }

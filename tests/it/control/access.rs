@@ -181,3 +181,23 @@ fn sessions_end_one_by_one_all_of_a_user_or_by_time() {
     let nobody = Session { user: 55, ..session(9, 1) };
     assert!(write(&control, move |tx| tx.insert_session(&nobody)).is_err());
 }
+
+#[test]
+fn a_user_has_one_invitation_and_each_code_of_a_second_factor_is_taken_once() {
+    let control = store();
+    write(&control, |tx| tx.insert_account(tenant("T"))).unwrap();
+    let id = write(&control, |tx| tx.insert_user(user(Some(1), "a@b.example"))).unwrap().id;
+    write(&control, move |tx| tx.insert_invite(id, &[1; 32], NOON_MS + 5)).unwrap();
+    write(&control, move |tx| tx.insert_invite(id, &[2; 32], NOON_MS + 9)).unwrap();
+    assert_eq!(control.read(|r| r.invite(&[1; 32])).unwrap(), None);
+    let invite = control.read(|r| r.invite(&[2; 32])).unwrap().unwrap();
+    assert_eq!((invite.user, invite.created_ms, invite.expires_ms), (id, NOON_MS, NOON_MS + 9));
+    assert_eq!(control.read(|r| r.invite_of(id)).unwrap(), Some(invite));
+    assert!(write(&control, move |tx| tx.end_invites_of(id)).unwrap());
+    assert!(!write(&control, move |tx| tx.end_invites_of(id)).unwrap());
+    for (step, taken) in [(7, true), (7, false), (6, false), (8, true)] {
+        assert_eq!(write(&control, move |tx| tx.totp_used(id, step)).unwrap(), taken, "{step}");
+    }
+    let row = control.read(|r| r.user(id)).unwrap().unwrap();
+    assert_eq!((row.totp_step, row.version), (Some(8), 1));
+}
