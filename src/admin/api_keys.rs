@@ -152,7 +152,7 @@ fn succeed(
 }
 
 /// The account of a new key; `None` is the platform. It takes the members that say so out.
-fn account_of(call: &Call, object: &mut Map<String, Value>) -> Result<Option<u32>, Problem> {
+pub(super) fn account_of(call: &Call, object: &mut Map<String, Value>) -> Result<Option<u32>, Problem> {
     let is_platforms = match object.remove("platform") {
         None | Some(Value::Bool(false)) => false,
         Some(Value::Bool(true)) => true,

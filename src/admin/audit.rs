@@ -56,11 +56,15 @@ pub(super) fn record(
     (before, after): (&Value, &Value),
 ) -> Result<(), Problem> {
     let (before, changed) = diff(before, after);
-    let actor = Actor { kind: ActorKind::Key, id: who.actor.key, display: who.actor.name.clone() };
+    let (kind, id, source) = match &who.actor.person {
+        Some(person) => (ActorKind::User, Some(person.id), Source::Ui),
+        None => (ActorKind::Key, who.actor.key, Source::Api),
+    };
+    let actor = Actor { kind, id, display: who.actor.name.clone() };
     tx.add_audit(&NewEntry {
         account: about.account,
         actor,
-        source: Source::Api,
+        source,
         request_id: Some(who.request_id.clone()),
         action: action.to_owned(),
         kind: about.kind.to_owned(),
@@ -68,6 +72,29 @@ pub(super) fn record(
         version_after: about.version,
         before,
         after: changed,
+    })?;
+    Ok(())
+}
+
+/// The same where the command line did it.
+pub(super) fn record_of_command_line(
+    tx: &mut Write<'_>,
+    action: &str,
+    about: &About,
+    (before, after): (&Value, &Value),
+) -> Result<(), Problem> {
+    let (before, after) = diff(before, after);
+    tx.add_audit(&NewEntry {
+        account: about.account,
+        actor: Actor { kind: ActorKind::System, id: None, display: "command line".to_owned() },
+        source: Source::Cli,
+        request_id: None,
+        action: action.to_owned(),
+        kind: about.kind.to_owned(),
+        resource: Some(about.id),
+        version_after: about.version,
+        before,
+        after,
     })?;
     Ok(())
 }
@@ -113,6 +140,7 @@ fn moment(parameters: &mut Parameters, name: &str) -> Result<Option<i64>, Proble
 fn view(Entry { id, at_ms, entry }: &Entry) -> Value {
     json!({
         "id": id.to_string(), "at": super::shape::moment(*at_ms), "actor": entry.actor.display,
+        "actor_kind": entry.actor.kind.as_str(), "actor_id": entry.actor.id.map(|id| id.to_string()),
         "source": entry.source.as_str(), "request_id": entry.request_id, "action": entry.action,
         "kind": entry.kind, "resource_id": entry.resource.map(|id| id.to_string()),
         "version": entry.version_after, "before": entry.before, "after": entry.after,

@@ -73,8 +73,10 @@ impl Scope {
 pub(super) struct Actor {
     /// As records name it.
     pub(super) name: String,
-    /// The stored key that was shown; `None` is that of the configuration.
+    /// The stored key that was shown; `None` is that of the configuration, or a person.
     pub(super) key: Option<u32>,
+    /// The person who is logged in; `None` is a program.
+    pub(super) person: Option<Person>,
     /// The tenant; `None` is the platform, which sees all of them.
     pub(super) account: Option<u32>,
     pub(super) role: Role,
@@ -84,7 +86,37 @@ pub(super) struct Actor {
     pub(super) advertisers: Option<Vec<u32>>,
 }
 
+/// Who is logged in.
+#[derive(Clone, Debug)]
+pub(super) struct Person {
+    /// Among users.
+    pub(super) id: u32,
+    /// The hash of the session's token.
+    pub(super) session: [u8; 32],
+}
+
 impl Actor {
+    /// Somebody who has yet to say who it is, and may nothing but that.
+    pub(super) fn nobody() -> Actor {
+        Actor {
+            name: "nobody".to_owned(),
+            key: None,
+            person: None,
+            account: Some(super::tenants::PLATFORM),
+            role: Role::AdvertiserViewer,
+            scopes: Vec::new(),
+            advertisers: Some(Vec::new()),
+        }
+    }
+
+    /// Whose calls are counted together.
+    pub(super) fn bucket(&self) -> u64 {
+        match &self.person {
+            Some(person) => u64::from(person.id) | 1 << 32,
+            None => self.key.unwrap_or(0).into(),
+        }
+    }
+
     pub(super) fn has(&self, scope: Scope) -> bool {
         self.scopes.is_empty() || self.scopes.contains(&scope)
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 
 /// One call, its caller known.
 pub(super) struct Call {
@@ -22,6 +23,8 @@ pub(super) struct Call {
     /// The id in the path.
     pub(super) id: Option<u32>,
     pub(super) path: String,
+    /// From where.
+    pub(super) peer: SocketAddr,
 }
 
 /// Who did something, for the records.

@@ -48,36 +48,33 @@ struct Known {
 }
 
 impl Keyring {
-    /// Who shows these headers.
+    /// Whose the key is; `None` where nobody's.
     pub(super) fn recognise(
         &self,
         control: &Control,
         clock: &dyn Clock,
         bootstrap: Option<&Secret>,
-        headers: &HeaderMap,
+        shown: &[u8],
         peer: SocketAddr,
-    ) -> Result<Actor, Problem> {
-        let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-        let Some(shown) = shown.strip_prefix(b"Bearer ") else {
-            return Err(unauthorized("send `Authorization: Bearer KEY`; `outbid keys create` makes a key"));
-        };
+    ) -> Result<Option<Actor>, Problem> {
         if bootstrap.is_some_and(|key| key.matches(shown)) {
-            return Ok(Actor {
+            return Ok(Some(Actor {
                 name: "bootstrap".to_owned(),
                 key: None,
+                person: None,
                 account: None,
                 role: Role::Owner,
                 scopes: Vec::new(),
                 advertisers: None,
-            });
+            }));
         }
         let now = clock.now();
         let Some(known) = self.look_up(control, now.mono_ns, Sha256::digest(shown).into())? else {
-            return Err(unauthorized("this API key is not known here; `outbid keys create` makes one"));
+            return Ok(None);
         };
         let actor = admit(&known, now.unix_ms, peer)?;
         self.used.lock().insert(known.row.id, now.unix_ms);
-        Ok(actor)
+        Ok(Some(actor))
     }
 
     fn look_up(&self, control: &Control, now_ns: u64, hash: Hash) -> Result<Option<Arc<Known>>, Problem> {
@@ -166,11 +163,25 @@ fn admit(known: &Known, now_ms: i64, peer: SocketAddr) -> Result<Actor, Problem>
     Ok(Actor {
         name: row.name.clone(),
         key: Some(row.id),
+        person: None,
         account: row.account,
         role,
         scopes,
         advertisers: (role == Role::AdvertiserViewer).then(|| row.advertisers.clone()),
     })
+}
+
+/// The key that these headers show.
+pub(super) fn shown(headers: &HeaderMap) -> Result<&[u8], Problem> {
+    let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+    shown.strip_prefix(b"Bearer ").ok_or_else(|| {
+        unauthorized("send `Authorization: Bearer KEY`, or log in; `outbid keys create` makes a key")
+    })
+}
+
+/// 401 for a key that is nobody's.
+pub(super) fn unknown() -> Problem {
+    unauthorized("this API key is not known here; `outbid keys create` makes one")
 }
 
 fn unauthorized(detail: impl Into<String>) -> Problem {

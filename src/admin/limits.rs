@@ -20,10 +20,11 @@ impl Rate {
     }
 }
 
-/// The buckets of all keys that were shown; a key that is not known gets none, so that their number is bounded.
+/// The buckets of all keys that were shown and people who called; a key that is not known gets none, so that their number
+/// is bounded.
 pub(super) struct Buckets {
     rate: Mutex<Rate>,
-    full_at_ns: Mutex<HashMap<u32, u64>>,
+    full_at_ns: Mutex<HashMap<u64, u64>>,
 }
 
 /// What a call found in its bucket.
@@ -46,8 +47,8 @@ impl Buckets {
         *self.rate.lock() = rate.sane();
     }
 
-    /// Takes a token of a key's bucket.
-    pub(super) fn take(&self, key: u32, now_ns: u64) -> Taken {
+    /// Takes a token of a bucket, see [`super::auth::Actor::bucket`].
+    pub(super) fn take(&self, key: u64, now_ns: u64) -> Taken {
         let Rate { per_s, burst } = *self.rate.lock();
         let one_ns = 1_000_000_000 / u64::from(per_s);
         let whole_ns = one_ns * u64::from(burst);

@@ -31,6 +31,7 @@ mod merge;
 mod money;
 mod openapi;
 mod page;
+mod people;
 mod problem;
 mod routes;
 mod shape;
@@ -40,4 +41,5 @@ mod tenants;
 
 pub use key_request::{IssueError, KeyRequest, issue_key};
 pub use limits::Rate;
+pub use people::{PersonRequest, add_person, disable_person, invite_person, set_password};
 pub use state::{Admin, Balances, Setup, StartError, import, read_account};

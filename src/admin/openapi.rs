@@ -6,6 +6,7 @@ use super::auth::{Role, Scope};
 use super::bulk;
 use super::lists;
 use super::money;
+use super::people;
 use super::routes::{Action, ROUTES, Route};
 use super::shape::{READ_ONLY, Shape};
 use super::state::shapes;
@@ -25,6 +26,7 @@ pub(super) fn document() -> Value {
     schemas.insert("account".to_owned(), account());
     schemas.insert("api_key".to_owned(), api_key());
     schemas.insert("problem".to_owned(), problem());
+    schemas.extend(people::schemas().map(|(name, schema)| (name.to_owned(), schema)));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -32,10 +34,16 @@ pub(super) fn document() -> Value {
             "description": "The control plane. Ids are texts; amounts are exact decimals in quotes with their \
                             currency; moments are RFC 3339.",
         },
-        "security": [{ "key": [] }],
+        "security": [{ "key": [] }, { "session": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "key": { "type": "http", "scheme": "bearer" },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "__Host-outbid",
+                    "description": "Set by POST /v1/session; all but GET needs X-CSRF-Token beside it.",
+                },
+            },
             "schemas": schemas,
         },
     })
@@ -51,9 +59,13 @@ fn operation(route: &Route) -> Value {
         Action::List | Action::ListAccounts | Action::ListKeys => ("200", page(route)),
         Action::Apply => ("200", apply::schema()),
         Action::Transact => ("201", json!({ "type": "object" })),
+        Action::Me => ("200", json!({ "$ref": "#/components/schemas/me" })),
+        Action::People(task) => {
+            let (status, schema, ..) = people::documented(task);
+            (status, schema)
+        }
         Action::Items
         | Action::UploadItems
-        | Action::Me
         | Action::OpenApi
         | Action::Audit
         | Action::Transactions
@@ -90,6 +102,7 @@ fn operation(route: &Route) -> Value {
         Action::Bulk => Some(bulk::schema()),
         Action::UploadItems => Some(lists::schema()),
         Action::Apply => Some(json!({ "type": "object" })),
+        Action::People(task) => people::documented(task).2,
         _ => None,
     };
     if let Some(schema) = own {
@@ -99,6 +112,9 @@ fn operation(route: &Route) -> Value {
     if let (Some(content_type), Some(resource)) = (body, resource) {
         operation["requestBody"] =
             json!({ "required": true, "content": { (content_type): { "schema": resource } } });
+    }
+    if route.is_open() {
+        operation["security"] = json!([]);
     }
     operation
 }
@@ -143,6 +159,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::Items => lists::ITEMS_PARAMETERS,
         Action::UploadItems => lists::UPLOAD_PARAMETERS,
         Action::Me | Action::OpenApi => &[],
+        Action::People(task) => people::documented(task).3,
     };
     parameters.extend(queries.iter().map(|name| text("query", name)));
     if let (Action::List, Some((outside, _))) = (route.action, route.shape.and_then(|shape| shape.parent)) {

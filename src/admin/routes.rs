@@ -10,6 +10,7 @@ use super::crud;
 use super::lists;
 use super::money;
 use super::openapi;
+use super::people;
 use super::problem::Problem;
 use super::shape::Shape;
 use super::state::{Inner, shapes};
@@ -46,6 +47,7 @@ pub(super) enum Action {
     Items,
     UploadItems,
     Apply,
+    People(people::Task),
 }
 
 /// One method of one path.
@@ -76,10 +78,16 @@ impl Route {
 }
 
 impl Route {
+    /// Whether it is for those who have yet to say who they are.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.action, Action::People(task) if task.is_open())
+    }
+
     /// What a key must be for; `None` where every key will do.
     pub(super) fn scope(&self) -> Option<Scope> {
         match self.action {
             Action::Me | Action::OpenApi => None,
+            Action::People(task) if task.is_open() || task.is_own() => None,
             Action::Transact => Some(Scope::Money),
             _ if self.role >= Role::Admin => Some(Scope::Admin),
             _ if self.method == Method::GET => Some(Scope::Read),
@@ -156,6 +164,9 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         ),
     ] {
         add(method, path.into(), action, None, role, summary.into());
+    }
+    for (method, path, task, role, summary) in people::ROUTES {
+        add(method.clone(), (*path).into(), Action::People(*task), None, *role, (*summary).into());
     }
     for shape in shapes() {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
@@ -235,6 +246,8 @@ fn matches(template: &str, path: &str) -> Option<Option<u32>> {
 /// Does what a route is for.
 pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
     match (route.action, route.shape) {
+        (Action::People(task), _) => people::run(inner, task, call),
+        (Action::Me, _) if call.actor.person.is_some() => people::me(inner, &call),
         (Action::Me, _) => {
             let role = call.actor.role.as_str();
             let account = call.actor.account.map(|account| account.to_string());
@@ -242,6 +255,7 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
             let key = call.actor.key.map(|key| key.to_string());
             let view = json!({
                 "name": call.actor.name, "role": role, "account_id": account, "api_key_id": key, "scopes": scopes,
+                "user_id": null,
             });
             Ok(Reply::new(StatusCode::OK, view))
         }

@@ -2,12 +2,13 @@
 
 use super::auth::{self, Actor, Role, Scope};
 use super::call::{Call, Reply};
-use super::keyring::Keyring;
-use super::limits::{Buckets, Rate};
+use super::keyring::{self, Keyring};
+use super::limits::{Buckets, Rate, Taken};
 use super::money;
 use super::page::Parameters;
+use super::people::{self, People};
 use super::problem::{FieldError, Problem};
-use super::routes::{self, Found};
+use super::routes::{self, Found, Route};
 use super::shape::{SHAPES, Shape};
 use super::tenants;
 use crate::budget::Balance;
@@ -15,15 +16,16 @@ use crate::config::{Config, Secret};
 use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
-use crate::serve::{self, Api, ApiAnswer, ApiRequest};
+use crate::serve::{self, Api, ApiAnswer, ApiFigures, ApiRequest};
 use crate::store::account_file::{self, Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::header::{
-    ALLOW, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
+use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::future::Future;
@@ -81,6 +83,7 @@ pub(super) struct Inner {
     published: Box<dyn Fn() + Send + Sync>,
     pub(super) balances: Balances,
     pub(super) keyring: Keyring,
+    pub(super) people: People,
     buckets: Buckets,
     bid_listener: SocketAddr,
     requests: AtomicU64,
@@ -307,6 +310,7 @@ impl Admin {
             published,
             balances,
             keyring,
+            people: People::default(),
             buckets,
             bid_listener,
             requests,
@@ -364,9 +368,40 @@ impl Inner {
         }
     }
 
-    fn recognise(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Actor, Problem> {
+    /// Who calls: a program by its key, else a person by the session. `changes` says that the call is one that other
+    /// sites must not be able to cause.
+    fn recognise(&self, headers: &HeaderMap, peer: SocketAddr, changes: bool) -> Result<Actor, Problem> {
+        if !headers.contains_key(AUTHORIZATION)
+            && let Some(token) = people::cookie(headers)
+        {
+            return people::recognise(self, token, headers, changes);
+        }
+        let (shown, now_ns) = (keyring::shown(headers)?, self.clock.mono_ns());
+        self.people.may_show(peer, shown, now_ns)?;
         let bootstrap = self.bootstrap_key.load();
-        self.keyring.recognise(&self.control, &*self.clock, bootstrap.as_deref(), headers, peer)
+        let known = self.keyring.recognise(&self.control, &*self.clock, bootstrap.as_deref(), shown, peer)?;
+        self.people.shown(peer, shown, known.is_some(), now_ns);
+        known.ok_or_else(keyring::unknown)
+    }
+
+    /// Who calls a route, if it may; notes in `limit` how much more it may call.
+    fn admit(
+        &self,
+        route: &Route,
+        request: &ApiRequest,
+        limit: &mut Option<Taken>,
+    ) -> Result<Actor, Problem> {
+        if route.is_open() {
+            return Ok(Actor::nobody());
+        }
+        let actor = self.recognise(&request.headers, request.peer, route.method != Method::GET)?;
+        let taken = self.buckets.take(actor.bucket(), self.clock.mono_ns());
+        *limit = Some(taken);
+        if taken.retry_after_s.is_some() {
+            return Err(too_many(taken.retry_after_s));
+        }
+        auth::require(&actor, route)?;
+        Ok(actor)
     }
 
     /// The whole answer to a call.
@@ -385,18 +420,12 @@ impl Inner {
             Found::Route(route, id) => {
                 let mut limit = None;
                 let query = request.uri.query().unwrap_or("");
-                let called = self.recognise(&request.headers, request.peer).and_then(|actor| {
-                    let taken = self.buckets.take(actor.key.unwrap_or(0), self.clock.mono_ns());
-                    limit = Some(taken);
-                    if taken.retry_after_s.is_some() {
-                        return Err(too_many(taken.retry_after_s));
-                    }
-                    auth::require(&actor, route)?;
+                let called = self.admit(route, &request, &mut limit).and_then(|actor| {
                     let mut parameters = Parameters::parse(query)?;
                     let account = tenants::worked_in(&actor, &mut parameters)?;
-                    let ApiRequest { headers, body, .. } = request;
+                    let ApiRequest { headers, body, peer, .. } = request;
                     let (request_id, path) = (request_id.clone(), instance.clone());
-                    let call = Call { actor, account, request_id, parameters, headers, body, id, path };
+                    let call = Call { actor, account, request_id, parameters, headers, body, id, path, peer };
                     routes::run(self, route, call)
                 });
                 let mut reply = called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance));
@@ -562,12 +591,16 @@ impl Api for Admin {
     ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let known = tokio::task::spawn_blocking(move || inner.recognise(&headers, peer)).await;
+            let known = tokio::task::spawn_blocking(move || inner.recognise(&headers, peer, true)).await;
             let may = |actor: Actor| {
                 actor.account.is_none() && actor.role >= Role::Admin && actor.has(Scope::Admin)
             };
             known.is_ok_and(|actor| actor.is_ok_and(may))
         })
+    }
+
+    fn figures(&self) -> ApiFigures {
+        self.0.people.figures()
     }
 }
 

@@ -31,6 +31,28 @@ pub trait Api: Send + Sync {
     /// itself.
     fn is_operator(&self, headers: HeaderMap, peer: SocketAddr)
     -> Pin<Box<dyn Future<Output = bool> + Send>>;
+
+    /// What was counted since the start.
+    fn figures(&self) -> ApiFigures;
+}
+
+/// What an API counts of those who want to come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApiFigures {
+    /// Logins that began a session.
+    pub logins_accepted: u64,
+    /// Logins with a wrong password or code.
+    pub logins_refused: u64,
+    /// Attempts that were not looked at, because too many had failed before.
+    pub logins_slowed: u64,
+    /// Attempts that were not looked at, because too many passwords were looked at already.
+    pub logins_busy: u64,
+    /// API keys that nobody has.
+    pub keys_refused: u64,
+    /// API keys that were not looked at, because too many had been wrong before.
+    pub keys_slowed: u64,
+    /// Hashes of passwords that were worked out.
+    pub password_hashes: u64,
 }
 
 /// A call whose body has come in.

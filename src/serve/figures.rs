@@ -1,6 +1,7 @@
-//! The ledger's figures for metrics and readiness: one look at the writer, however many figures there are, without
+//! The ledger's figures, and the admin API's, for metrics and readiness: one look at the writer, however many figures there are, without
 //! waiting for a commit. A journal without space, or a disk that does not answer, must not silence the scrape.
 
+use super::admin::ApiFigures;
 use super::state::Shared;
 use crate::budget::{CurrencySums, ExchangeReport, GateState, HouseTotals, LedgerWriter, Stop};
 use crate::engine::Catalog;
@@ -98,6 +99,22 @@ impl Figures {
             }
         }
     }
+}
+
+/// What the API counts of those who want to come in.
+pub(super) fn export_api(api: ApiFigures, metrics: &Metrics) {
+    for (outcome, count) in [
+        ("accepted", api.logins_accepted),
+        ("refused", api.logins_refused),
+        ("slowed", api.logins_slowed),
+        ("busy", api.logins_busy),
+    ] {
+        metrics.counter(catalogue::ADMIN_LOGINS, &[outcome]).absolute(count);
+    }
+    for (outcome, count) in [("refused", api.keys_refused), ("slowed", api.keys_slowed)] {
+        metrics.counter(catalogue::ADMIN_WRONG_KEYS, &[outcome]).absolute(count);
+    }
+    metrics.counter(catalogue::ADMIN_PASSWORD_HASHES, &[]).absolute(api.password_hashes);
 }
 
 fn export_exchange(report: &ExchangeReport, name: &str, currency: Currency, metrics: &Metrics) {

@@ -27,7 +27,7 @@ mod record;
 mod runtime;
 mod state;
 
-pub use admin::{Api, ApiAnswer, ApiRequest};
+pub use admin::{Api, ApiAnswer, ApiFigures, ApiRequest};
 pub use bills::{RestoreError, restore};
 pub use maintenance::maintain;
 pub use notice::Delivery;

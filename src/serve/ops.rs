@@ -1,7 +1,7 @@
 //! The operations listener: `/healthz` (the process lives), `/readyz` (it may be sent traffic), `/metrics`,
 //! `/version`.
 
-use super::figures::Figures;
+use super::figures::{Figures, export_api};
 use super::http::{Answer, Handler, answer, empty};
 use super::ledger_view::decimal;
 use super::state::{Phase, Shared};
@@ -61,6 +61,9 @@ impl OpsHandler {
         let catalog = Arc::clone(&self.shared.snapshots.load().catalog);
         if let Some(figures) = figures {
             figures.export(&self.shared.metrics, &catalog);
+        }
+        if let Some(api) = self.shared.api() {
+            export_api(api.figures(), &self.shared.metrics);
         }
         self.refresh(&catalog);
         super::record::show(&self.shared);

@@ -163,5 +163,11 @@ catalogue! {
         "When the account was last loaded with success, in seconds since the Unix epoch.";
     ACCOUNT_RELOADS = Counter "outbid_account_reloads_total" ["outcome"]
         "Reloads of the account while the server runs: published, unchanged, refused.";
+    ADMIN_LOGINS = Counter "outbid_admin_logins_total" ["outcome"]
+        "Attempts to log in or to show a password: accepted, refused, slowed (too many failed), busy (too many at once).";
+    ADMIN_WRONG_KEYS = Counter "outbid_admin_wrong_keys_total" ["outcome"]
+        "API keys that nobody has: refused, and slowed (not looked at, because too many from there were wrong).";
+    ADMIN_PASSWORD_HASHES = Counter "outbid_admin_password_hashes_total" []
+        "Hashes of passwords that were worked out, one for every attempt that was not slowed.";
     READY = Gauge "outbid_ready" [] "1 when /readyz answers 200.";
 }

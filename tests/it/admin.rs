@@ -15,6 +15,7 @@ mod lists;
 mod matrix;
 mod money;
 mod pages;
+mod people;
 mod property;
 mod site;
 mod world;

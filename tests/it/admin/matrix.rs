@@ -1,6 +1,7 @@
 //! Every route as every role: who is let in, who is refused and how, and that a tenant's things do not exist for another
 //! one. A route of the API's description without a row here fails, and so does a row without a route.
 
+use super::people::{Browser, entered};
 use super::world::{Answer, BOOTSTRAP, World};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ enum Of {
     Platform,
     /// The platform's, and everybody may look.
     Shared,
+    /// A person's who is logged in; a key has nothing of it.
+    Own,
+    /// Of who has yet to say who it is.
+    Open,
 }
 
 /// method, path, the lowest role that may, whose it is, the scope that it needs.
@@ -94,6 +99,19 @@ const OTHERS: &[Row] = &[
     ("PATCH", "/v1/rates", "admin", Of::Platform, "admin"),
     ("GET", "/v1/safety", "analyst", Of::Shared, "read"),
     ("PATCH", "/v1/safety", "admin", Of::Platform, "admin"),
+    ("GET", "/v1/users", "admin", Of::Tenant, "admin"),
+    ("POST", "/v1/users/invite", "admin", Of::Tenant, "admin"),
+    ("GET", "/v1/users/{id}", "admin", Of::Tenant, "admin"),
+    ("PATCH", "/v1/users/{id}", "admin", Of::Tenant, "admin"),
+    ("POST", "/v1/session", "advertiser_viewer", Of::Open, ""),
+    ("POST", "/v1/invites:accept", "advertiser_viewer", Of::Open, ""),
+    ("PATCH", "/v1/me", "advertiser_viewer", Of::Own, ""),
+    ("POST", "/v1/me/password", "advertiser_viewer", Of::Own, ""),
+    ("POST", "/v1/me/totp", "advertiser_viewer", Of::Own, ""),
+    ("POST", "/v1/me/totp:confirm", "advertiser_viewer", Of::Own, ""),
+    ("DELETE", "/v1/me/totp", "advertiser_viewer", Of::Own, ""),
+    // The last one, because it is for good.
+    ("DELETE", "/v1/session", "advertiser_viewer", Of::Own, ""),
 ];
 
 fn all_rows() -> impl Iterator<Item = Row> {
@@ -105,6 +123,8 @@ fn all_rows() -> impl Iterator<Item = Row> {
 struct Caller {
     name: String,
     key: Option<String>,
+    /// Of a person, who has no key.
+    session: Option<Browser>,
     /// `None` is nobody.
     role: Option<&'static str>,
     /// `None` is the platform.
@@ -138,6 +158,7 @@ fn callers(world: &World, things: &Things) -> Vec<Caller> {
     let nobody = |name: &str, key: Option<&str>| Caller {
         name: name.to_owned(),
         key: key.map(str::to_owned),
+        session: None,
         role: None,
         account: Some(1),
         scope: None,
@@ -157,8 +178,15 @@ fn callers(world: &World, things: &Things) -> Vec<Caller> {
         if let Some(scope) = scope {
             body["scopes"] = json!([scope]);
         }
+        if scope.is_none() {
+            let mut invitation = body.clone();
+            invitation.as_object_mut().unwrap().remove("name");
+            invitation["email"] = format!("{}@people.example", world.number()).into();
+            let (name, session) = (format!("the person {name}"), Some(entered(world, invitation)));
+            callers.push(Caller { name, key: None, session, role: Some(role), account, scope });
+        }
         let key = Some(world.key(body));
-        callers.push(Caller { name, key, role: Some(role), account, scope });
+        callers.push(Caller { name, key, session: None, role: Some(role), account, scope });
     };
     for role in ROLES {
         add(format!("{role} of account 1"), role, Some(1), None);
@@ -179,6 +207,9 @@ fn rank(role: &str) -> usize {
 
 /// What a caller must be answered.
 fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
+    if of == Of::Open {
+        return if path == "/v1/session" { 401 } else { 404 };
+    }
     let Some(role) = caller.role else { return 401 };
     let is_foreign = caller.account == Some(2);
     if rank(role) < rank(needs)
@@ -187,11 +218,20 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     {
         return 403;
     }
+    if of == Of::Own {
+        return match (&caller.session, method, path) {
+            (Some(_), "POST", "/v1/me/totp") => 201,
+            (Some(_), "PATCH", _) | (Some(_), "DELETE", "/v1/session") => 200,
+            // What is shown is wrong, see `said`.
+            _ => 403,
+        };
+    }
     // A scope admin is not enough to make keys that may more; of the things here that is a rotation.
     if caller.scope.is_some() && (method, path) == ("POST", "/v1/api_keys/{id}:rotate") {
         return 403;
     }
-    if caller.scope.is_some() && (method, path) == ("POST", "/v1/api_keys") {
+    let gives = ["/v1/api_keys", "/v1/users/invite"].contains(&path);
+    if caller.scope.is_some() && method == "POST" && gives {
         return 403;
     }
     if of == Of::Tenant && is_foreign && path.contains("{id}") {
@@ -220,11 +260,13 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         ("GET", "creatives") => things.creative.clone(),
         ("GET", "conversions") => things.conversion.clone(),
         (_, "accounts") => "1".to_owned(),
+        (_, "users") => world.make("users/invite", world.draft("users", "", "")),
         // A new one each time, because what is archived stays so.
         _ => world.make(collection, world.draft(collection, &things.advertiser, &things.campaign)),
     };
     let target = path.replace("{id}", &id);
     let body = match method {
+        _ if matches!(row.3, Of::Own | Of::Open) || path == "/v1/users/{id}" => said(world, method, path),
         "PATCH" => Some(json!({ "notes": "changed" })),
         "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
         "POST" if !path.contains("{id}") => {
@@ -233,8 +275,33 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         _ => None,
     };
     let method: Method = method.parse().unwrap();
-    let answer = world.call_from("127.0.0.1", caller.key.as_deref(), &method, &target, body.as_ref());
+    // Each from elsewhere, so that what is wrong in one call does not slow the next.
+    let [_, a, b, c] = world.number().to_be_bytes();
+    let peer = format!("10.{a}.{b}.{c}");
+    let answer = match &caller.session {
+        Some(Browser { cookie, csrf }) => {
+            let headers = [("cookie", cookie.as_str()), ("x-csrf-token", csrf), ("if-match", "*")];
+            world.send(&peer, &headers, &method, &target, body.as_ref())
+        }
+        None => world.call_from(&peer, caller.key.as_deref(), &method, &target, body.as_ref()),
+    };
     (answer, id)
+}
+
+/// What is said about people. Passwords, tokens and codes are wrong.
+fn said(world: &World, method: &str, path: &str) -> Option<Value> {
+    let wrong = "wrong wrong wrong";
+    Some(match (method, path) {
+        ("POST", "/v1/session") => {
+            json!({ "email": format!("{}@nowhere.example", world.number()), "password": wrong })
+        }
+        ("POST", "/v1/invites:accept") => json!({ "token": wrong, "name": "n", "password": wrong }),
+        ("POST", "/v1/me/password") => json!({ "old_password": wrong, "new_password": "twelve letters" }),
+        ("POST", "/v1/me/totp:confirm") => json!({ "code": wrong }),
+        ("DELETE", "/v1/me/totp") => json!({ "password": wrong }),
+        ("PATCH", _) => json!({ "name": "changed" }),
+        _ => return None,
+    })
 }
 
 /// What every answer is, whoever asked for whatever.

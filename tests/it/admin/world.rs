@@ -88,11 +88,26 @@ impl World {
         target: &str,
         body: Option<&Value>,
     ) -> Answer {
+        let authorization = key.map(|key| format!("Bearer {key}"));
+        let mut headers = vec![("if-match", "*")];
+        headers.extend(authorization.as_deref().map(|key| (AUTHORIZATION.as_str(), key)));
+        self.send(peer, &headers, method, target, body)
+    }
+
+    /// A call with these headers, beside those that every call of its kind needs.
+    pub(super) fn send(
+        &self,
+        peer: &str,
+        sent: &[(&str, &str)],
+        method: &Method,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let mut headers = HeaderMap::new();
-        if let Some(key) = key {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
+        for (name, value) in sent {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
-        headers.insert(HeaderName::from_static("if-match"), HeaderValue::from_static("*"));
         if target.starts_with("/v1/transactions") {
             let key = HeaderValue::from_str(&format!("movement {}", self.number())).unwrap();
             headers.insert(HeaderName::from_static("idempotency-key"), key);
@@ -169,6 +184,7 @@ impl World {
             "bulk" => json!({ "operations": [] }),
             "accounts" => json!({ "name": name }),
             "api_keys" => json!({ "name": name, "role": "analyst" }),
+            "users" => json!({ "email": format!("{number}@agency.example"), "role": "analyst" }),
             other => panic!("what does a new thing of {other} say?"),
         }
     }

@@ -11,7 +11,11 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 13] = [
+const AT_FIRST_EVENT: [&str; 16] = [
+    // Of a control plane, which these servers have not.
+    catalogue::ADMIN_LOGINS.name,
+    catalogue::ADMIN_PASSWORD_HASHES.name,
+    catalogue::ADMIN_WRONG_KEYS.name,
     // Of a publisher, which `outbid serve` starts.
     catalogue::ACCOUNT_RELOADS.name,
     catalogue::CATALOG_BUILD.name,
