@@ -22,7 +22,7 @@ pub(super) struct KeysPlace {
     data_dir: Option<PathBuf>,
     /// As JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// The key that is wanted.
@@ -155,7 +155,7 @@ pub(super) fn list(common: &Common, arguments: &ListArguments) -> Result<(), Fai
 }
 
 impl KeysPlace {
-    fn open(&self, common: &Common) -> Result<Control, Failure> {
+    pub(super) fn open(&self, common: &Common) -> Result<Control, Failure> {
         let root = match &self.data_dir {
             // With a directory named, a broken configuration must not stand in the way.
             Some(root) => root.clone(),
@@ -165,7 +165,7 @@ impl KeysPlace {
         if !data.control_file().exists() {
             let root = root.display();
             return Err(Failure::Failed(anyhow!(
-                "{root} has no control database, and so no keys; begin one with `outbid init --data-dir {root}`"
+                "{root} has no control database, and so no keys and no people; begin one with `outbid init --data-dir {root}`"
             )));
         }
         boot::open_control(&data, Arc::new(SystemClock::new()))

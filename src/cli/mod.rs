@@ -23,6 +23,7 @@ mod seed_command;
 mod serve;
 mod sim;
 mod taxonomy;
+mod users;
 mod wal;
 mod world;
 
@@ -97,6 +98,11 @@ enum Command {
         #[command(subcommand)]
         what: keys::What,
     },
+    /// Makes, lists and disables people who may log in; sets passwords.
+    User {
+        #[command(subcommand)]
+        what: users::What,
+    },
     /// Looks into the ledger's journal, or mends it.
     Wal {
         #[command(subcommand)]
@@ -153,6 +159,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Keys { what } => keys::run(&common, &what),
+        Command::User { what } => users::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
         Command::Events { task } => events::run(&common, &task),
         Command::Sim(arguments) => sim::run(&arguments),

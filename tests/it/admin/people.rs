@@ -1,5 +1,6 @@
 //! People: invited, logged in, with a second factor, changed, refused.
 
+mod command;
 mod factor;
 mod login;
 mod session;
