@@ -55,7 +55,7 @@ pub(super) fn invite(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
         return Ok(Reply::new(StatusCode::OK, view));
     }
     view["invite_token"] = token.into();
-    view["invite_expires_at"] = moment(expires_ms).into();
+    view["invite_expires_at"] = moment(expires_ms);
     Ok(Reply::new(StatusCode::CREATED, view).with(LOCATION, format!("/v1/users/{}", row.id)))
 }
 
