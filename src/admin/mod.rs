@@ -23,6 +23,7 @@ mod bulk;
 mod call;
 mod crud;
 mod idempotent;
+mod import;
 mod key_request;
 mod keyring;
 mod limits;
@@ -39,7 +40,8 @@ mod state;
 mod status;
 mod tenants;
 
+pub use import::import;
 pub use key_request::{IssueError, KeyRequest, issue_key};
 pub use limits::Rate;
 pub use people::{PersonRequest, add_person, disable_person, invite_person, set_password};
-pub use state::{Admin, Balances, Setup, StartError, import, read_account};
+pub use state::{Admin, Balances, Setup, StartError, read_account};

@@ -4,7 +4,6 @@ use super::auth::{self, Actor, Role, Scope};
 use super::call::{Call, Reply};
 use super::keyring::{self, Keyring};
 use super::limits::{Buckets, Rate, Taken};
-use super::money;
 use super::page::Parameters;
 use super::people::{self, People};
 use super::problem::{FieldError, Problem};
@@ -17,8 +16,8 @@ use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
 use crate::serve::{self, Api, ApiAnswer, ApiFigures, ApiRequest};
-use crate::store::account_file::{self, Editor, Entry, Put};
-use crate::store::control::{Control, ControlError, Kind, New, Row, Status, Write, WriteError};
+use crate::store::account_file::{Editor, Entry, Put};
+use crate::store::control::{Control, ControlError, Kind, Row, Status, Write, WriteError};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use hyper::header::{
@@ -27,7 +26,6 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -115,90 +113,6 @@ pub fn read_account(control: &Control) -> Result<Account, StartError> {
     fill(control).map(|editor| editor.account())
 }
 
-/// Takes the text of an account file into an empty database, in one transaction.
-pub fn import(control: &Control, text: &str) -> Result<usize, StartError> {
-    let file: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|why| StartError::Import(format!("it is no JSON object: {why}")))?;
-    let imported = control.write(move |tx| {
-        tenants::ensure_default(tx)?;
-        let mut editor = Editor::default();
-        let mut count = 0;
-        for kind in IN_ORDER {
-            let Some(shape) = Shape::of(kind) else { continue };
-            let entries = match file.get(shape.collection) {
-                Some(Value::Array(entries)) => entries.clone(),
-                Some(only) => vec![only.clone()],
-                None if shape.is_singleton() => vec![Value::Object(Map::new())],
-                None => Vec::new(),
-            };
-            let rows = entries
-                .into_iter()
-                .map(|entry| insert_entry(tx, shape, entry))
-                .collect::<Result<Vec<_>, _>>()?;
-            count += rows.len();
-            put_all(&mut editor, shape, rows).map_err(|(id, what)| StartError::Stored { kind, id, what })?;
-        }
-        Ok::<usize, StartError>(count)
-    });
-    imported.map_err(|why| match why {
-        WriteError::Refused(why) => why,
-        WriteError::Store(why) => why.into(),
-        other => StartError::Import(other.to_string()),
-    })
-}
-
-fn insert_entry(tx: &mut Write<'_>, shape: &Shape, entry: Value) -> Result<Row, StartError> {
-    let Value::Object(mut doc) = entry else {
-        return Err(StartError::Import(format!("an entry of {} is no object", shape.collection)));
-    };
-    let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
-    let id = text(doc.remove("id")).and_then(|id| id.parse().ok());
-    let name = text(doc.remove("name")).or_else(|| text(doc.get("key").cloned()));
-    let status = if shape.has_status { text(doc.remove("status")) } else { None };
-    let status = status.and_then(|text| Status::parse(&text)).unwrap_or(Status::Active);
-    let parent = shape.parent.and_then(|(_, inside)| text(doc.remove(inside))).and_then(|id| id.parse().ok());
-    // Those of a list stand in a table of their own, in the form in which they are compared.
-    let values = match (shape.kind, doc.remove("items")) {
-        (Kind::List, Some(Value::Array(items))) => Some(list_values(&doc, items)?),
-        (Kind::List, _) => None,
-        (_, Some(other)) => {
-            doc.insert("items".to_owned(), other);
-            None
-        }
-        (_, None) => None,
-    };
-    let new = New {
-        kind: shape.kind,
-        id,
-        account: if shape.is_shared { tenants::PLATFORM } else { tenants::DEFAULT },
-        parent,
-        name: name.unwrap_or_else(|| shape.noun().to_owned()),
-        external_id: None,
-        status,
-        doc: Value::Object(doc).to_string(),
-    };
-    let failed = |why: String| StartError::Import(format!("{} {id:?}: {why}", shape.noun()));
-    let row = tx.insert(new).map_err(|why| failed(why.to_string()))?;
-    if let Some(values) = values {
-        tx.add_items(row.id, &values).map_err(|why| failed(why.to_string()))?;
-    }
-    if shape.kind == Kind::Advertiser {
-        money::book_import(tx, &row).map_err(StartError::Import)?;
-    }
-    Ok(row)
-}
-
-fn list_values(doc: &Map<String, Value>, items: Vec<Value>) -> Result<Vec<String>, StartError> {
-    let wrong = |what: String| StartError::Import(format!("a list: {what}"));
-    let kind = doc.get("type").and_then(Value::as_str).unwrap_or_default();
-    let kind = account_file::list_kind(kind).ok_or_else(|| wrong(format!("{kind:?} is no type")))?;
-    let read = |item: Value| match item {
-        Value::String(text) => account_file::list_value(kind, &text).map_err(wrong),
-        other => Err(wrong(format!("{other} is no text"))),
-    };
-    items.into_iter().map(read).collect()
-}
-
 /// Reads all rows into an editor.
 fn fill(control: &Control) -> Result<Editor, StartError> {
     control.read(|read| {
@@ -241,7 +155,7 @@ fn fill(control: &Control) -> Result<Editor, StartError> {
 }
 
 /// Puts rows that may refer to one another, in whatever order it works.
-fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (u32, String)> {
+pub(super) fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (u32, String)> {
     while !rows.is_empty() {
         let before = rows.len();
         let mut first = None;
@@ -296,7 +210,7 @@ impl Admin {
         let Setup { control, bootstrap_key, clock, published, balances, rate, bid_listener } = setup;
         let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
         if is_empty {
-            import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
+            super::import::import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
         }
         tenants::open(&control)?;
         let editor = Mutex::new(fill(&control)?);

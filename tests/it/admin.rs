@@ -5,6 +5,7 @@
 
 mod apply;
 mod calls;
+mod configuration;
 mod errors;
 mod figures;
 mod fuzzed;

@@ -64,6 +64,12 @@ impl Site {
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
+    /// Tells it that something is new, as an operator does.
+    pub(super) fn hang_up(&self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).unwrap();
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -120,6 +126,11 @@ impl Drop for Site {
     }
 }
 
+/// The configuration file of a directory, where a trial has written one.
+pub(super) fn config_of(dir: &Path) -> PathBuf {
+    dir.join("outbid.toml")
+}
+
 fn log_of(dir: &Path) -> PathBuf {
     dir.join("server.log")
 }
@@ -146,7 +157,13 @@ fn start(dir: &Path, sets: &[String]) -> (Child, [SocketAddr; 4]) {
         "admin.rate_per_s=100000".to_owned(),
         "admin.burst=100000".to_owned(),
     ];
-    for set in own.iter().chain(sets) {
+    let file = config_of(dir);
+    let is_configured = file.exists();
+    if is_configured {
+        command.arg("--config").arg(file);
+    }
+    // What a trial's own file says of the admin API is not overruled.
+    for set in own.iter().filter(|set| !(is_configured && set.starts_with("admin."))).chain(sets) {
         command.args(["--set", set]);
     }
     let mut child = command.spawn().unwrap();
