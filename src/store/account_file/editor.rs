@@ -133,7 +133,8 @@ struct Kept<T> {
 
 type Table<T> = BTreeMap<u32, Kept<T>>;
 
-/// See the module.
+/// See the module. A copy is as large as the account.
+#[derive(Clone)]
 pub struct Editor {
     rates: Rates,
     safety: Safety,

@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 /// Everything that can be referred to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Known {
     pub(super) exchanges: HashMap<String, ExchangeId>,
     pub(super) segments: HashMap<String, SegmentId>,

@@ -21,6 +21,7 @@
 
 mod buying;
 mod creative;
+mod describe;
 mod dump;
 mod editor;
 mod exchange;
@@ -33,6 +34,7 @@ mod targeting;
 mod values;
 mod wire;
 
+pub use describe::{Form, Member, members};
 pub use dump::Inconsistent;
 pub use editor::{Editor, Entry, Part, Put};
 pub use lists::{MAX_ITEMS, list_kind, list_value};

@@ -9,7 +9,7 @@
 use super::error::ControlError;
 use super::resource::{Kind, Row, Status, fold};
 use super::sql;
-use super::transaction::Write;
+use super::transaction::{Read, Write};
 use rusqlite::params;
 
 /// A resource to be made.
@@ -114,6 +114,41 @@ pub enum ChangeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] ControlError),
+}
+
+impl Read<'_> {
+    /// The resource of a tenant with an external id.
+    pub fn by_external_id(
+        &self,
+        kind: Kind,
+        account: u32,
+        external_id: &str,
+    ) -> Result<Option<u32>, ControlError> {
+        const SQL: &str = "SELECT id FROM resource WHERE kind = ?1 AND external_id = ?2 AND account = ?3";
+        let params = params![kind, external_id, account];
+        sql::one(self.connection, "look for an external id", SQL, params, |row| row.get(0))
+    }
+
+    /// The id that [`Write::insert`] would give next.
+    pub fn coming_id(&self, kind: Kind) -> Result<u32, ChangeError> {
+        let last = self.last_id(kind)?;
+        let next = if kind.is_singleton() { Some(1) } else { last.checked_add(1) };
+        next.ok_or(ChangeError::NoIdLeft { kind })
+    }
+
+    /// The last id of a kind that was given out; 0 where there was none.
+    pub fn last_id(&self, kind: Kind) -> Result<u32, ControlError> {
+        const LAST: &str = "SELECT last FROM resource_id WHERE kind = ?1";
+        let last = sql::one(self.connection, "read the last id", LAST, [kind], |row| row.get::<_, u32>(0))?;
+        Ok(last.unwrap_or(0))
+    }
+}
+
+impl Change {
+    /// The row with the change in it; version and time are as they were.
+    pub fn applied_to(self, current: &Row) -> Row {
+        apply(current, self)
+    }
 }
 
 impl Write<'_> {
@@ -240,9 +275,7 @@ impl Write<'_> {
         external_id: Option<&str>,
     ) -> Result<(), ChangeError> {
         let Some(external_id) = external_id else { return Ok(()) };
-        const SQL: &str = "SELECT id FROM resource WHERE kind = ?1 AND external_id = ?2 AND account = ?3";
-        let params = params![kind, external_id, account];
-        let by = sql::one(self.connection, "look for an external id", SQL, params, |row| row.get(0))?;
+        let by = self.by_external_id(kind, account, external_id)?;
         match by.filter(|by| Some(*by) != own) {
             Some(by) => Err(ChangeError::ExternalIdTaken { kind, by, external_id: external_id.to_owned() }),
             None => Ok(()),
@@ -252,9 +285,7 @@ impl Write<'_> {
     /// The id of a new row. A wanted one may lie below the last one given out, if it never was: imports bring their
     /// ids in any order.
     fn next_id(&self, kind: Kind, wanted: Option<u32>) -> Result<u32, ChangeError> {
-        const LAST: &str = "SELECT last FROM resource_id WHERE kind = ?1";
-        let last = sql::one(self.connection, "read the last id", LAST, [kind], |row| row.get::<_, u32>(0))?;
-        let last = last.unwrap_or(0);
+        let last = self.last_id(kind)?;
         let singleton = kind.is_singleton().then_some(1);
         let id = match singleton.or(wanted) {
             Some(0) => return Err(ChangeError::ZeroId { kind }),

@@ -7,7 +7,8 @@
 //! triggers in the file, whoever opens it.
 //!
 //! The parts: [`resource`]s of every kind with their documents, [`query`] for pages of them and [`change`]; [`items`] of
-//! lists; [`accounts`], [`users`] and their [`invites`], [`keys`] and sessions; the history in [`audit`]; [`money`] by people's hands, the
+//! lists; [`jobs`] in the background; [`accounts`], [`users`] and their [`invites`], [`keys`] and sessions; the history in
+//! [`audit`]; [`money`] by people's hands, the
 //! [`outbox`] through which others hear of changes, and [`idempotency`] of requests; [`backup`].
 //!
 //! Deliberately absent: what a document says (callers validate it and read it), permissions, passwords' hashing,
@@ -22,6 +23,7 @@ pub mod error;
 pub mod idempotency;
 pub mod invites;
 pub mod items;
+pub mod jobs;
 pub mod keys;
 pub mod money;
 pub mod outbox;

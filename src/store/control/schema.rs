@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_items.sql"),
     include_str!("migrations/0007_viewers.sql"),
     include_str!("migrations/0008_people.sql"),
+    include_str!("migrations/0009_jobs.sql"),
 ];
 
 /// The version of a database that has seen all steps.
