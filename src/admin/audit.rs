@@ -4,7 +4,7 @@ use super::call::{Call, Reply, Who};
 use super::page::{Parameters, cut, page_size, page_token};
 use super::problem::Problem;
 use super::state::Inner;
-use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, Source, diff};
+use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, diff};
 use crate::store::control::{Kind, Row, Write};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -56,9 +56,13 @@ pub(super) fn record(
     (before, after): (&Value, &Value),
 ) -> Result<(), Problem> {
     let (before, changed) = diff(before, after);
-    let (kind, id, source) = match &who.actor.person {
-        Some(person) => (ActorKind::User, Some(person.id), Source::Ui),
-        None => (ActorKind::Key, who.actor.key, Source::Api),
+    let (kind, id) = match &who.actor.person {
+        Some(person) => (ActorKind::User, Some(person.id)),
+        None => (ActorKind::Key, who.actor.key),
+    };
+    let source = match who.source {
+        Source::Api if who.actor.person.is_some() => Source::Ui,
+        other => other,
     };
     let actor = Actor { kind, id, display: who.actor.name.clone() };
     tx.add_audit(&NewEntry {

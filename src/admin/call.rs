@@ -3,6 +3,7 @@
 use super::auth::Actor;
 use super::page::Parameters;
 use super::problem::{FieldError, Problem};
+use crate::store::control::audit::Source;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
@@ -20,6 +21,8 @@ pub(super) struct Call {
     pub(super) parameters: Parameters,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The body, where it was too long for memory.
+    pub(super) spool: Option<std::fs::File>,
     /// The id in the path.
     pub(super) id: Option<u32>,
     pub(super) path: String,
@@ -32,6 +35,8 @@ pub(super) struct Call {
 pub(super) struct Who {
     pub(super) actor: Actor,
     pub(super) request_id: String,
+    /// By which way it came.
+    pub(super) source: Source,
 }
 
 /// What is answered.
@@ -56,7 +61,7 @@ impl Reply {
 
 impl Call {
     pub(super) fn who(&self) -> Who {
-        Who { actor: self.actor.clone(), request_id: self.request_id.clone() }
+        Who { actor: self.actor.clone(), request_id: self.request_id.clone(), source: Source::Api }
     }
 
     /// The body as a JSON object; `accepted` names the content types.

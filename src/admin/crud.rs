@@ -120,6 +120,14 @@ enum What {
     Create { draft: Draft },
     Patch { id: u32, version: Option<u64>, object: Map<String, Value>, errors: Vec<FieldError> },
     SetStatus { id: u32, version: Option<u64>, status: Status },
+    Edit { current: Box<Row>, object: Map<String, Value> },
+}
+
+/// What an operation has done.
+pub(super) struct Applied {
+    pub(super) row: Row,
+    pub(super) warnings: Vec<FieldError>,
+    pub(super) is_new: bool,
 }
 
 impl Op {
@@ -173,6 +181,12 @@ impl Op {
         Op { shape, account, what: What::SetStatus { id, version, status } }
     }
 
+    /// The resource `current`, which was read in this transaction, with these members and no others.
+    pub(super) fn edit(shape: &'static Shape, current: Row, object: Map<String, Value>) -> Op {
+        let account = Some(current.account);
+        Op { shape, account, what: What::Edit { current: Box::new(current), object } }
+    }
+
     /// Does it; the answer is that of the call which would do it alone.
     pub(super) fn run(
         self,
@@ -182,12 +196,28 @@ impl Op {
         who: &Who,
         dry: bool,
     ) -> Result<Reply, Problem> {
+        let shape = self.shape;
+        let Applied { row, warnings, is_new } = self.apply(tx, puts, who)?;
+        let status = if is_new && !dry { StatusCode::CREATED } else { StatusCode::OK };
+        let reply = written(inner, puts.editor, shape, status, &row, warnings);
+        if status == StatusCode::CREATED {
+            return Ok(reply.with(LOCATION, format!("/v1/{}/{}", shape.collection, row.id)));
+        }
+        Ok(reply)
+    }
+
+    /// Does it without an answer. What it refuses has left nothing in the transaction; what it put into the editor before it
+    /// refused, its caller takes back.
+    pub(super) fn apply(
+        self,
+        tx: &mut Write<'_>,
+        puts: &mut Puts<'_>,
+        who: &Who,
+    ) -> Result<Applied, Problem> {
         let Op { shape, account, what } = self;
-        let (status, (row, warnings)) = match what {
-            What::Create { draft } => {
-                let made = if dry { StatusCode::OK } else { StatusCode::CREATED };
-                (made, insert(tx, puts, shape, account, who, (None, draft))?)
-            }
+        let is_new = matches!(what, What::Create { .. });
+        let (row, warnings) = match what {
+            What::Create { draft } => insert(tx, puts, shape, account, who, (None, draft))?,
             What::Patch { id, version, object, errors } => {
                 let current = row_of(tx, shape, id, account)?;
                 refuse_changed(&current, version)?;
@@ -198,7 +228,11 @@ impl Op {
                 };
                 let mut draft = shape.read(whole, current.status);
                 draft.errors.extend(errors);
-                (StatusCode::OK, update(tx, puts, shape, (who, "update"), &current, draft)?)
+                update(tx, puts, shape, (who, "update"), &current, draft)?
+            }
+            What::Edit { current, object } => {
+                let draft = shape.read(object, current.status);
+                update(tx, puts, shape, (who, "update"), &current, draft)?
             }
             What::SetStatus { id, version, status } => {
                 let current = row_of(tx, shape, id, account)?;
@@ -211,14 +245,10 @@ impl Op {
                     Status::Active | Status::Draft => "activate",
                 };
                 let draft = Draft { status, ..draft };
-                (StatusCode::OK, update(tx, puts, shape, (who, action), &current, draft)?)
+                update(tx, puts, shape, (who, action), &current, draft)?
             }
         };
-        let reply = written(inner, puts.editor, shape, status, &row, warnings);
-        if status == StatusCode::CREATED {
-            return Ok(reply.with(LOCATION, format!("/v1/{}/{}", shape.collection, row.id)));
-        }
-        Ok(reply)
+        Ok(Applied { row, warnings, is_new })
     }
 }
 
@@ -238,9 +268,24 @@ pub(super) fn insert(
     let Draft { name, external_id, status, parent, mut doc, errors: _ } = draft;
     let items = if shape.kind == Kind::List { doc.remove("items") } else { None };
     let doc = Value::Object(doc).to_string();
-    let new = New { kind: shape.kind, id, account, parent, name, external_id, status, doc };
-    let row = tx.insert(new)?;
-    let warnings = puts.put(shape, &row)?;
+    // The editor looks first, so that what it refuses was never written.
+    let now_ms = tx.now_ms();
+    let coming = Row {
+        kind: shape.kind,
+        id: id.map_or_else(|| tx.coming_id(shape.kind), Ok)?,
+        account,
+        parent,
+        name,
+        external_id,
+        status,
+        version: 1,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        doc,
+    };
+    let warnings = puts.put(shape, &coming)?;
+    let Row { kind, id, name, external_id, doc, .. } = coming;
+    let row = tx.insert(New { kind, id: Some(id), account, parent, name, external_id, status, doc })?;
     if let Some(items) = items {
         lists::fill(tx, puts, &row, items)?;
     }
@@ -350,8 +395,8 @@ fn write(
         parent: Some(draft.parent),
         doc: Some(Value::Object(draft.doc).to_string()),
     };
+    let warnings = puts.put(shape, &change.clone().applied_to(current))?;
     let row = tx.update(shape.kind, current.id, Some(current.version), change)?;
-    let warnings = puts.put(shape, &row)?;
     if row.version != current.version {
         audit::note(tx, who, action, Some(current), &row, |row| masked(shape, row))?;
     }
@@ -484,7 +529,7 @@ fn plain_money(shape: &Shape, editor: &Editor, draft: &mut Draft) {
 }
 
 /// The currency of a resource's amounts.
-fn currency_of(
+pub(super) fn currency_of(
     shape: &Shape,
     editor: &Editor,
     parent: Option<u32>,
@@ -530,15 +575,19 @@ fn view_for(actor: &Actor, inner: &Inner, editor: &Editor, shape: &Shape, row: &
     view
 }
 
+/// Stands for a secret.
+pub(super) const MASK: &str = "********";
+
+/// Where exchanges have secrets.
+pub(super) const SECRETS: [(&str, &[&str]); 2] =
+    [("auth", &["secret"]), ("price_codec", &["encryption_key", "integrity_key", "key"])];
+
 /// Secrets go in and never come out.
 pub(super) fn mask(shape: &Shape, view: &mut Map<String, Value>) {
-    const MASK: &str = "********";
     if shape.kind != Kind::Exchange {
         return;
     }
-    for (member, secrets) in
-        [("auth", &["secret"][..]), ("price_codec", &["encryption_key", "integrity_key", "key"])]
-    {
+    for (member, secrets) in SECRETS {
         let Some(Value::Object(object)) = view.get_mut(member) else { continue };
         for secret in secrets {
             if let Some(value) = object.get_mut(*secret) {
@@ -570,7 +619,7 @@ fn written(
 }
 
 /// The tenant whose rows may be seen by who works in `account`; `None` is all of them.
-fn scope(shape: &Shape, account: Option<u32>) -> Option<u32> {
+pub(super) fn scope(shape: &Shape, account: Option<u32>) -> Option<u32> {
     if shape.is_shared { Some(tenants::PLATFORM) } else { account }
 }
 

@@ -4,11 +4,13 @@ use super::apply;
 use super::audit;
 use super::auth::{Role, Scope};
 use super::bulk;
+use super::jobs;
 use super::lists;
 use super::money;
 use super::people;
 use super::routes::{Action, ROUTES, Route};
 use super::shape::{READ_ONLY, Shape};
+use super::sheets;
 use super::state::shapes;
 use serde_json::{Map, Value, json};
 
@@ -25,6 +27,7 @@ pub(super) fn document() -> Value {
     }
     schemas.insert("account".to_owned(), account());
     schemas.insert("api_key".to_owned(), api_key());
+    schemas.insert("job".to_owned(), jobs::schema());
     schemas.insert("problem".to_owned(), problem());
     schemas.extend(people::schemas().map(|(name, schema)| (name.to_owned(), schema)));
     json!({
@@ -56,7 +59,10 @@ fn operation(route: &Route) -> Value {
         Action::Create | Action::CreateAccount | Action::CreateKey | Action::RotateKey => {
             ("201", resource.clone().unwrap_or(Value::Bool(true)))
         }
-        Action::List | Action::ListAccounts | Action::ListKeys => ("200", page(route)),
+        Action::List | Action::ListAccounts | Action::ListKeys | Action::ListJobs => ("200", page(route)),
+        Action::Import => ("202", resource.clone().unwrap_or(Value::Bool(true))),
+        Action::Export | Action::JobResult => ("200", json!({ "type": "string" })),
+        Action::GetJob | Action::CancelJob => ("200", resource.clone().unwrap_or(Value::Bool(true))),
         Action::Apply => ("200", apply::schema()),
         Action::Transact => ("201", json!({ "type": "object" })),
         Action::Me => ("200", json!({ "$ref": "#/components/schemas/me" })),
@@ -82,7 +88,9 @@ fn operation(route: &Route) -> Value {
         "description": "Refused; the body says why and what to do",
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/problem" } } },
     });
-    let answered = json!({ "description": "Done", "content": { "application/json": { "schema": schema } } });
+    let is_table = matches!(route.action, Action::Export | Action::JobResult);
+    let media = if is_table { "text/csv" } else { "application/json" };
+    let answered = json!({ "description": "Done", "content": { (media): { "schema": schema } } });
     let mut operation = json!({
         "operationId": operation_id(route),
         "summary": route.summary,
@@ -92,6 +100,11 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters(route),
         "responses": { (status): answered, "default": refused },
     });
+    if matches!(route.action, Action::Import) {
+        let content = json!({ "text/csv": { "schema": { "type": "string" } } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+        operation["responses"]["200"] = operation["responses"]["202"].clone();
+    }
     let body = match route.action {
         Action::Create | Action::CreateAccount | Action::CreateKey => Some("application/json"),
         Action::Patch | Action::PatchAccount => Some("application/merge-patch+json"),
@@ -144,6 +157,10 @@ fn parameters(route: &Route) -> Vec<Value> {
         ],
         Action::Get | Action::GetAccount | Action::GetKey => &["fields"],
         Action::ListAccounts | Action::ListKeys => &["page_size", "page_token"],
+        Action::ListJobs => jobs::PARAMETERS,
+        Action::Export => sheets::EXPORT_PARAMETERS,
+        Action::Import => sheets::IMPORT_PARAMETERS,
+        Action::GetJob | Action::CancelJob | Action::JobResult => &[],
         Action::Create
         | Action::SetStatus(_)
         | Action::CreateAccount
@@ -162,13 +179,18 @@ fn parameters(route: &Route) -> Vec<Value> {
         Action::People(task) => people::documented(task).3,
     };
     parameters.extend(queries.iter().map(|name| text("query", name)));
-    if let (Action::List, Some((outside, _))) = (route.action, route.shape.and_then(|shape| shape.parent)) {
+    if let (Action::List | Action::Export, Some((outside, _))) =
+        (route.action, route.shape.and_then(|shape| shape.parent))
+    {
         parameters.push(text("query", &format!("filter[{outside}]")));
     }
     if matches!(route.action, Action::Create | Action::Transact | Action::Bulk) {
         let mut key = text("header", "Idempotency-Key");
         key["required"] = matches!(route.action, Action::Transact).into();
         parameters.push(key);
+    }
+    if matches!(route.action, Action::Import) {
+        parameters.push(text("header", "Prefer"));
     }
     if route.shape.is_some_and(|shape| !shape.is_shared) {
         parameters.push(text("query", "account_id"));
@@ -188,6 +210,7 @@ fn noun(route: &Route) -> Option<&'static str> {
         Action::ListKeys | Action::CreateKey | Action::GetKey | Action::RevokeKey | Action::RotateKey => {
             Some("api_key")
         }
+        Action::Import | Action::ListJobs | Action::GetJob | Action::CancelJob => Some("job"),
         _ => route.shape.map(Shape::noun),
     }
 }

@@ -7,12 +7,15 @@ use super::auth::{Role, Scope};
 use super::bulk;
 use super::call::{Call, Reply};
 use super::crud;
+use super::download::Loaded;
+use super::jobs;
 use super::lists;
 use super::money;
 use super::openapi;
 use super::people;
 use super::problem::Problem;
 use super::shape::Shape;
+use super::sheets;
 use super::state::{Inner, shapes};
 use super::tenants;
 use crate::store::control::{Kind, Status};
@@ -48,6 +51,12 @@ pub(super) enum Action {
     UploadItems,
     Apply,
     People(people::Task),
+    Export,
+    Import,
+    ListJobs,
+    GetJob,
+    CancelJob,
+    JobResult,
 }
 
 /// One method of one path.
@@ -69,7 +78,7 @@ impl Route {
     pub(super) fn is_platforms(&self) -> bool {
         match self.action {
             Action::CreateAccount | Action::PatchAccount => true,
-            Action::Create | Action::Patch | Action::SetStatus(_) => {
+            Action::Create | Action::Patch | Action::SetStatus(_) | Action::Import => {
                 self.shape.is_some_and(|shape| shape.is_shared)
             }
             _ => false,
@@ -145,6 +154,22 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             Role::Admin,
             "Change an account by a merge patch; paused, nothing of it serves and its keys are refused",
         ),
+        (
+            Method::GET,
+            "/v1/jobs",
+            Action::ListJobs,
+            Role::Analyst,
+            "What is worked on in the background, newest first",
+        ),
+        (Method::GET, "/v1/jobs/{id}", Action::GetJob, Role::Analyst, "One job"),
+        (Method::POST, "/v1/jobs/{id}:cancel", Action::CancelJob, Role::Trader, "End a job soon"),
+        (
+            Method::GET,
+            "/v1/jobs/{id}/result",
+            Action::JobResult,
+            Role::Analyst,
+            "What became of each row, as a table",
+        ),
         (Method::GET, "/v1/api_keys", Action::ListKeys, Role::Admin, "The API keys, without their secrets"),
         (
             Method::POST,
@@ -194,6 +219,11 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             writer,
             format!("Change a {noun} by a merge patch"),
         );
+        let export = format!("/v1/exports/{}.csv", shape.collection);
+        add(Method::GET, export, Action::Export, it, reader, format!("All {} as a table", shape.collection));
+        let import = format!("/v1/imports/{}", shape.collection);
+        let summary = format!("Make and change {} by a table; answered with a job", shape.collection);
+        add(Method::POST, import, Action::Import, it, writer, summary);
         let archive = Action::SetStatus(Status::Archived);
         add(Method::DELETE, one.clone(), archive, it, writer, format!("Archive a {noun}; its reports stay"));
         if shape.kind == Kind::List {
@@ -244,7 +274,15 @@ fn matches(template: &str, path: &str) -> Option<Option<u32>> {
 }
 
 /// Does what a route is for.
-pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
+pub(super) fn load(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Loaded, Problem> {
+    match (route.action, route.shape) {
+        (Action::Export, Some(shape)) => sheets::export(inner, shape, call).map(Loaded::Download),
+        (Action::JobResult, _) => jobs::result(inner, call).map(Loaded::Download),
+        _ => run(inner, route, call).map(Loaded::Reply),
+    }
+}
+
+fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
     match (route.action, route.shape) {
         (Action::People(task), _) => people::run(inner, task, call),
         (Action::Me, _) if call.actor.person.is_some() => people::me(inner, &call),
@@ -281,6 +319,11 @@ pub(super) fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Resu
         (Action::Get, Some(shape)) => crud::get(inner, shape, call),
         (Action::Patch, Some(shape)) => crud::patch(inner, shape, call),
         (Action::SetStatus(status), Some(shape)) => crud::set_status(inner, shape, status, call),
+        (Action::Import, Some(shape)) => sheets::start(inner, shape, call),
+        (Action::ListJobs, _) => jobs::list(inner, call),
+        (Action::GetJob, _) => jobs::get(inner, call),
+        (Action::CancelJob, _) => jobs::cancel(inner, call),
+        (Action::Export | Action::JobResult, _) => Err(Problem::not_found("such reply")),
         (_, None) => Err(Problem::not_found("such resource")),
     }
 }

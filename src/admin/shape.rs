@@ -305,6 +305,20 @@ impl Shape {
         }
     }
 
+    /// The members of a row that can be written, as its document has them; amounts are plain decimals.
+    pub(super) fn editable(&self, row: &Row) -> Map<String, Value> {
+        let mut object: Map<String, Value> = serde_json::from_str(&row.doc).unwrap_or_default();
+        object.insert("name".into(), row.name.as_str().into());
+        object.insert("status".into(), row.status.as_str().into());
+        if let Some(external_id) = &row.external_id {
+            object.insert("external_id".into(), external_id.as_str().into());
+        }
+        if let (Some((outside, _)), Some(parent)) = (self.parent, row.parent) {
+            object.insert(outside.into(), parent.to_string().into());
+        }
+        object
+    }
+
     /// A row as the API shows it, without what is worked out.
     pub(super) fn view(&self, row: &Row, currency: Option<Currency>) -> Map<String, Value> {
         let mut view = Map::new();

@@ -2,12 +2,15 @@
 
 use super::auth::{self, Actor, Role, Scope};
 use super::call::{Call, Reply};
+use super::download::{Downloads, Loaded};
+use super::jobs::{self, JobOptions, Jobs};
 use super::keyring::{self, Keyring};
 use super::limits::{Buckets, Rate, Taken};
 use super::page::Parameters;
 use super::people::{self, People};
 use super::problem::{FieldError, Problem};
-use super::routes::{self, Found, Route};
+pub(super) use super::puts::{Puts, Tried};
+use super::routes::{self, Action, Found, Route};
 use super::shape::{SHAPES, Shape};
 use super::tenants;
 use crate::budget::Balance;
@@ -15,7 +18,7 @@ use crate::config::{Config, Secret};
 use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
-use crate::serve::{self, Api, ApiAnswer, ApiFigures, ApiRequest};
+use crate::serve::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Receive, Spool};
 use crate::store::account_file::{Editor, Entry, Put};
 use crate::store::control::{Control, ControlError, Kind, Row, Status, Write, WriteError};
 use arc_swap::ArcSwapOption;
@@ -26,6 +29,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
+use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -66,6 +70,8 @@ pub struct Setup {
     pub rate: Rate,
     /// Where bids are asked for: beyond loopback every exchange needs a secret.
     pub bid_listener: SocketAddr,
+    /// What is worked on in the background.
+    pub jobs: JobOptions,
 }
 
 /// The API. A cheap handle.
@@ -83,7 +89,9 @@ pub(super) struct Inner {
     pub(super) keyring: Keyring,
     pub(super) people: People,
     buckets: Buckets,
-    bid_listener: SocketAddr,
+    pub(super) bid_listener: SocketAddr,
+    pub(super) jobs: Jobs,
+    downloads: Downloads,
     requests: AtomicU64,
 }
 
@@ -106,6 +114,9 @@ pub enum StartError {
     /// An account that was to be taken in has errors.
     #[error("the account was not taken in: {0}")]
     Import(String),
+    /// A thread of it.
+    #[error("the thread of the jobs cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// The account that a control database holds, read as a start reads it.
@@ -207,7 +218,7 @@ pub(super) fn put_row(editor: &mut Editor, shape: &Shape, row: &Row) -> Result<P
 impl Admin {
     /// Opens the API on a database; an empty one gets what every account has.
     pub fn new(setup: Setup) -> Result<Admin, StartError> {
-        let Setup { control, bootstrap_key, clock, published, balances, rate, bid_listener } = setup;
+        let Setup { control, bootstrap_key, clock, published, balances, rate, bid_listener, jobs } = setup;
         let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
         if is_empty {
             super::import::import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
@@ -216,7 +227,8 @@ impl Admin {
         let editor = Mutex::new(fill(&control)?);
         let requests = AtomicU64::new(0);
         let (keyring, buckets) = (Keyring::default(), Buckets::new(rate));
-        Ok(Admin(Arc::new(Inner {
+        let (jobs, queue) = Jobs::open(&control, clock.now().unix_ms, jobs)?;
+        let inner = Arc::new(Inner {
             control,
             editor,
             bootstrap_key: ArcSwapOption::new(bootstrap_key.map(Arc::new)),
@@ -227,12 +239,17 @@ impl Admin {
             people: People::default(),
             buckets,
             bid_listener,
+            jobs,
+            downloads: Downloads::default(),
             requests,
-        })))
+        });
+        jobs::work(&inner, queue)?;
+        Ok(Admin(inner))
     }
 
-    /// Writes what was only kept in memory: when keys were used last. To be called at the end.
+    /// Ends the job that runs and writes what was only kept in memory: when keys were used last. To be called at the end.
     pub fn close(&self) {
+        self.0.jobs.stop();
         self.0.keyring.note(&self.0.control);
     }
 
@@ -254,21 +271,61 @@ impl Inner {
         self: &Arc<Inner>,
         work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let done = self.change_unpublished(work)?;
+        self.publish();
+        Ok(done)
+    }
+
+    /// The same without telling anybody, for who has more to change and tells at the end.
+    pub(super) fn change_unpublished<T: Send + 'static>(
+        self: &Arc<Inner>,
+        work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let inner = Arc::clone(self);
         let done = self.control.write(move |tx| {
             let mut editor = inner.editor.lock();
-            let mut puts = Puts { editor: &mut editor, bid_listener: inner.bid_listener, done: Vec::new() };
+            let mut puts = Puts::on(&mut editor, &inner, false);
             let result = work(tx, &mut puts);
             if result.is_err() {
-                puts.undo();
+                puts.undo_to(0);
             }
             result
         });
-        match &done {
-            Ok(_) => (self.published)(),
-            // It was put, and then not committed; or nobody knows how far it came.
-            Err(WriteError::Store(_) | WriteError::Panicked { .. }) => self.fill_again(),
-            Err(_) => {}
+        self.settle(done)
+    }
+
+    /// The same for a change that takes long: it works on a copy of the editor, so that whoever reads is answered
+    /// meanwhile, and nobody sees any of it before all of it is done. Other writers wait.
+    pub(super) fn change_apart<T: Send + 'static>(
+        self: &Arc<Inner>,
+        work: impl FnOnce(&mut Write<'_>, &mut Puts<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let inner = Arc::clone(self);
+        let done = self.control.write(move |tx| {
+            // Only this thread ever changes the editor, so the copy is still its like when it takes its place.
+            let mut editor = inner.editor.lock().clone();
+            let mut puts = Puts::on(&mut editor, &inner, true);
+            let result = work(tx, &mut puts);
+            if result.is_ok() {
+                std::mem::swap(&mut *inner.editor.lock(), &mut editor);
+            }
+            result
+        });
+        let done = self.settle(done)?;
+        self.publish();
+        Ok(done)
+    }
+
+    /// Tells whoever serves that there is something new.
+    pub(super) fn publish(&self) {
+        (self.published)();
+    }
+
+    /// Ends a change: the editor holds what the database holds.
+    fn settle<T>(&self, done: Result<T, WriteError<Problem>>) -> Result<T, Problem> {
+        // It was put, and then not committed; or nobody knows how far it came.
+        if let Err(WriteError::Store(_) | WriteError::Panicked { .. }) = &done {
+            self.fill_again();
         }
         done.map_err(Problem::from)
     }
@@ -318,11 +375,35 @@ impl Inner {
         Ok(actor)
     }
 
-    /// The whole answer to a call.
-    fn answer(self: &Arc<Inner>, request: ApiRequest) -> Option<ApiAnswer> {
-        let found = routes::find(&request.method, request.uri.path());
+    /// Another id of a request.
+    fn request_id(&self) -> String {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let request_id = format!("req_{:x}_{number:x}", self.clock.now().unix_ms);
+        format!("req_{:x}_{number:x}", self.clock.now().unix_ms)
+    }
+
+    /// Where the body of a call goes that may be longer than what is kept in memory, see [`Api::receive`].
+    fn receive(&self, head: &ApiHead) -> Receive {
+        let route = match routes::find(&head.method, head.uri.path()) {
+            Found::Route(route, _) if matches!(route.action, Action::Import) => route,
+            _ => return Receive::Memory,
+        };
+        let may = self.recognise(&head.headers, head.peer, true).and_then(|actor| auth::require(&actor, route));
+        let file = may.and_then(|()| jobs::spool(&self.jobs.options));
+        let max_bytes = self.jobs.options.import_bytes;
+        match file {
+            Ok(file) => Receive::Spool(Spool { file, max_bytes }),
+            Err(problem) => {
+                let request_id = self.request_id();
+                Receive::Refused(finish(refusal(&problem, &request_id, head.uri.path()), &request_id))
+            }
+        }
+    }
+
+    /// The whole answer to a call.
+    fn answer(self: &Arc<Inner>, request: ApiRequest, spool: Option<File>) -> Option<ApiAnswer> {
+        let found = routes::find(&request.method, request.uri.path());
+        let request_id = self.request_id();
+        let mut download = None;
         let instance = request.uri.path().to_owned();
         let reply = match found {
             Found::Nothing => return None,
@@ -339,103 +420,27 @@ impl Inner {
                     let account = tenants::worked_in(&actor, &mut parameters)?;
                     let ApiRequest { headers, body, peer, .. } = request;
                     let (request_id, path) = (request_id.clone(), instance.clone());
-                    let call = Call { actor, account, request_id, parameters, headers, body, id, path, peer };
-                    routes::run(self, route, call)
+                    let call =
+                        Call { actor, account, request_id, parameters, headers, body, spool, id, path, peer };
+                    match routes::load(self, route, call)? {
+                        Loaded::Reply(reply) => Ok(reply),
+                        Loaded::Download(found) => {
+                            let reply = found.reply();
+                            download = Some(self.downloads.begin(found)?);
+                            Ok(reply)
+                        }
+                    }
                 });
                 let mut reply = called.unwrap_or_else(|problem| refusal(&problem, &request_id, &instance));
                 reply.headers.extend(limit.iter().flat_map(|taken| taken.headers()));
                 reply
             }
         };
-        Some(finish(reply, &request_id))
-    }
-}
-
-/// What a transaction puts into the editor.
-pub(super) struct Puts<'e> {
-    pub(super) editor: &'e mut Editor,
-    bid_listener: SocketAddr,
-    done: Vec<Put>,
-}
-
-impl Puts<'_> {
-    /// Puts a row; the warnings about it.
-    pub(super) fn put(&mut self, shape: &Shape, row: &Row) -> Result<Vec<FieldError>, Problem> {
-        let put = put_row(self.editor, shape, row).map_err(Problem::invalid)?;
-        let warnings =
-            put.warnings.iter().cloned().map(|finding| shape.outside(FieldError::of(finding))).collect();
-        self.done.push(put);
-        // Else it would be refused when it is published, and with it whatever changes after it.
-        if shape.kind == Kind::Exchange
-            && let Some((profile, true)) = self.editor.exchange(row.id)
-            && serve::is_open_to_anyone(profile, self.bid_listener)
-        {
-            let message = format!(
-                "listen.bid = {} is beyond loopback, where anyone could ask in this exchange's name; give it a secret",
-                self.bid_listener
-            );
-            return Err(Problem::invalid(vec![FieldError::new("/auth", "conflict", message)]));
+        let mut answer = finish(reply, &request_id);
+        if let Some(body) = download {
+            *answer.body_mut() = body;
         }
-        Ok(warnings)
-    }
-
-    /// What would be wrong with a row, which is not put.
-    pub(super) fn errors_of(&mut self, shape: &Shape, row: &Row) -> Vec<FieldError> {
-        match put_row(self.editor, shape, row) {
-            Ok(put) => {
-                self.editor.undo(put);
-                Vec::new()
-            }
-            Err(errors) => errors,
-        }
-    }
-
-    /// Whether a row would make a difference to what is there; it is not put.
-    pub(super) fn would_change(&mut self, shape: &Shape, row: &Row) -> Result<bool, Problem> {
-        let put = put_row(self.editor, shape, row).map_err(Problem::invalid)?;
-        let would = self.editor.has_changed(&put);
-        self.editor.undo(put);
-        Ok(would)
-    }
-
-    /// Makes these the values of a list that was put.
-    pub(super) fn put_values(&mut self, list: u32, values: Vec<String>) {
-        self.done.extend(self.editor.put_values(list, values));
-    }
-
-    fn undo(&mut self) {
-        while let Some(put) = self.done.pop() {
-            self.editor.undo(put);
-        }
-    }
-}
-
-/// What a transaction did, also where it is not kept.
-#[derive(Clone)]
-pub(super) struct Tried<T> {
-    dry: bool,
-    seen: Arc<Mutex<Option<T>>>,
-}
-
-impl<T> Tried<T> {
-    pub(super) fn new(dry: bool) -> Tried<T> {
-        Tried { dry, seen: Arc::default() }
-    }
-
-    /// Ends a transaction: one that is only tried is not kept.
-    pub(super) fn keep(&self, value: T) -> Result<T, Problem> {
-        if self.dry { Err(self.without_a_trace(value)) } else { Ok(value) }
-    }
-
-    /// A refusal that keeps the transaction from being committed. What it says is not shown: `value` is the outcome.
-    pub(super) fn without_a_trace(&self, value: T) -> Problem {
-        *self.seen.lock() = Some(value);
-        Problem::new(StatusCode::OK, "not kept", "nothing was changed")
-    }
-
-    /// What the transaction did or would have done.
-    pub(super) fn settle(self, done: Result<T, Problem>) -> Result<T, Problem> {
-        done.or_else(|problem| self.seen.lock().take().ok_or(problem))
+        Some(answer)
     }
 }
 
@@ -463,7 +468,7 @@ fn refusal(problem: &Problem, request_id: &str, instance: &str) -> Reply {
 fn finish(reply: Reply, request_id: &str) -> ApiAnswer {
     let Reply { status, body, headers } = reply;
     let body = body.map_or_else(Bytes::new, |body| Bytes::from(format!("{body}\n")));
-    let mut answer = hyper::Response::new(http_body_util::Full::new(body));
+    let mut answer = hyper::Response::new(ApiBody::from(body));
     *answer.status_mut() = status;
     let own = answer.headers_mut();
     own.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -478,7 +483,28 @@ fn finish(reply: Reply, request_id: &str) -> ApiAnswer {
 }
 
 impl Api for Admin {
-    fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>> {
+    fn receive(&self, head: ApiHead) -> Pin<Box<dyn Future<Output = Receive> + Send>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            // Only some paths need a look at the store.
+            if head.method != hyper::Method::POST {
+                return Receive::Memory;
+            }
+            let received = tokio::task::spawn_blocking(move || inner.receive(&head)).await;
+            received.unwrap_or_else(|error| {
+                tracing::error!(%error, "the admin API panicked");
+                let detail = "this is a fault of the server; its log says more";
+                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", detail);
+                Receive::Refused(finish(refusal(&problem, "", ""), ""))
+            })
+        })
+    }
+
+    fn handle(
+        &self,
+        request: ApiRequest,
+        spool: Option<File>,
+    ) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>> {
         let inner = Arc::clone(&self.0);
         let path = request.uri.path().to_owned();
         Box::pin(async move {
@@ -488,7 +514,7 @@ impl Api for Admin {
                 drop(tokio::task::spawn_blocking(move || inner.keyring.note(&inner.control)));
             }
             // The store blocks its caller for as long as the disk takes.
-            let answered = tokio::task::spawn_blocking(move || inner.answer(request)).await;
+            let answered = tokio::task::spawn_blocking(move || inner.answer(request, spool)).await;
             answered.unwrap_or_else(|error| {
                 tracing::error!(%error, path, "the admin API panicked");
                 let detail = "this is a fault of the server; its log says more";

@@ -181,6 +181,7 @@ fn control_plane(
         balances,
         rate: Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst },
         bid_listener: config.listen.bid,
+        jobs: admin::JobOptions { dir: data.root().join("jobs"), import_bytes: config.admin.import_bytes },
     };
     Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
 }

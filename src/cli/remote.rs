@@ -27,11 +27,6 @@ pub(super) struct Answered {
 impl Remote {
     /// The server at `url`, which is `http://HOST:PORT`. Without a key the configured `admin.bootstrap_key` is shown.
     pub(super) fn at(common: &Common, url: &str, key: Option<&str>) -> Result<Remote, Failure> {
-        let Some(authority) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
-            return Err(Failure::Usage(format!(
-                "--url {url:?} is not like http://127.0.0.1:9002; for https call a proxy beside you"
-            )));
-        };
         let key = match key {
             Some(key) => key.to_owned(),
             None => boot::configuration(common, Vec::new())?
@@ -39,6 +34,11 @@ impl Remote {
                 .bootstrap_key
                 .map(|key| key.expose().to_owned())
                 .ok_or_else(|| Failure::Usage("--url needs --key KEY, or admin.bootstrap_key".to_owned()))?,
+        };
+        let Some(authority) = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')) else {
+            return Err(Failure::Usage(format!(
+                "--url {url:?} is not like http://127.0.0.1:9002; for https call a proxy beside you"
+            )));
         };
         if key.chars().any(char::is_control) {
             return Err(Failure::Usage("the key is one line of text".to_owned()));

@@ -145,6 +145,8 @@ options! {
         rate_per_s: u32 = 50 in 1..=1_000_000;
         /// Calls of one API key at once after a pause.
         burst: u32 = 200 in 1..=1_000_000;
+        /// Longest table that is imported, in bytes.
+        import_bytes: u64 = 268_435_456 in 1_024..=1_099_511_627_776;
     }
     /// What is kept on disk.
     data: Data {

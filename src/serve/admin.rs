@@ -10,22 +10,35 @@ use super::ops::json;
 use super::state::Shared;
 use crate::budget::{AccountKey, Balance};
 use bytes::Bytes;
-use hyper::body::Incoming;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// The API of the control plane, which stands above this module and is handed in.
 pub trait Api: Send + Sync {
-    /// Answers a call; `None` where the path is none of its own.
-    fn handle(&self, request: ApiRequest) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>>;
+    /// Asked before a body is read: where it goes.
+    fn receive(&self, head: ApiHead) -> Pin<Box<dyn Future<Output = Receive> + Send>>;
+
+    /// Answers a call; `None` where the path is none of its own. `spool` has the body where [`Api::receive`] gave a file
+    /// for it, read to its end.
+    fn handle(
+        &self,
+        request: ApiRequest,
+        spool: Option<File>,
+    ) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>>;
 
     /// Whether somebody who sends these headers from there runs the platform, for the paths that the server answers
     /// itself.
@@ -70,8 +83,90 @@ pub struct ApiRequest {
     pub peer: SocketAddr,
 }
 
+/// A call whose body has not come in.
+#[derive(Clone, Debug)]
+pub struct ApiHead {
+    /// GET, POST and so on.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// Who called.
+    pub peer: SocketAddr,
+}
+
+/// Where a long body goes.
+#[derive(Debug)]
+pub struct Spool {
+    /// Empty.
+    pub file: File,
+    /// Longer ones are refused.
+    pub max_bytes: u64,
+}
+
+/// Where the body of a call goes.
+#[derive(Debug)]
+pub enum Receive {
+    /// Into memory, where it is not long.
+    Memory,
+    /// Into a file.
+    Spool(Spool),
+    /// Nowhere: the call is refused with its body unread.
+    Refused(ApiAnswer),
+}
+
 /// What the API answers.
-pub type ApiAnswer = Answer;
+pub type ApiAnswer = Response<ApiBody>;
+
+/// Pieces of a body that may wait for the caller.
+pub const PIECES: usize = 4;
+
+/// The body of an answer of the API.
+#[derive(Debug)]
+pub enum ApiBody {
+    /// There as a whole.
+    Whole(Full<Bytes>),
+    /// Comes piece by piece; an error breaks it off.
+    Pieces(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+impl From<Bytes> for ApiBody {
+    fn from(bytes: Bytes) -> ApiBody {
+        ApiBody::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for ApiBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.get_mut() {
+            ApiBody::Whole(whole) => Pin::new(whole).poll_frame(context).map_err(|never| match never {}),
+            ApiBody::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ApiBody::Whole(whole) => whole.is_end_stream(),
+            ApiBody::Pieces(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ApiBody::Whole(whole) => whole.size_hint(),
+            ApiBody::Pieces(_) => SizeHint::default(),
+        }
+    }
+}
 
 /// Longest body of a call, in bytes: a line item with a list of 100,000 domains has 3 MB.
 const MAX_BODY: usize = 8 << 20;
@@ -155,28 +250,67 @@ fn balance(balance: Balance) -> Value {
     json!({ "budget": budget, "spent": balance.posted.to_string(), "leased": balance.leased.to_string() })
 }
 
+/// Why a body was not taken.
+fn refuse_body(why: BodyError, max_bytes: u64) -> ApiAnswer {
+    let answer = match why {
+        BodyError::TooLarge => {
+            let detail = format!("the body is longer than {max_bytes} bytes");
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &detail)
+        }
+        BodyError::Incomplete => problem(StatusCode::REQUEST_TIMEOUT, "incomplete", "the body did not come"),
+    };
+    last(answer.map(ApiBody::Whole))
+}
+
+/// A call of the API, from its head to its answer.
+async fn api_call(api: &Arc<dyn Api>, request: Request<Incoming>, peer: SocketAddr) -> ApiAnswer {
+    let (head, body) = request.into_parts();
+    let Parts { method, uri, headers, .. } = head;
+    let path = uri.path().to_owned();
+    let head = ApiHead { method: method.clone(), uri: uri.clone(), headers: headers.clone(), peer };
+    let (body, spool) = match api.receive(head).await {
+        Receive::Refused(refused) => {
+            body::discard(body, MAX_BODY).await;
+            return last(refused);
+        }
+        Receive::Memory => match body::read(body, MAX_BODY, BODY_PATIENCE).await {
+            Ok(body) => (body, None),
+            Err(why) => return refuse_body(why, MAX_BODY as u64),
+        },
+        Receive::Spool(Spool { file, max_bytes }) => {
+            match body::write(body, file, max_bytes, BODY_PATIENCE).await {
+                Ok(Ok(file)) => (Bytes::new(), Some(file)),
+                Ok(Err(why)) => {
+                    tracing::error!(%why, "a long body cannot be written");
+                    let detail = "the server has no place for the body; its log says more";
+                    let refused = problem(StatusCode::INSUFFICIENT_STORAGE, "no place", detail);
+                    return last(refused.map(ApiBody::Whole));
+                }
+                Err(why) => return refuse_body(why, max_bytes),
+            }
+        }
+    };
+    let answered = api.handle(ApiRequest { method, uri, headers, body, peer }, spool).await;
+    answered.unwrap_or_else(|| not_found(&format!("there is nothing at {path}")).map(ApiBody::Whole))
+}
+
 impl Handler for AdminHandler {
-    async fn handle(self: Rc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    type Body = ApiBody;
+
+    async fn handle(self: Rc<Self>, request: Request<Incoming>, peer: SocketAddr) -> ApiAnswer {
         let path = request.uri().path();
         // What this module answers itself until the API has taken it over.
         let is_own = path == "/v1/balances" || path == "/v1/account/reload" || path.starts_with("/v1/ledger");
-        if !is_own && let Some(api) = self.shared.api() {
-            let (head, body) = request.into_parts();
-            let path = head.uri.path().to_owned();
-            let body = match body::read(body, MAX_BODY, BODY_PATIENCE).await {
-                Ok(body) => body,
-                Err(BodyError::TooLarge) => {
-                    let detail = format!("the body is longer than {MAX_BODY} bytes");
-                    return last(problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &detail));
-                }
-                Err(BodyError::Incomplete) => {
-                    return last(problem(StatusCode::REQUEST_TIMEOUT, "incomplete", "the body did not come"));
-                }
-            };
-            let Parts { method, uri, headers, .. } = head;
-            let answered = api.handle(ApiRequest { method, uri, headers, body, peer }).await;
-            return answered.unwrap_or_else(|| not_found(&format!("there is nothing at {path}")));
+        match self.shared.api() {
+            Some(api) if !is_own => api_call(api, request, peer).await,
+            _ => self.own(request, peer).await.map(ApiBody::Whole),
         }
+    }
+}
+
+impl AdminHandler {
+    /// What this module answers itself.
+    async fn own(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         if !self.is_admin(request.headers(), peer).await {
             let detail = "send `Authorization: Bearer KEY` with the key of admin.bootstrap_key, or with another one \
                           that may run the platform";

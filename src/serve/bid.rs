@@ -336,6 +336,8 @@ impl BidHandler {
 }
 
 impl Handler for BidHandler {
+    type Body = http_body_util::Full<bytes::Bytes>;
+
     async fn handle(self: Rc<Self>, request: hyper::Request<Incoming>, peer: SocketAddr) -> Answer {
         let arrived_ns = self.shared.clock.mono_ns();
         let (head, body) = request.into_parts();

@@ -5,6 +5,8 @@
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use std::fs::File;
+use std::io::{self, Write};
 use std::time::Duration;
 
 /// Why a body could not be read.
@@ -51,7 +53,59 @@ async fn collect(mut body: Incoming, max_bytes: usize, discard_bytes: usize) -> 
     Ok(joined.map_or(first, BytesMut::freeze))
 }
 
-async fn discard(mut body: Incoming, max_bytes: usize) {
+/// Bytes that are written to a file at once.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
+
+/// Reads the whole body into a file, of which a piece at a time is in memory. `patience` is how long nothing may come;
+/// the inner error is the disk's.
+pub(super) async fn write(
+    mut body: Incoming,
+    mut file: File,
+    max_bytes: u64,
+    patience: Duration,
+) -> Result<io::Result<File>, BodyError> {
+    let discarded = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let declared = body.size_hint().lower();
+    if declared > max_bytes {
+        if declared <= max_bytes.saturating_mul(2) {
+            // At the patience of one pause for all of it: it is read for the answer's sake alone.
+            let _late = tokio::time::timeout(patience, discard(body, discarded)).await;
+        }
+        return Err(BodyError::TooLarge);
+    }
+    let mut length = 0;
+    loop {
+        let mut piece = BytesMut::with_capacity(WRITTEN_AT_ONCE);
+        let mut is_end = false;
+        while piece.len() < WRITTEN_AT_ONCE && !is_end {
+            let frame = tokio::time::timeout(patience, body.frame()).await;
+            match frame.map_err(|_| BodyError::Incomplete)? {
+                Some(frame) => {
+                    let Ok(data) = frame.map_err(|_| BodyError::Incomplete)?.into_data() else { continue };
+                    piece.extend_from_slice(&data);
+                }
+                None => is_end = true,
+            }
+        }
+        length += piece.len() as u64;
+        if length > max_bytes {
+            let _late = tokio::time::timeout(patience, discard(body, discarded)).await;
+            return Err(BodyError::TooLarge);
+        }
+        // The disk may make its writer wait.
+        let written = tokio::task::spawn_blocking(move || file.write_all(&piece).map(|()| file)).await;
+        match written.map_err(io::Error::other).and_then(|written| written) {
+            Ok(same) => file = same,
+            Err(why) => return Ok(Err(why)),
+        }
+        if is_end {
+            return Ok(Ok(file));
+        }
+    }
+}
+
+/// Reads on and keeps nothing.
+pub(super) async fn discard(mut body: Incoming, max_bytes: usize) {
     let mut left = max_bytes;
     while let Some(Ok(frame)) = body.frame().await {
         match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {

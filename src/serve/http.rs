@@ -4,7 +4,7 @@ use super::limits::Connections;
 use super::state::{Phase, Shared};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -26,8 +26,15 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers the requests of one listener on one thread.
 pub(super) trait Handler: 'static {
+    /// What its answers consist of.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
+
     /// Answers one request of `peer`.
-    fn handle(self: Rc<Self>, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Answer>;
+    fn handle(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Self::Body>>;
 }
 
 /// An answer with a body; an empty one has no content type.
@@ -47,7 +54,7 @@ pub(super) fn empty(status: StatusCode) -> Answer {
 
 /// The same answer as the last one on its connection. Where a body was not read to its end the connection cannot be
 /// used again, and the client must hear so before it sends its next request into it (RFC 9112 section 9.6).
-pub(super) fn last(mut answer: Answer) -> Answer {
+pub(super) fn last<B>(mut answer: Response<B>) -> Response<B> {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -414,6 +414,8 @@ impl NoticeHandler {
 }
 
 impl Handler for NoticeHandler {
+    type Body = http_body_util::Full<bytes::Bytes>;
+
     async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
         let started_ns = self.shared.clock.mono_ns();
         let answer = self.notice(&request).await;

@@ -104,6 +104,8 @@ fn in_doubt(figures: &Figures) -> Option<String> {
 }
 
 impl Handler for OpsHandler {
+    type Body = http_body_util::Full<bytes::Bytes>;
+
     async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return empty(StatusCode::METHOD_NOT_ALLOWED);

@@ -6,6 +6,7 @@
 mod apply;
 mod calls;
 mod configuration;
+mod csv;
 mod errors;
 mod figures;
 mod fuzzed;

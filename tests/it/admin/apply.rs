@@ -62,8 +62,8 @@ fn what_was_exported_changes_nothing_and_an_edit_changes_what_it_says() {
         steps.iter().find(|step| step["kind"] == kind).unwrap_or_else(|| panic!("{kind}: {done:#}"))
     };
     let item = step("line_item");
-    assert_eq!(item["before"]["bid"], json!({ "amount": "2.5", "max": "2.5" }), "{item:#}");
-    assert_eq!(item["after"]["bid"], json!({ "amount": "3.25", "max": "4" }));
+    assert_eq!(item["before"]["bid"], json!({ "amount": "2.50", "max": "2.50" }), "{item:#}");
+    assert_eq!(item["after"]["bid"], json!({ "amount": "3.25", "max": "4.00" }));
     assert_eq!(item["after"]["targeting"]["domains"]["include_lists"], json!(["1"]));
     assert_eq!(step("list")["after"]["items"], json!(["b.example", "c.example"]));
     assert_eq!(step("campaign")["id"], "40");
@@ -133,7 +133,7 @@ fn money_is_not_moved_by_files_but_an_import_brings_its_wallets() {
     let done = apply(&bare, "", &file);
     assert_eq!(summary(&done), [0, 0, 0, 8]);
     assert_eq!(done["warnings"][0]["pointer"], "/advertisers/0/wallet", "{done}");
-    assert_eq!(bare.get("/v1/advertisers/1")["wallet"]["amount"], "100");
+    assert_eq!(bare.get("/v1/advertisers/1")["wallet"]["amount"], "100.00");
 
     let empty = Bare::in_memory();
     let done = apply(&empty, "", &file);
@@ -188,7 +188,7 @@ fn the_command_shows_the_plan_and_applies_it_when_it_is_told_to() {
     let mut account: Value = serde_json::from_str(&text).unwrap();
     account["line_items"][0]["bid"] = json!({ "amount": "3.00", "max": "3.00" });
     std::fs::write(file, account.to_string()).unwrap();
-    let plan = "~ line_item 1 \"Everyone\"\n    bid.amount: \"2.5\" → \"3\"\n    bid.max: \"2.5\" → \"3\"\n\
+    let plan = "~ line_item 1 \"Everyone\"\n    bid.amount: \"2.50\" → \"3.00\"\n    bid.max: \"2.50\" → \"3.00\"\n\
                 0 to create, 1 to change, 0 to archive, 6 as they are\n";
     assert_eq!(command(&["--plan"]), (0, plan.to_owned(), String::new()));
     let (code, said, why) = command(&[]);

@@ -165,6 +165,7 @@ impl Bare {
             balances: Box::new(|_, _| None),
             rate: Rate { per_s: 1_000_000, burst: 1_000_000 },
             bid_listener: ([127, 0, 0, 1], 0).into(),
+            jobs: super::world::job_options(),
         };
         let admin = Admin::new(setup).unwrap();
         Bare { admin, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }
@@ -195,7 +196,7 @@ impl Bare {
             peer: ([127, 0, 0, 1], 1).into(),
         };
         self.runtime.block_on(async {
-            let answer = self.admin.handle(request).await?;
+            let answer = self.admin.handle(request, None).await?;
             let (head, body) = answer.into_parts();
             let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
             let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap().to_owned();

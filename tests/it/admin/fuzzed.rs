@@ -89,6 +89,7 @@ fn body(dice: &mut Seeded, collection: &str) -> Vec<u8> {
             json!({ "name": "n", "exchange": "north", "deal_id": dice.below(999).to_string(), "price": "2" })
         }
         "conversions" => json!({ "name": "n", "advertiser_id": "1", "value": "5", "counting": "one" }),
+        "imports" => return table(dice),
         "rates" => json!({ "base": "USD", "others": [{ "currency": "EUR", "rate": "1.1" }] }),
         "users" => json!({ "email": "n@agency.example", "role": "trader" }),
         _ => json!({ "domains": ["bad.example"], "addresses": ["192.0.2.0/24"] }),
@@ -99,6 +100,28 @@ fn body(dice: &mut Seeded, collection: &str) -> Vec<u8> {
     }
     let mut bytes = value.to_string().into_bytes();
     if dice.below(12) == 0 && !bytes.is_empty() {
+        let at = dice.below(bytes.len());
+        bytes[at] = dice.below(256) as u8;
+    }
+    bytes
+}
+
+/// A table, or something that is none.
+fn table(dice: &mut Seeded) -> Vec<u8> {
+    let names =
+        ["id", "external_id", "name", "currency", "advertiser_id", "labels", "version", "key", "status"];
+    let cells =
+        ["", "1", "ext:a", "x", "(clear)", "'=1", "\"a,\"\"b\"", "{}", "\"", "9999999999999", "\u{0}", "USD"];
+    let row = |dice: &mut Seeded, of: &[&str]| {
+        let count = 1 + dice.below(4);
+        (0..count).map(|_| of[dice.below(of.len())]).collect::<Vec<_>>().join(",") + "\n"
+    };
+    let mut table = row(dice, &names);
+    for _ in 0..dice.below(6) {
+        table.push_str(&row(dice, &cells));
+    }
+    let mut bytes = table.into_bytes();
+    if dice.below(8) == 0 {
         let at = dice.below(bytes.len());
         bytes[at] = dice.below(256) as u8;
     }
@@ -153,7 +176,12 @@ fn check(what: &str, document: &Value, operation: &Value, reply: &Reply) {
             // A trial of what would be created is no creation.
             let said = said.or_else(|| operation["responses"].get("201").filter(|_| status == 200));
             let said = said.unwrap_or_else(|| panic!("{what}: {status} is not described"));
-            assert_eq!(reply.header("content-type"), Some("application/json"), "{what}");
+            let media = reply.header("content-type").unwrap();
+            if said["content"]["text/csv"].is_object() {
+                assert_eq!(media, "text/csv; charset=utf-8", "{what}");
+                return assert!(reply.text().contains('\n'), "{what}");
+            }
+            assert_eq!(media, "application/json", "{what}");
             conforms(what, document, &said["content"]["application/json"]["schema"], &reply.json());
         }
     }
@@ -243,11 +271,16 @@ fn no_call_of_any_described_route_is_a_fault_of_the_server() {
                     Vec::new()
                 };
                 let key = format!("Bearer {KEY}");
-                let media =
-                    if method == "patch" { "application/merge-patch+json" } else { "application/json" };
+                let media = match (method.as_str(), collection) {
+                    ("patch", _) => "application/merge-patch+json",
+                    (_, "imports") => "text/csv",
+                    _ => "application/json",
+                };
                 let matches = ["*", "\"1\"", "\"x\"", "1"][dice.below(4)];
                 let mut headers = vec![("authorization", key.as_str()), ("content-type", media)];
                 headers.extend((dice.below(4) > 0).then_some(("if-match", matches)));
+                // Else more jobs than may wait would be refused as that.
+                headers.extend((collection == "imports").then_some(("prefer", "wait=30")));
                 let reply = bare.raw(&method.to_ascii_uppercase(), &uri, &headers, &sent);
                 let what = format!("{method} {uri} {}", String::from_utf8_lossy(&sent));
                 calls += 1;

@@ -31,8 +31,8 @@ enum Of {
 type Row = (&'static str, &'static str, &'static str, Of, &'static str);
 
 /// The routes that a tenant's collection has.
-const fn rows(all: [&'static str; 4], reader: &'static str) -> [Row; 7] {
-    let [all, one, activate, pause] = all;
+const fn rows(all: [&'static str; 6], reader: &'static str) -> [Row; 9] {
+    let [all, one, activate, pause, export, import] = all;
     [
         ("GET", all, reader, Of::Tenant, "read"),
         ("POST", all, "trader", Of::Tenant, "write"),
@@ -41,6 +41,8 @@ const fn rows(all: [&'static str; 4], reader: &'static str) -> [Row; 7] {
         ("DELETE", one, "trader", Of::Tenant, "write"),
         ("POST", activate, "trader", Of::Tenant, "write"),
         ("POST", pause, "trader", Of::Tenant, "write"),
+        ("GET", export, reader, Of::Tenant, "read"),
+        ("POST", import, "trader", Of::Tenant, "write"),
     ]
 }
 
@@ -52,13 +54,15 @@ macro_rules! tenants {
                 concat!("/v1/", $name, "/{id}"),
                 concat!("/v1/", $name, "/{id}:activate"),
                 concat!("/v1/", $name, "/{id}:pause"),
+                concat!("/v1/exports/", $name, ".csv"),
+                concat!("/v1/imports/", $name),
             ],
             $reader,
         )
     };
 }
 
-const OF_TENANTS: [[Row; 7]; 8] = [
+const OF_TENANTS: [[Row; 9]; 8] = [
     tenants!("advertisers", "advertiser_viewer"),
     tenants!("campaigns", "advertiser_viewer"),
     tenants!("line_items", "advertiser_viewer"),
@@ -95,6 +99,12 @@ const OTHERS: &[Row] = &[
     ("DELETE", "/v1/exchanges/{id}", "admin", Of::Platform, "admin"),
     ("POST", "/v1/exchanges/{id}:activate", "admin", Of::Platform, "admin"),
     ("POST", "/v1/exchanges/{id}:pause", "admin", Of::Platform, "admin"),
+    ("GET", "/v1/exports/exchanges.csv", "analyst", Of::Shared, "read"),
+    ("POST", "/v1/imports/exchanges", "admin", Of::Platform, "admin"),
+    ("GET", "/v1/jobs", "analyst", Of::Tenant, "read"),
+    ("GET", "/v1/jobs/{id}", "analyst", Of::Tenant, "read"),
+    ("POST", "/v1/jobs/{id}:cancel", "trader", Of::Tenant, "write"),
+    ("GET", "/v1/jobs/{id}/result", "analyst", Of::Tenant, "read"),
     ("GET", "/v1/rates", "analyst", Of::Shared, "read"),
     ("PATCH", "/v1/rates", "admin", Of::Platform, "admin"),
     ("GET", "/v1/safety", "analyst", Of::Shared, "read"),
@@ -140,6 +150,7 @@ struct Things {
     line_item: String,
     creative: String,
     conversion: String,
+    job: String,
 }
 
 fn things(world: &World) -> Things {
@@ -151,7 +162,9 @@ fn things(world: &World) -> Things {
     let line_item = world.make("line_items", world.draft("line_items", "", &campaign));
     let creative = world.make("creatives", world.draft("creatives", &advertiser, ""));
     let conversion = world.make("conversions", world.draft("conversions", &advertiser, ""));
-    Things { advertiser, campaign, line_item, creative, conversion }
+    let job = world.post(BOOTSTRAP, "/v1/imports/advertisers", "name\n".into()).expect(200);
+    let job = job["id"].as_str().unwrap().to_owned();
+    Things { advertiser, campaign, line_item, creative, conversion, job }
 }
 
 fn callers(world: &World, things: &Things) -> Vec<Caller> {
@@ -243,7 +256,11 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
-    let makes = method == "POST"
+    if path.starts_with("/v1/imports/") {
+        return 200;
+    }
+    let makes = path != "/v1/jobs/{id}:cancel"
+        && method == "POST"
         && !["/v1/bulk", "/v1/apply"].contains(&path)
         && (!path.contains("{id}") || path.ends_with(":rotate"));
     if makes { 201 } else { 200 }
@@ -259,6 +276,7 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         ("GET", "line_items") => things.line_item.clone(),
         ("GET", "creatives") => things.creative.clone(),
         ("GET", "conversions") => things.conversion.clone(),
+        (_, "jobs") => things.job.clone(),
         (_, "accounts") => "1".to_owned(),
         (_, "users") => world.make("users/invite", world.draft("users", "", "")),
         // A new one each time, because what is archived stays so.
@@ -269,6 +287,8 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         _ if matches!(row.3, Of::Own | Of::Open) || path == "/v1/users/{id}" => said(world, method, path),
         "PATCH" => Some(json!({ "notes": "changed" })),
         "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
+        // A table without a row is taken by every kind.
+        "POST" if collection == "imports" => Some("name\n".into()),
         "POST" if !path.contains("{id}") => {
             Some(world.draft(collection, &things.advertiser, &things.campaign))
         }
@@ -309,7 +329,8 @@ fn check_form(answer: &Answer, what: &str) {
     assert!(answer.status < 500, "{what}: {}", answer.body);
     assert!(!answer.header("x-request-id").is_empty(), "{what}");
     if answer.status < 400 {
-        assert_eq!(answer.header("content-type"), "application/json", "{what}");
+        let media = if answer.body.is_string() { "text/csv; charset=utf-8" } else { "application/json" };
+        assert_eq!(answer.header("content-type"), media, "{what}");
         return;
     }
     assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
-use outbid::admin::{Admin, Rate, Setup};
+use outbid::admin::{Admin, JobOptions, Rate, Setup};
 use outbid::config::Secret;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::serve::{Api, ApiRequest};
@@ -12,7 +12,8 @@ use outbid::store::control::Control;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use tokio::runtime::Runtime;
 
 pub(super) const BOOTSTRAP: &str = "a bootstrap key that only this test knows";
@@ -44,6 +45,14 @@ impl Answer {
     }
 }
 
+/// Files of jobs in a directory of their own, below one that goes with the process.
+pub(super) fn job_options() -> JobOptions {
+    static ROOT: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    JobOptions { dir: ROOT.path().join(number.to_string()), import_bytes: 256 << 20 }
+}
+
 pub(super) struct World {
     pub(super) admin: Admin,
     pub(super) control: Control,
@@ -69,6 +78,7 @@ impl World {
             balances: Box::new(|_, _| None),
             rate,
             bid_listener: ([127, 0, 0, 1], 0).into(),
+            jobs: job_options(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         World { admin: Admin::new(setup).unwrap(), control, clock, runtime, number: Cell::new(0) }
@@ -112,20 +122,33 @@ impl World {
             let key = HeaderValue::from_str(&format!("movement {}", self.number())).unwrap();
             headers.insert(HeaderName::from_static("idempotency-key"), key);
         }
-        if body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(body) = body {
+            // A text is a table.
+            let media = if body.is_string() { "text/csv" } else { "application/json" };
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+            headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("wait=60"));
         }
         let request = ApiRequest {
             method: method.clone(),
             uri: target.parse().unwrap(),
             headers,
-            body: body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
+            body: match body {
+                None => Bytes::new(),
+                Some(Value::String(table)) => Bytes::from(table.clone()),
+                Some(body) => Bytes::from(body.to_string()),
+            },
             peer: SocketAddr::new(peer.parse().unwrap(), 4711),
         };
-        let answered = self.runtime.block_on(self.admin.handle(request));
+        let answered = self.runtime.block_on(self.admin.handle(request, None));
         let (head, body) = answered.unwrap_or_else(|| panic!("nothing at {target}")).into_parts();
         let body = self.runtime.block_on(body.collect()).unwrap().to_bytes();
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        let is_table =
+            head.headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/csv"));
+        let body = match body.is_empty() {
+            true => Value::Null,
+            false if is_table => Value::String(String::from_utf8(body.to_vec()).unwrap()),
+            false => serde_json::from_slice(&body).unwrap(),
+        };
         Answer { status: StatusCode::as_u16(&head.status), headers: head.headers, body }
     }
 
