@@ -4,7 +4,7 @@ use super::call::{Call, Reply, Who};
 use super::page::{Parameters, cut, page_size, page_token};
 use super::problem::Problem;
 use super::state::Inner;
-use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, diff};
+use crate::store::control::audit::{Actor, ActorKind, AuditQuery, Entry, NewEntry, Source, diff};
 use crate::store::control::{Kind, Row, Write};
 use hyper::StatusCode;
 use serde_json::{Value, json};

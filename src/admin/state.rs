@@ -387,7 +387,8 @@ impl Inner {
             Found::Route(route, _) if matches!(route.action, Action::Import) => route,
             _ => return Receive::Memory,
         };
-        let may = self.recognise(&head.headers, head.peer, true).and_then(|actor| auth::require(&actor, route));
+        let may =
+            self.recognise(&head.headers, head.peer, true).and_then(|actor| auth::require(&actor, route));
         let file = may.and_then(|()| jobs::spool(&self.jobs.options));
         let max_bytes = self.jobs.options.import_bytes;
         match file {

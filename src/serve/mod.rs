@@ -27,9 +27,7 @@ mod record;
 mod runtime;
 mod state;
 
-pub use admin::{
-    Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, PIECES, Receive, Spool,
-};
+pub use admin::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, PIECES, Receive, Spool};
 pub use bills::{RestoreError, restore};
 pub use maintenance::maintain;
 pub use notice::Delivery;

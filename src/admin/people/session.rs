@@ -15,6 +15,7 @@ use super::super::shape::moment;
 use super::super::state::Inner;
 use super::users::{self, note};
 use super::{Verdict, count, totp};
+use crate::store::control::audit::Source;
 use crate::store::control::keys::Session;
 use crate::store::control::users::{UserChange, UserRow, UserStatus};
 use crate::store::control::{ControlError, Status, Write, WriteError};
@@ -222,7 +223,7 @@ fn begin(
         };
         tx.insert_session(&session)?;
         tx.user_logged_in(user.id)?;
-        let who = Who { actor: new_actor(&user), request_id };
+        let who = Who { actor: new_actor(&user), request_id, source: Source::Api };
         note(tx, &who, "login", None, &user)?;
         Ok((user, session))
     });

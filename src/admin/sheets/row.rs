@@ -315,7 +315,7 @@ impl Rows {
         if errors.iter().any(|error| error.column == "id") {
             return;
         }
-        let Err(found) = self.shape.read(object, Status::Draft) else { return };
+        let found = self.shape.read(object, Status::Draft).errors;
         for error in found.into_iter().map(|error| self.error(error)) {
             if !errors.iter().any(|known| known.column == error.column) {
                 errors.push(error);

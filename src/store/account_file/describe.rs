@@ -8,8 +8,8 @@
 
 use super::editor::Part;
 use super::wire::{
-    AdvertiserWire, CampaignWire, CreativeWire, ExchangeWire, LineItemWire, RatesWire, SafetyWire,
-    SegmentWire,
+    AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
+    ListWire, RatesWire, SafetyWire, SegmentWire,
 };
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -56,6 +56,9 @@ pub fn members(part: Part) -> Vec<Member> {
         Part::Advertiser => of::<AdvertiserWire>(),
         Part::Campaign => of::<CampaignWire>(),
         Part::Creative => of::<CreativeWire>(),
+        Part::List => of::<ListWire>(),
+        Part::Deal => of::<DealWire>(),
+        Part::Conversion => of::<ConversionWire>(),
         Part::LineItem => of::<LineItemWire>(),
     };
     match form {
