@@ -64,7 +64,7 @@ pub(super) async fn write(
     max_bytes: u64,
     patience: Duration,
 ) -> Result<io::Result<File>, BodyError> {
-    let discarded = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let discarded = usize::try_from(max_bytes.saturating_mul(2)).unwrap_or(usize::MAX);
     let declared = body.size_hint().lower();
     if declared > max_bytes {
         if declared <= max_bytes.saturating_mul(2) {

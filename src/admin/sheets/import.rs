@@ -34,7 +34,7 @@ use std::time::Duration;
 pub(in crate::admin) const PARAMETERS: &[&str] = &["validate_only", "mode"];
 
 /// Rows that are committed at once where each is kept for itself.
-const CHUNK: u64 = 100;
+const CHUNK: u64 = 400;
 
 /// How long a call waits for its job at most.
 const LONGEST_WAIT_S: u64 = 60;
