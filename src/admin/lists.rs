@@ -9,6 +9,7 @@ use super::crud;
 use super::idempotent;
 use super::page::page_size;
 use super::problem::{FieldError, Problem};
+use super::rules;
 use super::shape::{Shape, etag};
 use super::state::{Inner, Puts};
 use crate::model::list::{List, ListKind};
@@ -90,7 +91,7 @@ pub(super) fn upload(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     call.parameters.finish(&UPLOAD_PARAMETERS.join(", "))?;
     crud::change(inner, dry, once, move |tx, puts| {
         let before = row_of(tx, id, account)?;
-        crud::refuse_changed(&before, version)?;
+        rules::refuse_changed(&before, version)?;
         let list = served(puts, id)?;
         let values = read_values(list.kind, &sent)?;
         let (next, changed) = changed(&list, mode, values);

@@ -38,6 +38,7 @@ mod people;
 mod problem;
 mod puts;
 mod routes;
+mod rules;
 mod shape;
 mod sheets;
 mod state;

@@ -41,6 +41,10 @@ impl Writer {
         let (jobs, waiting) = sync_channel::<Job>(queue);
         let mut bench = Bench { connection, clock, generation };
         let thread = std::thread::Builder::new().name("control-writer".to_owned()).spawn(move || {
+            // Bids come first: an import of 100,000 rows is done here.
+            if let Err(error) = rustix::process::nice(10) {
+                tracing::debug!(%error, "the writer of the control store keeps its priority");
+            }
             for job in waiting {
                 job(&mut bench);
             }
