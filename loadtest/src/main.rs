@@ -15,6 +15,7 @@ mod process;
 mod reload;
 mod report;
 mod servers;
+mod tables;
 mod trial;
 mod world;
 
@@ -56,6 +57,8 @@ enum Command {
     Trial(trial::TrialArgs),
     /// Measure how long a changed account takes to be served, and what bids feel of it.
     Reload(reload::ReloadArgs),
+    /// Measures what bids feel of large imports and of exports.
+    Tables(tables::TablesArgs),
     /// The bare server that `floor` compares with.
     #[command(hide = true)]
     FloorServer {
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Bodies { data_dir, count, seed } => print_bodies(&data_dir, count, seed),
         Command::Trial(args) => trial::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Tables(args) => tables::run(&args),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
     match result {

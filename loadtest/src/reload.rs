@@ -182,16 +182,23 @@ fn row(
 }
 
 /// A steady rate of requests.
-struct Load {
-    to: SocketAddr,
-    requests: Arc<Requests>,
-    rate: u64,
-    connections: u64,
+pub(crate) struct Load {
+    /// The bid listener.
+    pub(crate) to: SocketAddr,
+    /// What is sent, round and round.
+    pub(crate) requests: Arc<Requests>,
+    /// Requests a second.
+    pub(crate) rate: u64,
+    /// Keep-alive connections.
+    pub(crate) connections: u64,
 }
 
 impl Load {
     /// Sends until `work` is done; latencies in nanoseconds, and what came of the work.
-    async fn during<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<(Histogram<u64>, T)> {
+    pub(crate) async fn during<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> anyhow::Result<(Histogram<u64>, T)> {
         let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let start = now();
         let mut tasks = tokio::task::JoinSet::new();

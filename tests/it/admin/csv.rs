@@ -81,7 +81,7 @@ fn rows_make_and_change_things_and_find_what_they_belong_to_by_its_external_id()
     counts(&job, "succeeded", [5, 0, 2, 0, 3]);
     let codes: Vec<&str> =
         job["errors"].as_array().unwrap().iter().map(|error| error["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["malformed", "duplicate", "missing", "missing"], "{job:#}");
+    assert_eq!(codes, ["malformed", "duplicate", "missing", "missing", "missing"], "{job:#}");
     let first = world.get(BOOTSTRAP, "/v1/line_items/1").expect(200);
     assert_eq!((first["version"].as_u64(), first["name"].as_str()), (Some(2), Some("Alpha")));
     assert_eq!(first["targeting"]["countries"], json!({}), "{first:#}");
