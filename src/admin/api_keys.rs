@@ -19,8 +19,8 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// How long a replaced key goes on, in seconds, where nothing else is asked for; and at most.
-const OVERLAP_S: i64 = 24 * 3_600;
-const MAX_OVERLAP_S: i64 = 30 * 24 * 3_600;
+pub(super) const OVERLAP_S: i64 = 24 * 3_600;
+pub(super) const MAX_OVERLAP_S: i64 = 30 * 24 * 3_600;
 
 pub(super) fn list(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
     let rows = inner.control.read(|read| read.keys(call.account))?;
@@ -28,7 +28,7 @@ pub(super) fn list(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
 }
 
 pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
-    let fields = fields(&mut call.parameters);
+    let fields = fields(&mut call.parameters, "api_key")?;
     let (id, own) = (call.id.unwrap_or(0), call.account);
     call.parameters.finish("fields")?;
     let row = inner.control.read(|read| seen(read, id, own))?;

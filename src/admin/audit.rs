@@ -15,7 +15,7 @@ pub(super) const PARAMETERS: &[&str] =
     &["page_size", "page_token", "filter[kind]", "filter[resource_id]", "filter[action]", "from", "to"];
 
 /// Kinds of things that have records and are no resources.
-const OTHER_KINDS: [&str; 3] = ["account", "user", "api_key"];
+pub(super) const OTHER_KINDS: [&str; 3] = ["account", "user", "api_key"];
 
 /// Notes a change of a row; `masked` shows a row without its secrets.
 pub(super) fn note(

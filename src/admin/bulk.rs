@@ -15,29 +15,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Operations of one call.
-const MOST: usize = 1_000;
-
-/// What is sent.
-pub(super) fn schema() -> Value {
-    let operation = json!({
-        "type": "object",
-        "properties": {
-            "method": { "enum": ["POST", "PATCH", "DELETE"] }, "path": { "type": "string" },
-            "if_match": { "type": "string" }, "body": { "type": "object" },
-        },
-        "required": ["method", "path"],
-        "additionalProperties": false,
-    });
-    json!({
-        "type": "object",
-        "properties": {
-            "atomic": { "type": "boolean", "default": true },
-            "operations": { "type": "array", "items": operation, "maxItems": MOST },
-        },
-        "required": ["operations"],
-        "additionalProperties": false,
-    })
-}
+pub(super) const MOST: usize = 1_000;
 
 /// An operation that was understood, before its references are known.
 struct Planned {

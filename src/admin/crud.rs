@@ -6,6 +6,7 @@ use super::call::{Call, Reply, Who};
 use super::idempotent::{self, Once};
 use super::lists;
 use super::merge::merge;
+use super::openapi;
 use super::page::{ListCall, cut, fields};
 use super::problem::{FieldError, Problem};
 use super::rules::{
@@ -22,6 +23,9 @@ use hyper::StatusCode;
 use hyper::header::{ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+
+/// What is shown in the place of a secret.
+pub(super) const MASK: &str = "********";
 
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -58,7 +62,7 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
 }
 
 pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
-    let fields = fields(&mut call.parameters);
+    let fields = fields(&mut call.parameters, shape.noun())?;
     let known = call.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let id = id_of(shape, call.id);
     let account = scope(shape, call.account);
@@ -84,11 +88,10 @@ pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) 
 
 pub(super) fn patch(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let mask = call.parameters.take("update_mask");
+    let mask = openapi::names(&mut call.parameters, "update_mask", &openapi::patched(shape.noun()))?;
     let mut object = call.object(&[MERGE_PATCH, JSON])?;
     if let Some(mask) = mask {
-        let masked: Vec<&str> = mask.split(',').map(str::trim).collect();
-        object.retain(|name, _| masked.contains(&name.as_str()));
+        object.retain(|name, _| mask.contains(name));
     }
     let op = Op::patch(shape, call.id, call.account, call.if_match()?, object)?;
     let who = call.who();
@@ -145,8 +148,7 @@ impl Op {
         if shape.kind == Kind::Advertiser {
             object.insert("wallet".to_owned(), "0".into());
         }
-        let serves_at_once = matches!(shape.kind, Kind::Segment | Kind::List) || shape.is_shared;
-        let default = if serves_at_once { Status::Active } else { Status::Draft };
+        let default = if shape.serves_at_once() { Status::Active } else { Status::Draft };
         let mut draft = shape.read(object, default);
         draft.errors.extend(read_only);
         Ok(Op { shape, account, what: What::Create { draft } })
@@ -425,7 +427,9 @@ pub(super) fn currency_of(
 ) -> Option<Currency> {
     let own = || doc.get("currency").and_then(Value::as_str).and_then(Currency::parse);
     match shape.kind {
-        Kind::Advertiser | Kind::Exchange => own(),
+        // As the readers take it where nothing is said.
+        Kind::Advertiser => own().or_else(|| Some(editor.base())),
+        Kind::Exchange => own().or(Some(Currency::USD)),
         Kind::Campaign | Kind::Conversion => editor.advertiser(parent?).map(|advertiser| advertiser.currency),
         Kind::LineItem => {
             let advertiser = editor.campaign(parent?)?.advertiser;

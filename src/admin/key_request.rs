@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 /// What every secret begins with, for people and for scanners of what was published by mistake.
 const BEGINNING: &str = "outbid_live_";
 /// Networks that a key may be limited to.
-const MAX_ADDRESSES: usize = 100;
+pub(super) const MAX_ADDRESSES: usize = 100;
 /// Advertisers that a key may be limited to.
-const MAX_ADVERTISERS: usize = 1_000;
+pub(super) const MAX_ADVERTISERS: usize = 1_000;
 
 /// A key to be made.
 #[derive(Clone, Debug, Default)]

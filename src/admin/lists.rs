@@ -38,16 +38,6 @@ enum Mode {
     Replace,
 }
 
-/// What an upload sends as JSON.
-pub(super) fn schema() -> Value {
-    json!({
-        "type": "object",
-        "properties": { "values": { "type": "array", "items": { "type": "string" }, "maxItems": MAX_ITEMS } },
-        "required": ["values"],
-        "additionalProperties": false,
-    })
-}
-
 /// `GET /v1/lists/{id}/items`.
 pub(super) fn items(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let size = page_size(&mut call.parameters)?;

@@ -22,6 +22,7 @@ mod auth;
 mod bulk;
 mod call;
 mod crud;
+mod docs;
 mod download;
 mod idempotent;
 mod import;

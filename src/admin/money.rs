@@ -23,24 +23,6 @@ use std::sync::Arc;
 /// What a list may be asked.
 pub(super) const PARAMETERS: &[&str] = &["page_size", "page_token", "filter[advertiser_id]"];
 
-/// What is sent to move money.
-pub(super) fn schema() -> Value {
-    let amount = json!({
-        "type": "object",
-        "properties": { "amount": { "type": "string" }, "currency": { "type": "string" } },
-        "required": ["amount", "currency"],
-    });
-    json!({
-        "type": "object",
-        "properties": {
-            "advertiser_id": { "type": "string" }, "kind": { "enum": ["top_up", "credit", "adjustment"] },
-            "amount": amount, "note": { "type": "string", "maxLength": 1000 },
-        },
-        "required": ["advertiser_id", "kind", "amount"],
-        "additionalProperties": false,
-    })
-}
-
 /// Books what an imported advertiser's wallet holds, so that the wallet is the sum of its movements.
 pub(super) fn book_import(tx: &mut Write<'_>, row: &Row) -> Result<(), String> {
     let doc: Map<String, Value> = serde_json::from_str(&row.doc).map_err(|why| why.to_string())?;

@@ -1,6 +1,7 @@
 //! The query string of a call: pages, filters, orders, fields. What is not understood is refused, never ignored.
 
 use super::call::Reply;
+use super::openapi;
 use super::problem::Problem;
 use super::shape::Shape;
 use crate::store::control::{Cursor, Order, Query, SortBy, Status};
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Resources of a page, where the caller names no number, and at most.
-const PAGE: usize = 50;
-const MAX_PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 50;
+pub(super) const MAX_PAGE: usize = 1_000;
 
 /// The parameters that were sent.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +110,7 @@ impl ListCall {
             known = format!("{known}, {name}");
         }
         let total = parameters.switch("total")?;
-        let fields = fields(&mut parameters);
+        let fields = fields(&mut parameters, shape.noun())?;
         parameters.finish(&known)?;
         Ok(ListCall { query, total, fields })
     }
@@ -159,10 +160,9 @@ pub(super) fn cut<T>(rows: &mut Vec<T>, size: usize, cursor: impl Fn(&T) -> Curs
     rows.last().filter(|_| more).map(|last| cursor(last).encode())
 }
 
-/// `?fields=id,name`.
-pub(super) fn fields(parameters: &mut Parameters) -> Option<Vec<String>> {
-    let names = parameters.take("fields")?;
-    Some(names.split(',').map(|name| name.trim().to_owned()).collect())
+/// `?fields=id,name`, which are members of what is called `noun`.
+pub(super) fn fields(parameters: &mut Parameters, noun: &str) -> Result<Option<Vec<String>>, Problem> {
+    openapi::names(parameters, "fields", noun)
 }
 
 fn order(sort: &str) -> Result<Order, Problem> {

@@ -43,6 +43,7 @@ pub(super) enum Action {
     RevokeKey,
     RotateKey,
     OpenApi,
+    Docs,
     Audit,
     Transactions,
     Transact,
@@ -87,15 +88,15 @@ impl Route {
 }
 
 impl Route {
-    /// Whether it is for those who have yet to say who they are.
+    /// Whether it is for everybody, also for those who have yet to say who they are.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.action, Action::People(task) if task.is_open())
+        matches!(self.action, Action::Docs) || matches!(self.action, Action::People(task) if task.is_open())
     }
 
     /// What a key must be for; `None` where every key will do.
     pub(super) fn scope(&self) -> Option<Scope> {
         match self.action {
-            Action::Me | Action::OpenApi => None,
+            Action::Me | Action::OpenApi | Action::Docs => None,
             Action::People(task) if task.is_open() || task.is_own() => None,
             Action::Transact => Some(Scope::Money),
             _ if self.role >= Role::Admin => Some(Scope::Admin),
@@ -118,6 +119,8 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         Role::AdvertiserViewer,
         "This description".into(),
     );
+    let summary = "This description, as a page for people".into();
+    add(Method::GET, "/docs".into(), Action::Docs, None, Role::AdvertiserViewer, summary);
     add(
         Method::GET,
         "/v1/me".into(),
@@ -297,7 +300,7 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
             });
             Ok(Reply::new(StatusCode::OK, view))
         }
-        (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document())),
+        (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document().clone())),
         (Action::Audit, _) => audit::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
         (Action::Bulk, _) => bulk::run(inner, call),
@@ -324,6 +327,7 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         (Action::GetJob, _) => jobs::get(inner, call),
         (Action::CancelJob, _) => jobs::cancel(inner, call),
         (Action::Export | Action::JobResult, _) => Err(Problem::not_found("such reply")),
+        (Action::Docs, _) => unreachable!("the page is answered before anybody is asked who it is"),
         (_, None) => Err(Problem::not_found("such resource")),
     }
 }

@@ -158,6 +158,9 @@ pub(super) const READ_ONLY: [&str; 10] = [
     "item_count",
 ];
 
+/// Bytes of an `external_id`.
+pub(super) const MAX_EXTERNAL_ID: usize = 255;
+
 /// Members that are for people and programs outside; the engine does not know them.
 pub(super) const OUTSIDE: [&str; 2] = ["notes", "labels"];
 
@@ -184,6 +187,11 @@ impl Shape {
         self.kind.as_str()
     }
 
+    /// Whether what is new and says nothing of it is active.
+    pub(super) fn serves_at_once(&self) -> bool {
+        matches!(self.kind, Kind::Segment | Kind::List) || self.is_shared
+    }
+
     pub(super) fn is_singleton(&self) -> bool {
         self.kind.is_singleton()
     }
@@ -192,6 +200,8 @@ impl Shape {
     /// the errors; the rest the editor reads.
     pub(super) fn read(&self, mut object: Map<String, Value>, default: Status) -> Draft {
         let mut errors = Vec::new();
+        object.retain(|_, value| !value.is_null());
+        object.values_mut().for_each(without_nulls);
         for name in READ_ONLY {
             object.remove(name);
         }
@@ -234,8 +244,12 @@ impl Shape {
         if name.is_none() && needs_name && !errors.iter().any(|error| error.pointer == "/name") {
             errors.push(FieldError::new("/name", "missing", "is missing; add it"));
         }
-        if external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 255) {
-            errors.push(FieldError::new("/external_id", "malformed", "give 1 to 255 bytes"));
+        if external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_EXTERNAL_ID) {
+            errors.push(FieldError::new(
+                "/external_id",
+                "malformed",
+                format!("give 1 to {MAX_EXTERNAL_ID} bytes"),
+            ));
         }
         if let Some((outside, inside)) = self.parent
             && object.contains_key(inside)
@@ -361,6 +375,18 @@ impl Shape {
             error.pointer = format!("/{outside}");
         }
         error
+    }
+}
+
+/// Takes out members that are null: to say nothing and to say null are the same, in a patch and in what is new.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, value| !value.is_null());
+            members.values_mut().for_each(without_nulls);
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_nulls),
+        _ => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::auth::{self, Actor, Role, Scope};
 use super::call::{Call, Reply};
+use super::docs;
 use super::download::{Downloads, Loaded};
 use super::jobs::{self, JobOptions, Jobs};
 use super::keyring::{self, Keyring};
@@ -412,6 +413,10 @@ impl Inner {
                 let detail = format!("{instance} takes {methods}");
                 let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail);
                 refusal(&problem, &request_id, &instance).with(ALLOW, methods)
+            }
+            // No key, and no JSON.
+            Found::Route(route, _) if route.is_open() => {
+                return Some(docs::answer(&request.headers, &request_id));
             }
             Found::Route(route, id) => {
                 let mut limit = None;

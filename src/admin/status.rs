@@ -6,9 +6,27 @@ use crate::model::money::Nanos;
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
 
+/// Every effective status.
+pub(super) const EFFECTIVE: [&str; 9] = [
+    "serving",
+    "draft",
+    "paused",
+    "archived",
+    "paused_parent",
+    "scheduled",
+    "ended",
+    "no_budget",
+    "no_creative",
+];
+
+/// Whether what is of this kind has an effective status.
+pub(super) fn has_any(kind: Kind) -> bool {
+    matches!(kind, Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative)
+}
+
 /// The effective status and the reasons behind it, each naming the fix; `None` where the kind has none.
 pub(super) fn of(inner: &Inner, editor: &Editor, row: &Row) -> Option<(&'static str, Vec<String>)> {
-    if !matches!(row.kind, Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative) {
+    if !has_any(row.kind) {
         return None;
     }
     let mut found = Found::default();

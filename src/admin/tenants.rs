@@ -132,7 +132,7 @@ pub(super) fn list(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
 }
 
 pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
-    let fields = fields(&mut call.parameters);
+    let fields = fields(&mut call.parameters, "account")?;
     let (id, own) = (call.id.unwrap_or(PLATFORM), call.account);
     call.parameters.finish("fields")?;
     let row = inner.control.read(|read| seen(read, id, own))?;

@@ -54,7 +54,7 @@ fn invitation() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "email": { "type": "string", "format": "email" }, "role": { "enum": Role::ALL.map(Role::as_str) },
+            "email": { "type": "string", "format": "email", "examples": ["ada@agency.example"] }, "role": { "enum": Role::ALL.map(Role::as_str) },
             "account_id": { "type": ["string", "null"] }, "platform": { "type": "boolean" },
             "advertiser_ids": ids(),
         },

@@ -16,7 +16,14 @@ use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rates;
 use crate::model::taxonomy::{Segment, Taxonomy, TaxonomyError};
 use serde_json::value::RawValue;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// How bids are found, as far as it is built.
+pub(super) const STRATEGY: &str = "fixed_cpm";
+
+/// How often a creative is shown beside the others of its line item.
+pub(super) const WEIGHT: RangeInclusive<i64> = 1..=1_000_000;
 
 /// The largest segment id: trees are tables by id.
 const MAX_SEGMENT_ID: u32 = (1 << 24) - 1;
@@ -187,17 +194,17 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
 /// The bid and its maximum, which is the bid itself where none is given.
 fn price(report: &mut Report, wire: &BidWire) -> (Cpm, Cpm) {
     match wire.strategy.as_deref() {
-        None | Some("fixed_cpm") => {}
+        None | Some(STRATEGY) => {}
         Some(
             later @ ("max_cpm" | "max_cpc" | "target_cpc" | "target_cpa" | "target_roas" | "max_clicks"
             | "max_conversions" | "reach"),
         ) => report.error_at(
             "strategy",
             Code::NotSupported,
-            format!("{later} is not built yet; only fixed_cpm is"),
+            format!("{later} is not built yet; only {STRATEGY} is"),
         ),
         Some(other) => {
-            report.error_at("strategy", Code::Malformed, format!("{other:?} is not known; use fixed_cpm"));
+            report.error_at("strategy", Code::Malformed, format!("{other:?} is not known; use {STRATEGY}"));
         }
     }
     let amount = report.required("amount", wire.amount.as_ref());
@@ -286,7 +293,7 @@ fn assignments(
 ) -> Vec<CreativeAssignment> {
     let mut seen = super::known::Unique::new();
     let read = report.each("creatives", wires.into_iter().enumerate(), |report, (index, wire)| {
-        let weight = report.whole("weight", wire.weight, 1..=1_000_000).unwrap_or(1);
+        let weight = report.whole("weight", wire.weight, WEIGHT).unwrap_or(1);
         let (creative, creative_owner) =
             reference(report, "creative", wire.creative.as_ref(), &known.creatives, CreativeId)?;
         if let (Some(owner), Some(creative_owner)) = (owner, creative_owner)

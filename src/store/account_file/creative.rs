@@ -1,8 +1,8 @@
 //! Creatives: JSON → model. What they have in common, and banners; the other media have files of their own.
 
 pub(super) mod dump;
-mod native;
-mod stream;
+pub(super) mod native;
+pub(super) mod stream;
 
 use super::known::{Known, Unique, Uniques, reference};
 use super::report::{Code, Report};
@@ -103,33 +103,40 @@ fn content(report: &mut Report, medium: MediaType, wire: CreativeWire) -> Conten
     }
 }
 
+const BANNER: &[MediaType] = &[MediaType::Banner];
+const STREAM: &[MediaType] = &[MediaType::Video, MediaType::Audio];
+const NATIVE: &[MediaType] = &[MediaType::Native];
+
+/// Whether a creative has some member.
+type IsGiven = fn(&CreativeWire) -> bool;
+
+/// Members that creatives of some media have, and the others not.
+pub(super) const OF_MEDIA: [(&str, IsGiven, &[MediaType]); 19] = [
+    ("size", |wire| wire.size.is_some(), BANNER),
+    ("markup", |wire| wire.markup.is_some(), BANNER),
+    ("banner_type", |wire| wire.banner_type.is_some(), BANNER),
+    ("expands", |wire| !wire.expands.is_empty(), BANNER),
+    ("duration_s", |wire| wire.duration_s.is_some(), STREAM),
+    ("files", |wire| !wire.files.is_empty(), STREAM),
+    ("vast_tag", |wire| wire.vast_tag.is_some(), STREAM),
+    ("mimes", |wire| !wire.mimes.is_empty(), STREAM),
+    ("linearity", |wire| wire.linearity.is_some(), STREAM),
+    ("skip_after_s", |wire| wire.skip_after_s.is_some(), STREAM),
+    ("companions", |wire| !wire.companions.is_empty(), STREAM),
+    ("trackers", |wire| !wire.trackers.is_empty(), STREAM),
+    ("titles", |wire| !wire.titles.is_empty(), NATIVE),
+    ("images", |wire| !wire.images.is_empty(), NATIVE),
+    ("data", |wire| !wire.data.is_empty(), NATIVE),
+    ("video", |wire| wire.video.is_some(), NATIVE),
+    ("fallback_url", |wire| wire.fallback_url.is_some(), NATIVE),
+    ("privacy_url", |wire| wire.privacy_url.is_some(), NATIVE),
+    ("pixels", |wire| !wire.pixels.is_empty(), NATIVE),
+];
+
 /// Fields of one medium in a creative of another.
 fn refuse_foreign(report: &mut Report, medium: MediaType, wire: &CreativeWire) {
-    use MediaType::{Audio, Banner, Native, Video};
-    const STREAM: &[MediaType] = &[Video, Audio];
-    let fields: [(&'static str, bool, &[MediaType]); 19] = [
-        ("size", wire.size.is_some(), &[Banner]),
-        ("markup", wire.markup.is_some(), &[Banner]),
-        ("banner_type", wire.banner_type.is_some(), &[Banner]),
-        ("expands", !wire.expands.is_empty(), &[Banner]),
-        ("duration_s", wire.duration_s.is_some(), STREAM),
-        ("files", !wire.files.is_empty(), STREAM),
-        ("vast_tag", wire.vast_tag.is_some(), STREAM),
-        ("mimes", !wire.mimes.is_empty(), STREAM),
-        ("linearity", wire.linearity.is_some(), STREAM),
-        ("skip_after_s", wire.skip_after_s.is_some(), STREAM),
-        ("companions", !wire.companions.is_empty(), STREAM),
-        ("trackers", !wire.trackers.is_empty(), STREAM),
-        ("titles", !wire.titles.is_empty(), &[Native]),
-        ("images", !wire.images.is_empty(), &[Native]),
-        ("data", !wire.data.is_empty(), &[Native]),
-        ("video", wire.video.is_some(), &[Native]),
-        ("fallback_url", wire.fallback_url.is_some(), &[Native]),
-        ("privacy_url", wire.privacy_url.is_some(), &[Native]),
-        ("pixels", !wire.pixels.is_empty(), &[Native]),
-    ];
-    for (key, given, media) in fields {
-        if given && !media.contains(&medium) {
+    for (key, is_given, media) in OF_MEDIA {
+        if is_given(wire) && !media.contains(&medium) {
             let of = media.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
             let message = format!("is a field of {of}, this is {medium}; remove it or change format");
             report.error_at(key, Code::Conflict, message);

@@ -285,6 +285,11 @@ impl Editor {
         self.advertisers.get(&advertiser).is_some_and(|kept| self.stopped.contains(&kept.tenant))
     }
 
+    /// The currency that rates are given in.
+    pub fn base(&self) -> Currency {
+        self.rates.base()
+    }
+
     /// One exchange, and whether it is for serving.
     pub fn exchange(&self, id: u32) -> Option<(&ExchangeProfile, bool)> {
         self.exchanges.get(&id).map(|kept| (&kept.value, kept.serves))

@@ -16,9 +16,23 @@ use crate::model::ids::ExchangeId;
 use crate::model::money::{Cpm, Currency};
 use crate::model::rates::{Age, Rate, Rates};
 use crate::model::token::Bucket;
+use std::ops::RangeInclusive;
 
 /// Shortest secret of an exchange; the ones that people invent are shorter.
-const MIN_SECRET: usize = 16;
+pub(super) const MIN_SECRET: usize = 16;
+/// The ways in which an exchange proves who it is.
+pub(super) const AUTH_TYPES: [&str; 4] = ["loopback_only", "header", "path", "addresses"];
+
+/// Bounds, of which some are of days and weeks.
+pub(super) const RATE_AGE_H: RangeInclusive<i64> = 1..=24 * 366;
+pub(super) const TMAX_MS: RangeInclusive<i64> = 1..=86_400_000;
+pub(super) const MARGIN_MS: RangeInclusive<i64> = 0..=86_400_000;
+pub(super) const HOLD_S: RangeInclusive<i64> = 1..=604_800;
+pub(super) const QPS: RangeInclusive<i64> = 1..=u32::MAX as i64;
+pub(super) const ADM_BYTES: RangeInclusive<i64> = 256..=16_777_216;
+pub(super) const URL_BYTES: RangeInclusive<i64> = 512..=65_536;
+pub(super) const OPEN_BIDS: RangeInclusive<i64> = 1..=10;
+pub(super) const MAX_MULTIPLIER: i64 = 100_000;
 
 impl Named for PriceUnit {
     const ALL: &'static [(&'static str, PriceUnit)] = &[
@@ -46,14 +60,14 @@ impl Named for GdprDefault {
         &[("applies", GdprDefault::Applies), ("unknown_is_outside", GdprDefault::UnknownIsOutside)];
 }
 
-/// Reads the table of rates.
 /// Rates are used for so many hours after `as_of` where the file does not say: a long weekend.
-const DEFAULT_RATE_AGE_H: i64 = 96;
+pub(super) const DEFAULT_RATE_AGE_H: i64 = 96;
 
+/// Reads the table of rates.
 pub(super) fn rates(report: &mut Report, wire: RatesWire) -> Rates {
     let base = report.currency("base", wire.base.as_deref()).unwrap_or(Currency::USD);
     let mut rates = Rates::new(base);
-    let max_age_h = report.whole("max_age_h", wire.max_age_h, 1..=24 * 366).unwrap_or(DEFAULT_RATE_AGE_H);
+    let max_age_h = report.whole("max_age_h", wire.max_age_h, RATE_AGE_H).unwrap_or(DEFAULT_RATE_AGE_H);
     let as_of_ms = report.moment("as_of", wire.as_of.as_deref());
     rates.set_age(as_of_ms.map(|as_of_ms| Age { as_of_ms, max_s: (max_age_h * 3_600) as u32 }));
     report.each("others", wire.others, |report, wire| {
@@ -156,20 +170,20 @@ fn profile(
         network_margin_ms: times.network_margin_ms,
         holds: report.within("holds", |report| holds(report, &wire.holds)),
         max_multiplier_ppm: report
-            .factor("max_multiplier", wire.max_multiplier.as_ref(), 100_000)
+            .factor("max_multiplier", wire.max_multiplier.as_ref(), MAX_MULTIPLIER)
             .unwrap_or(100_000_000),
         max_cpm: report.price("max_cpm", wire.max_cpm.as_ref()).unwrap_or(Cpm(100_000_000)),
-        max_qps: report.whole("max_qps", wire.max_qps, 1..=i64::from(u32::MAX)),
+        max_qps: report.whole("max_qps", wire.max_qps, QPS),
         max_open_holds: report.amount("max_open_holds", wire.max_open_holds.as_ref()),
         house,
-        max_adm_bytes: report.whole("max_adm_bytes", wire.max_adm_bytes, 256..=16_777_216).unwrap_or(65_536),
-        max_url_bytes: report.whole("max_url_bytes", wire.max_url_bytes, 512..=65_536).unwrap_or(2_048),
+        max_adm_bytes: report.whole("max_adm_bytes", wire.max_adm_bytes, ADM_BYTES).unwrap_or(65_536),
+        max_url_bytes: report.whole("max_url_bytes", wire.max_url_bytes, URL_BYTES).unwrap_or(2_048),
         send_nbr: wire.send_nbr.unwrap_or(false),
         send_lurl: wire.send_lurl.unwrap_or(true),
         seller_system: wire.seller_system.and_then(|system| {
             report.within("seller_system", |report| super::targeting::domain(report, system))
         }),
-        open_bids: report.whole("open_bids", wire.open_bids, 1..=10).unwrap_or(1) as usize,
+        open_bids: report.whole("open_bids", wire.open_bids, OPEN_BIDS).unwrap_or(1) as usize,
         eid_sources: eid_sources(report, wire.eid_sources),
         match_user_id: wire.match_user_id.unwrap_or(false),
         gdpr_default: report
@@ -203,11 +217,10 @@ struct Times {
 }
 
 fn times(report: &mut Report, wire: &ExchangeWire) -> Times {
-    const DAY_MS: i64 = 86_400_000;
-    let max_tmax_ms = report.whole("max_tmax_ms", wire.max_tmax_ms, 1..=DAY_MS).unwrap_or(1_000);
-    let default_tmax_ms = report.whole("default_tmax_ms", wire.default_tmax_ms, 1..=DAY_MS).unwrap_or(100);
+    let max_tmax_ms = report.whole("max_tmax_ms", wire.max_tmax_ms, TMAX_MS).unwrap_or(1_000);
+    let default_tmax_ms = report.whole("default_tmax_ms", wire.default_tmax_ms, TMAX_MS).unwrap_or(100);
     let network_margin_ms =
-        report.whole("network_margin_ms", wire.network_margin_ms, 0..=DAY_MS).unwrap_or(20);
+        report.whole("network_margin_ms", wire.network_margin_ms, MARGIN_MS).unwrap_or(20);
     if default_tmax_ms > max_tmax_ms || network_margin_ms >= default_tmax_ms {
         let message =
             "network_margin_ms < default_tmax_ms ≤ max_tmax_ms must hold, else no answer is ever in time";
@@ -306,8 +319,7 @@ fn auth(report: &mut Report, wire: AuthWire) -> ExchangeAuth {
         })),
         "addresses" => ExchangeAuth::Addresses(networks(report, wire.addresses)),
         other => {
-            let message =
-                format!("{other:?} is not known; use one of loopback_only, header, path, addresses");
+            let message = format!("{other:?} is not known; use one of {}", AUTH_TYPES.join(", "));
             report.error_at("type", Code::Malformed, message);
             ExchangeAuth::LoopbackOnly
         }
@@ -360,9 +372,8 @@ fn networks(report: &mut Report, addresses: Vec<String>) -> Vec<IpNet> {
 }
 
 fn holds(report: &mut Report, wire: &HoldsWire) -> HoldLives {
-    const WEEK_S: i64 = 604_800;
     let default = HoldLives::default();
-    let mut seconds = |key, value, default| report.whole(key, value, 1..=WEEK_S).unwrap_or(default);
+    let mut seconds = |key, value, default| report.whole(key, value, HOLD_S).unwrap_or(default);
     let lives = HoldLives {
         web_banner_s: seconds("web_banner_s", wire.web_banner_s, default.web_banner_s),
         app_banner_s: seconds("app_banner_s", wire.app_banner_s, default.app_banner_s),

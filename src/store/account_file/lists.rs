@@ -14,10 +14,10 @@ use std::sync::Arc;
 pub const MAX_ITEMS: usize = 1_000_000;
 
 /// Longest time after an ad at which a conversion is still its own: 90 days.
-const MAX_WINDOW_H: i64 = 90 * 24;
+pub(super) const MAX_WINDOW_H: i64 = 90 * 24;
 /// The usual ones: 30 days after a click, one day after a view.
-const CLICK_WINDOW_H: u32 = 30 * 24;
-const VIEW_WINDOW_H: u32 = 24;
+pub(super) const CLICK_WINDOW_H: u32 = 30 * 24;
+pub(super) const VIEW_WINDOW_H: u32 = 24;
 
 /// Reads all lists.
 pub(super) fn lists(report: &mut Report, known: &mut Known, wires: Vec<ListWire>) -> Vec<Arc<List>> {

@@ -30,6 +30,7 @@ mod lists;
 mod price_codec;
 mod report;
 mod safety;
+mod schema;
 mod targeting;
 mod values;
 mod wire;
@@ -39,6 +40,7 @@ pub use dump::Inconsistent;
 pub use editor::{Editor, Entry, Part, Put};
 pub use lists::{MAX_ITEMS, list_kind, list_value};
 pub use report::{Code, Finding};
+pub use schema::schema;
 
 use super::durable;
 use crate::model::account::Account;

@@ -9,6 +9,7 @@
 //! The HMAC keys are 32 bytes in web-safe base64, Blowfish's is text. No message repeats a key.
 
 use super::report::{Code, Report};
+use super::schema::{Described, Spec};
 use crate::model::exchange::{HmacPriceKeys, PriceCodec, PriceUnit};
 use crate::model::secret::{BlowfishKey, Key256};
 use base64::Engine;
@@ -17,6 +18,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
 use std::fmt;
 
 /// Web-safe, padded or not.
@@ -91,7 +93,60 @@ impl<'de> Deserialize<'de> for CodecWire {
 }
 
 /// The names that a codec's type can have.
-const NAMES: &str = "plain, google_hmac_sha1, openx_cpi, blowfish_ecb_hex";
+const NAMES: [&str; 4] = ["plain", "google_hmac_sha1", "openx_cpi", "blowfish_ecb_hex"];
+
+impl Described for CodecWire {
+    fn spec() -> Spec {
+        let of_type = |names: &[&str], keys: Value| {
+            let mut schema = json!({
+                "type": "object", "properties": {
+                    "type": { "type": "string", "enum": names, "description": "How the price is enciphered." },
+                },
+                "required": ["type"], "additionalProperties": false,
+            });
+            let Value::Object(keys) = keys else { unreachable!("keys are members") };
+            for (name, mut key) in keys {
+                if key["type"] == "string" {
+                    key["writeOnly"] = true.into();
+                    if let Some(required) = schema["required"].as_array_mut() {
+                        required.push(name.as_str().into());
+                    }
+                }
+                schema["properties"][name] = key;
+            }
+            schema
+        };
+        let [plain, hmac @ .., blowfish] = NAMES;
+        let key = |example: &str| {
+            json!({
+                "type": "string", "examples": [example], "pattern": "^[A-Za-z0-9_-]{43}=?$",
+                "description": "32 bytes in web-safe base64; the two keys differ.",
+            })
+        };
+        Spec::any_of([
+            json!({ "type": "string", "enum": [plain] }),
+            of_type(&[plain], json!({})),
+            of_type(
+                &hmac,
+                json!({
+                    "encryption_key": key("b3V0YmlkIGV4YW1wbGUgZW5jcnlwdGlvbiBrZXkgMDE="),
+                    "integrity_key": key("b3V0YmlkIGV4YW1wbGUgaW50ZWdyaXR5IGtleSAwMDI="),
+                    "max_age_s": {
+                        "type": "integer", "minimum": 1, "maximum": u32::MAX,
+                        "description": "Seconds for which a price counts; without it always.",
+                    },
+                }),
+            ),
+            of_type(
+                &[blowfish],
+                json!({ "key": {
+                    "type": "string", "minLength": 4, "maxLength": 56, "examples": ["as the exchange gave it"],
+                    "description": "4 to 56 bytes.",
+                } }),
+            ),
+        ])
+    }
+}
 
 /// Reads the codec of a profile at the current place.
 pub(super) fn read(report: &mut Report, wire: Option<CodecWire>) -> Option<PriceCodec> {
@@ -108,7 +163,7 @@ fn read_name(report: &mut Report, name: &str) -> Option<PriceCodec> {
         "google_hmac_sha1" | "openx_cpi" => "\"encryption_key\": \"…\", \"integrity_key\": \"…\"",
         "blowfish_ecb_hex" => "\"key\": \"…\"",
         _ => {
-            report.error(Code::Malformed, format!("{name:?} is not known; use one of {NAMES}"));
+            report.error(Code::Malformed, format!("{name:?} is not known; use one of {}", NAMES.join(", ")));
             return None;
         }
     };
@@ -124,7 +179,11 @@ fn read_fields(report: &mut Report, fields: Fields) -> Option<PriceCodec> {
         "google_hmac_sha1" | "openx_cpi" => (true, false),
         "blowfish_ecb_hex" => (false, true),
         _ => {
-            report.error_at("type", Code::Malformed, format!("{kind:?} is not known; use one of {NAMES}"));
+            report.error_at(
+                "type",
+                Code::Malformed,
+                format!("{kind:?} is not known; use one of {}", NAMES.join(", ")),
+            );
             return None;
         }
     };

@@ -16,13 +16,23 @@ use crate::model::targeting::{
     Category, Daypart, HourMask, MediaType, PlacementRules, Rule, SegmentRule, Targeting,
 };
 use crate::model::url::is_host;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// The days of a week as the file names them, Monday first.
 pub(super) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// The largest factor of one entry; the product of all is clamped far below it.
-const MAX_FACTOR: i64 = 100;
+pub(super) const MAX_FACTOR: i64 = 100;
+
+/// What numbers of AdCOM's lists there are.
+pub(super) const DEVICE_TYPES: RangeInclusive<i64> = 1..=8;
+pub(super) const CONNECTIONS: RangeInclusive<i64> = 0..=7;
+pub(super) const POSITIONS: RangeInclusive<i64> = 0..=7;
+pub(super) const VIDEO_PLACEMENTS: RangeInclusive<i64> = 1..=4;
+pub(super) const PLAYBACK_METHODS: RangeInclusive<i64> = 1..=7;
+pub(super) const FEEDS: RangeInclusive<i64> = 1..=3;
+pub(super) const NATIVE_CONTEXTS: RangeInclusive<i64> = 1..=65_535;
 
 /// Reads the targeting of a line item whose advertiser lives in `home_zone`.
 pub(super) fn read(report: &mut Report, known: &Known, home_zone: &str, wire: TargetingWire) -> Targeting {
@@ -51,11 +61,13 @@ pub(super) fn read(report: &mut Report, known: &Known, home_zone: &str, wire: Ta
         cities: uses.rule(report, "cities", ListKind::City, wire.cities),
         zips: uses.rule(report, "zips", ListKind::Zip, wire.zips),
         device_types: rule(report, "device_types", wire.device_types, |report, n| {
-            report.whole_here(n, 1..=8)
+            report.whole_here(n, DEVICE_TYPES)
         }),
         os: rule(report, "os", wire.os, lower_text),
         browsers: rule(report, "browsers", wire.browsers, lower_text),
-        connections: rule(report, "connections", wire.connections, |report, n| report.whole_here(n, 0..=7)),
+        connections: rule(report, "connections", wire.connections, |report, n| {
+            report.whole_here(n, CONNECTIONS)
+        }),
         carriers: rule(report, "carriers", wire.carriers, lower_text),
         languages: rule(report, "languages", wire.languages, language),
         domains: uses.rule(report, "domains", ListKind::Domain, wire.domains),
@@ -146,13 +158,15 @@ pub(super) fn address(report: &mut Report, text: &str) -> Option<IpNet> {
 }
 
 fn placement(report: &mut Report, wire: PlacementWire) -> PlacementRules {
-    let mut numbers = |key, wire, least, most| rule(report, key, wire, |r, n| r.whole_here(n, least..=most));
+    let mut numbers = |key, wire, bounds: RangeInclusive<i64>| {
+        rule(report, key, wire, |r, n| r.whole_here(n, bounds.clone()))
+    };
     PlacementRules {
-        positions: numbers("positions", wire.positions, 0, 7),
-        video_placements: numbers("video_placements", wire.video_placements, 1, 4),
-        playback_methods: numbers("playback_methods", wire.playback_methods, 1, 7),
-        feeds: numbers("feeds", wire.feeds, 1, 3),
-        native_contexts: numbers("native_contexts", wire.native_contexts, 1, 65_535),
+        positions: numbers("positions", wire.positions, POSITIONS),
+        video_placements: numbers("video_placements", wire.video_placements, VIDEO_PLACEMENTS),
+        playback_methods: numbers("playback_methods", wire.playback_methods, PLAYBACK_METHODS),
+        feeds: numbers("feeds", wire.feeds, FEEDS),
+        native_contexts: numbers("native_contexts", wire.native_contexts, NATIVE_CONTEXTS),
         starts: rule(report, "starts", wire.starts, |report, name| report.named_here(&name)),
         interstitial: wire.interstitial,
         rewarded: wire.rewarded,
@@ -169,7 +183,7 @@ pub(super) fn multipliers(report: &mut Report, known: &Known, wire: MultipliersW
         exchanges: factors(report, "exchanges", wire.exchanges, |report, name| known.exchange(report, &name)),
         countries: factors(report, "countries", wire.countries, |report, code| country(report, &code)),
         device_types: factors(report, "device_types", wire.device_types, |report, n| {
-            report.whole_here(n, 1..=8)
+            report.whole_here(n, DEVICE_TYPES)
         }),
         channels: factors(report, "channels", wire.channels, |report, name| {
             report.named_here::<ChannelKind>(&name)

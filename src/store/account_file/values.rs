@@ -14,7 +14,10 @@ use crate::model::url::HttpUrl;
 use std::ops::RangeInclusive;
 
 /// Longest side of anything, in pixels.
-const MAX_SIDE: u16 = 32_767;
+pub(super) const MAX_SIDE: u16 = 32_767;
+
+/// What something with a status can be: active serves, the others do not.
+pub(super) const STATUSES: [&str; 4] = ["draft", "active", "paused", "archived"];
 
 /// The two ways to give a size.
 #[derive(Default)]
@@ -300,9 +303,9 @@ impl Report {
     pub(super) fn status(&mut self, text: Option<&str>) -> bool {
         match text {
             None | Some("active") => true,
-            Some("draft" | "paused" | "archived") => false,
+            Some(known) if STATUSES.contains(&known) => false,
             Some(other) => {
-                let message = format!("{other:?} is not known; use one of draft, active, paused, archived");
+                let message = format!("{other:?} is not known; use one of {}", STATUSES.join(", "));
                 self.error_at("status", Code::Malformed, message);
                 false
             }

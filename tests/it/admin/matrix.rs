@@ -13,6 +13,8 @@ const ROLES: [&str; 5] = ["advertiser_viewer", "analyst", "trader", "admin", "ow
 /// Whose something is.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Of {
+    /// Who has no key may too.
+    Open,
     /// Everybody who has the role may.
     Everybody,
     /// A tenant's.
@@ -77,6 +79,7 @@ const OTHERS: &[Row] = &[
     ("GET", "/v1/lists/{id}/items", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/lists/{id}/items:upload", "trader", Of::Tenant, "write"),
     ("GET", "/openapi.json", "advertiser_viewer", Of::Everybody, ""),
+    ("GET", "/docs", "advertiser_viewer", Of::Open, ""),
     ("GET", "/v1/me", "advertiser_viewer", Of::Everybody, ""),
     ("GET", "/v1/audit", "analyst", Of::Tenant, "read"),
     ("GET", "/v1/transactions", "analyst", Of::Tenant, "read"),
@@ -221,7 +224,11 @@ fn rank(role: &str) -> usize {
 /// What a caller must be answered.
 fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if of == Of::Open {
-        return if path == "/v1/session" { 401 } else { 404 };
+        return match path {
+            "/docs" => 200,
+            "/v1/session" => 401,
+            _ => 404,
+        };
     }
     let Some(role) = caller.role else { return 401 };
     let is_foreign = caller.account == Some(2);
@@ -329,7 +336,11 @@ fn check_form(answer: &Answer, what: &str) {
     assert!(answer.status < 500, "{what}: {}", answer.body);
     assert!(!answer.header("x-request-id").is_empty(), "{what}");
     if answer.status < 400 {
-        let media = if answer.body.is_string() { "text/csv; charset=utf-8" } else { "application/json" };
+        let media = match &answer.body {
+            _ if what.contains("/docs") => "text/html; charset=utf-8",
+            Value::String(_) => "text/csv; charset=utf-8",
+            _ => "application/json",
+        };
         assert_eq!(answer.header("content-type"), media, "{what}");
         return;
     }

@@ -142,11 +142,10 @@ impl World {
         let answered = self.runtime.block_on(self.admin.handle(request, None));
         let (head, body) = answered.unwrap_or_else(|| panic!("nothing at {target}")).into_parts();
         let body = self.runtime.block_on(body.collect()).unwrap().to_bytes();
-        let is_table =
-            head.headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/csv"));
-        let body = match body.is_empty() {
+        let media = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |media| media.as_bytes());
+        let body = match body.is_empty() || media.starts_with(b"text/html") {
             true => Value::Null,
-            false if is_table => Value::String(String::from_utf8(body.to_vec()).unwrap()),
+            false if media.starts_with(b"text/csv") => Value::String(String::from_utf8(body.to_vec()).unwrap()),
             false => serde_json::from_slice(&body).unwrap(),
         };
         Answer { status: StatusCode::as_u16(&head.status), headers: head.headers, body }

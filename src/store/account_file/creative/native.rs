@@ -9,10 +9,10 @@ use crate::model::creative::{NativeAd, NativeImage};
 use crate::model::targeting::MediaType;
 
 /// Image asset types of Native 1.2 section 7.5 by name.
-const IMAGE_KINDS: &[(&str, i64)] = &[("icon", 1), ("main", 3)];
+pub(in super::super) const IMAGE_KINDS: &[(&str, i64)] = &[("icon", 1), ("main", 3)];
 
 /// Data asset types of Native 1.2 section 7.4 by name.
-const DATA_TYPES: &[(&str, i64)] = &[
+pub(in super::super) const DATA_TYPES: &[(&str, i64)] = &[
     ("sponsored", 1),
     ("desc", 2),
     ("rating", 3),
@@ -28,7 +28,7 @@ const DATA_TYPES: &[(&str, i64)] = &[
 ];
 
 /// The most characters of a text that any request could ask for.
-const MAX_TEXT_CHARS: usize = 1_000;
+pub(in super::super) const MAX_TEXT_CHARS: usize = 1_000;
 
 /// Reads the ad at the current place.
 pub(super) fn read(report: &mut Report, wire: CreativeWire) -> NativeAd {

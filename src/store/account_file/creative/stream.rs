@@ -10,9 +10,9 @@ use crate::model::creative::{Companion, MediaFile, StreamAd, StreamEvent, Stream
 use crate::model::targeting::MediaType;
 
 /// Longest ad in seconds: VAST writes durations as a time of day.
-const MAX_DURATION_S: i64 = 86_399;
+pub(in super::super) const MAX_DURATION_S: i64 = 86_399;
 /// Highest bit rate in kilobits a second.
-const MAX_BITRATE: i64 = 1_000_000;
+pub(in super::super) const MAX_BITRATE: i64 = 1_000_000;
 
 /// Reads the ad at the current place; `medium` is video or audio.
 pub(super) fn read(report: &mut Report, medium: MediaType, wire: StreamWire) -> StreamAd {

@@ -1,0 +1,167 @@
+//! Who buys and for how much: segments, advertisers, campaigns, line items; lists, deals and conversions.
+
+use super::super::buying::{STRATEGY, WEIGHT};
+use super::super::lists::{CLICK_WINDOW_H, MAX_ITEMS, MAX_WINDOW_H, VIEW_WINDOW_H};
+use super::super::schema::{
+    Described, Form, Spec, amount, country, currency, exchange, factor, formed, list, moment, name, one_of,
+    one_of_texts, price, refers, region, segment, text, time_zone, whole, word,
+};
+use super::super::values::STATUSES;
+use super::{Absent, HoursWire, MultipliersWire, Quoted, TargetingWire};
+use crate::model::list::{Counting, ListKind};
+use serde::{Deserialize, Serialize};
+
+wire! {
+    ListWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// For people.
+        name: Option<String> = name().required(),
+        /// What stands on it; it stays.
+        r#type: Option<String> = one_of::<ListKind>().required(),
+        /// The values; of a list that is there they change by uploads.
+        items: Vec<String> = list(text()).entries(MAX_ITEMS),
+    }
+    DealWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// For people.
+        name: Option<String> = name().required(),
+        /// Whether it is used.
+        status: Option<String> = one_of_texts(STATUSES),
+        /// The exchange, by its name; it stays.
+        exchange: Option<String> = exchange().required(),
+        /// What the exchange calls the deal, once for each exchange.
+        deal_id: Option<String> = word("PMP-4711").required(),
+        /// The agreed price per thousand, in the exchange's currency.
+        price: Option<Quoted> = price(),
+        /// Whether the number of impressions was agreed on.
+        guaranteed: Option<bool> = bool::spec().default(false),
+    }
+    ConversionWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// The advertiser; it stays.
+        advertiser: Option<Quoted> = refers("advertisers.id").required(),
+        /// For people.
+        name: Option<String> = name().required(),
+        /// Whether it is counted.
+        status: Option<String> = one_of_texts(STATUSES),
+        /// Hours after a click in which it is the ad's success.
+        click_window_h: Option<i64> = whole(1..=MAX_WINDOW_H).default(CLICK_WINDOW_H),
+        /// Hours after a view in which it is; 0 is never.
+        view_window_h: Option<i64> = whole(0..=MAX_WINDOW_H).default(VIEW_WINDOW_H),
+        /// Whether a user counts once or every time.
+        counting: Option<String> = one_of::<Counting>().default("every"),
+        /// What one is worth; without it what the event says.
+        value: Option<Quoted> = amount(),
+    }
+    SegmentWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// What others call it by, once in an account; printable ASCII; it stays.
+        key: Option<String> = formed("^[!-~]{1,255}$", &["crm.buyers"]).required(),
+        /// For people. Default the key.
+        name: Option<String> = name(),
+        /// The segment above it, by its key.
+        parent: Option<String> = segment(),
+        /// Whether it says something about health, faith and the like, so that consent is needed.
+        sensitive: Option<bool> = bool::spec().default(false),
+    }
+    AdvertiserWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// For people.
+        name: Option<String> = name().required(),
+        /// Whether anything of it serves.
+        status: Option<String> = one_of_texts(STATUSES),
+        /// The currency of all its amounts, one that has a rate; it stays. Default that of the rates.
+        currency: Option<String> = currency(),
+        /// Where its days begin; it stays.
+        time_zone: Option<String> = time_zone().default("UTC"),
+        /// What it can spend in all: the sum of its transactions.
+        wallet: Option<Quoted> = amount(),
+        /// What the data costs per thousand impressions.
+        data_fee: Option<Quoted> = price().such_as("0.10").default("0.00"),
+        /// The platform's part of what is spent, from 0 to 1, at most 6 decimals.
+        platform_share: Option<Quoted> = factor().such_as("0.15").default("0.00"),
+    }
+    BudgetWire {
+        /// The most that is spent in all; without it no limit.
+        lifetime: Option<Quoted> = amount().such_as("5000.00"),
+        /// The most that is spent on one day of the advertiser's time zone; without it no limit.
+        daily: Option<Quoted> = amount(),
+    }
+    FlightWire {
+        /// Nothing serves before it.
+        start_at: Option<String> = moment(),
+        /// Nothing serves from then on; after `start_at`.
+        end_at: Option<String> = moment().such_as("2099-12-31T00:00:00Z"),
+    }
+    CampaignWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// The advertiser; it stays.
+        advertiser: Option<Quoted> = refers("advertisers.id").required(),
+        /// For people.
+        name: Option<String> = name().required(),
+        /// Whether anything of it serves.
+        status: Option<String> = one_of_texts(STATUSES),
+        /// What its line items may spend together.
+        budget: BudgetWire,
+        /// When it serves.
+        flight: FlightWire,
+    }
+    LineItemWire {
+        /// Its number.
+        id: Option<Quoted>,
+        /// The campaign; it stays.
+        campaign: Option<Quoted> = refers("campaigns.id").required(),
+        /// For people.
+        name: Option<String> = name().required(),
+        /// Whether it serves.
+        status: Option<String> = one_of_texts(STATUSES),
+        /// What is bid.
+        bid: BidWire = BidWire::spec().required(),
+        /// What it may spend.
+        budget: BudgetWire,
+        /// When it serves.
+        flight: FlightWire,
+        /// What it bids on; all dimensions must agree.
+        targeting: TargetingWire,
+        /// What raises and lowers the bid; factors that apply are multiplied.
+        multipliers: MultipliersWire,
+        /// What it shows, each creative once and of the same advertiser.
+        creatives: Vec<AssignmentWire>,
+        /// Deals that it bids on, and on nothing else; none is everything.
+        deal_ids: Vec<Quoted> = list(refers("deals.id")),
+        /// What it works for, each once and of the same advertiser.
+        conversion_ids: Vec<Quoted> = list(refers("conversions.id")),
+    }
+    BidWire {
+        /// How the bid is found.
+        strategy: Option<String> = one_of_texts([STRATEGY]).default(STRATEGY),
+        /// The price per thousand impressions, more than 0, at most 6 decimals.
+        amount: Option<Quoted> = price().required(),
+        /// The most that multipliers may raise it to, not less than it. Default the amount.
+        max: Option<Quoted> = price().such_as("5.00"),
+    }
+    AssignmentWire {
+        /// The creative.
+        creative: Option<Quoted> = refers("creatives.id").required(),
+        /// How often it is shown beside the others.
+        weight: Option<i64> = whole(WEIGHT).default(1),
+        /// For whom, where and when it is meant; empty is always.
+        when: ConditionWire,
+    }
+    ConditionWire {
+        /// Segments by key, of which the user is in one.
+        segments: Vec<String> = list(segment()),
+        /// Countries, one of which it is.
+        countries: Vec<String> = list(country()),
+        /// Regions, one of which it is.
+        regions: Vec<String> = list(region()),
+        /// Hours of the week, in the advertiser's time zone.
+        hours: Vec<HoursWire>,
+    }
+}
