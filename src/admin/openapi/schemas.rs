@@ -95,7 +95,7 @@ fn resource(shape: &Shape, way: Way) -> Value {
     match way {
         Way::Shown => members.values_mut().for_each(mask),
         Way::New => {}
-        Way::Patch => members.values_mut().for_each(|member| loosen(member)),
+        Way::Patch => members.values_mut().for_each(loosen),
     }
     own.insert("properties".to_owned(), Value::Object(members));
     if way != Way::Patch && !required.is_empty() {
