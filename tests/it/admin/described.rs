@@ -165,8 +165,7 @@ fn amounts_of_what_names_no_currency_are_in_the_one_that_it_gets() {
     let problem = bare.refused(422, "POST", "/v1/exchanges", &[JSON], &foreign);
     assert_eq!(problem["errors"][0]["pointer"], "/max_cpm", "{problem}");
     let own = exchange(json!({ "micros": 5_000_000 }));
-    let made: Value =
-        serde_json::from_str(&bare.call("POST", "/v1/exchanges", &[JSON], &own).text()).unwrap();
+    let made: Value = serde_json::from_str(bare.call("POST", "/v1/exchanges", &[JSON], &own).text()).unwrap();
     assert_eq!(made["max_cpm"], json!({ "amount": "5.000000", "currency": "USD" }));
     let made = bare.make("advertisers", &json!({ "name": "n", "data_fee": "0.10" }));
     assert_eq!(made["data_fee"], json!({ "amount": "0.10", "currency": "USD" }));
@@ -248,11 +247,11 @@ fn the_page_has_every_route_and_every_member_and_runs_nothing() {
         "b", "h1", "h2", "h3", "table", "tr", "th", "td", "div", "code", "pre", "span",
     ];
     assert!(tags.iter().all(|tag| known.contains(tag)), "{tags:?}");
-    let ids: BTreeSet<&str> = attribute(&page, "id");
-    for link in attribute(&page, "href") {
+    let ids: BTreeSet<&str> = attribute(page, "id");
+    for link in attribute(page, "href") {
         assert!(link.strip_prefix('#').is_some_and(|id| ids.contains(id)), "{link} leads nowhere");
     }
-    assert!(attribute(&page, "src").is_empty() && attribute(&page, "onclick").is_empty());
+    assert!(attribute(page, "src").is_empty() && attribute(page, "onclick").is_empty());
     assert!(!page.contains(KEY));
 }
 
