@@ -467,9 +467,6 @@ fn view_for(actor: &Actor, inner: &Inner, editor: &Editor, shape: &Shape, row: &
     view
 }
 
-/// Stands for a secret.
-pub(super) const MASK: &str = "********";
-
 /// Where exchanges have secrets.
 pub(super) const SECRETS: [(&str, &[&str]); 2] =
     [("auth", &["secret"]), ("price_codec", &["encryption_key", "integrity_key", "key"])];

@@ -415,7 +415,7 @@ impl Inner {
                 refusal(&problem, &request_id, &instance).with(ALLOW, methods)
             }
             // No key, and no JSON.
-            Found::Route(route, _) if route.is_open() => {
+            Found::Route(Route { action: Action::Docs, .. }, _) => {
                 return Some(docs::answer(&request.headers, &request_id));
             }
             Found::Route(route, id) => {

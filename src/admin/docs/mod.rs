@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use crate::serve::ApiAnswer;
+use crate::serve::{ApiAnswer, ApiBody};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -50,7 +50,7 @@ pub(super) fn answer(headers: &HeaderMap, request_id: &str) -> ApiAnswer {
     let page = &*PAGE;
     let is_known = headers.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == page.etag.as_bytes());
     let body = if is_known { Bytes::new() } else { page.html.clone() };
-    let mut answer = hyper::Response::new(http_body_util::Full::new(body));
+    let mut answer = hyper::Response::new(ApiBody::from(body));
     if is_known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }

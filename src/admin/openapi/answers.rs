@@ -215,6 +215,7 @@ fn audit_entry() -> Value {
     let states = |said: &str| json!({ "type": "object", "description": said });
     let members = json!({
         "id": text("Its number."), "at": moment("When it was."), "actor": text("Who did it, as it was called then."),
+        "actor_kind": text("Whether that is a person or a program."), "actor_id": maybe("Its number, where it has one."),
         "source": one_of(Source::ALL.iter().map(|source| source.as_str()), "By which way it came."),
         "request_id": maybe("The call that it came with."), "action": text("What was done, such as update."),
         "kind": one_of(kinds, "What sort of thing it was done to."), "resource_id": maybe("Which of them."),

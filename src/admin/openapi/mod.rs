@@ -3,11 +3,12 @@
 
 mod answers;
 mod examples;
+mod others;
 mod parameters;
 mod schemas;
 
 use crate::admin::page::Parameters;
-use crate::admin::{apply, jobs, people};
+use crate::admin::people;
 use crate::admin::problem::Problem;
 use crate::admin::routes::{Action, ROUTES, Route};
 use crate::admin::state::shapes;
@@ -63,9 +64,7 @@ fn made() -> Value {
     }
     let mut schemas = Map::new();
     answers::add(&mut schemas);
-    schemas.insert("job".to_owned(), jobs::schema());
-    schemas.insert("apply_plan".to_owned(), apply::schema());
-    schemas.extend(people::schemas().map(|(name, schema)| (name.to_owned(), schema)));
+    others::add(&mut schemas);
     for shape in shapes() {
         schemas::add(&mut schemas, shape);
     }
@@ -138,7 +137,9 @@ fn operation(route: &Route) -> Value {
     }
     let own = match route.action {
         Action::People(task) => people::documented(task).2.map(|schema| ("application/json", schema)),
-        Action::Import => Some(("text/csv", json!({ "type": "string", "description": "A table, see the guide." }))),
+        Action::Import => {
+            Some(("text/csv", json!({ "type": "string", "description": "A table, see the guide." })))
+        }
         Action::Apply => {
             let said = "An account file, or some of its collections.";
             Some(("application/json", json!({ "type": "object", "description": said })))

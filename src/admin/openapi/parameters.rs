@@ -1,6 +1,7 @@
 //! The parameters of a route: in its path, its query and its headers.
 
 use super::schemas::id_of;
+use crate::admin::auth::Role;
 use crate::admin::page::{MAX_PAGE, PAGE};
 use crate::admin::routes::{Action, Route};
 use crate::admin::{apply, audit, jobs, lists, money, people, sheets};
@@ -52,6 +53,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
     };
     parameters.extend(queries.iter().map(|name| match (route.action, *name) {
         (Action::Import, "mode") => query("import_mode"),
+        (Action::People(_), "filter[status]") => query("user_status"),
         (_, name) => query(name),
     }));
     if let (Action::List | Action::Export, Some((outside, _))) =
@@ -121,6 +123,14 @@ fn query(name: &str) -> Value {
             "type": "string", "enum": ["atomic", "partial"], "default": "atomic",
             "description": "All rows or none, or every good one.",
         }),
+        "user_status" => {
+            json!({ "type": "string", "enum": ["invited", "active", "disabled"], "description": "Of these." })
+        }
+        "filter[role]" => {
+            let roles = Role::ALL.map(Role::as_str);
+            json!({ "type": "string", "enum": roles, "description": "Who may this." })
+        }
+        "filter[email]" => text("The whole address.", "ada@agency.example"),
         "bom" | "prune" => {
             let said = match name {
                 "bom" => "Begin with the mark that Excel wants.",
@@ -128,7 +138,9 @@ fn query(name: &str) -> Value {
             };
             json!({ "type": "boolean", "default": false, "description": said })
         }
-        "plan" => json!({ "type": "string", "description": "The plan that was shown; another one is refused." }),
+        "plan" => {
+            json!({ "type": "string", "description": "The plan that was shown; another one is refused." })
+        }
         "page_token" => {
             json!({ "type": "string", "description": "The `next_page_token` of the page before." })
         }
@@ -159,6 +171,10 @@ fn query(name: &str) -> Value {
         }
     };
     let said = schema.as_object_mut().and_then(|rules| rules.remove("description"));
-    let name = if name == "import_mode" { "mode" } else { name };
+    let name = match name {
+        "import_mode" => "mode",
+        "user_status" => "filter[status]",
+        name => name,
+    };
     json!({ "name": name, "in": "query", "required": false, "description": said, "schema": schema })
 }

@@ -192,11 +192,8 @@ fn begin(
     let (hash, csrf_hash) = (Sha256::digest(&token).into(), Sha256::digest(csrf(&token)).into());
     let begun = inner.control.write(move |tx| {
         // What was looked at may have changed since.
-        let now = tx.user(user.id)?.filter(|now| {
-            now.status == UserStatus::Active
-                && now.password_hash == user.password_hash
-                && now.totp_secret == user.totp_secret
-        });
+        let now = tx.user(user.id)?;
+        let now = now.filter(|now| now.status == UserStatus::Active && now.version == user.version);
         let mut user = now.ok_or_else(|| {
             let detail = "this person was changed just now; log in again";
             Problem::new(StatusCode::UNAUTHORIZED, "not logged in", detail)

@@ -55,7 +55,7 @@ pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem>
 }
 
 pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
-    let fields = fields(&mut call.parameters);
+    let fields = fields(&mut call.parameters, "user")?;
     let (id, own) = (call.id.unwrap_or(0), call.account);
     call.parameters.finish("fields")?;
     let row = inner.control.read(|read| seen(read, id, own))?;

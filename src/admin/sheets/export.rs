@@ -36,8 +36,12 @@ pub(in crate::admin) fn export(
             return Err(Problem::parameter(paged, "is of lists; a table has all rows"));
         }
     }
+    // Columns are named by their paths, which are more than the members that a list knows.
+    let fields = call.parameters.take("fields");
+    let fields: Option<Vec<String>> =
+        fields.map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
     let asked = ListCall::read(shape, scope(shape, call.account), call.parameters)?;
-    let columns = columns::chosen(columns::of(shape, call.actor.role), asked.fields.as_deref());
+    let columns = columns::chosen(columns::of(shape, call.actor.role), fields.as_deref());
     let columns = columns.map_err(|message| Problem::parameter("fields", message))?;
     let mut query = asked.query;
     query.advertisers = call.actor.advertisers;

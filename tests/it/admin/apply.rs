@@ -140,7 +140,7 @@ fn money_is_not_moved_by_files_but_an_import_brings_its_wallets() {
     assert_eq!(done["summary"]["create"], 7, "{done:#}");
     assert_eq!(empty.get("/v1/advertisers/1")["wallet"]["amount"], "999");
     let moved = empty.get("/v1/transactions");
-    assert_eq!(moved["transactions"][0]["amount"]["amount"], "999", "{moved}");
+    assert_eq!(moved["transactions"][0]["amount"]["amount"], "999.00", "{moved}");
     // Whoever may not move money makes an advertiser without any.
     let key = empty.make("api_keys", &json!({ "name": "trader", "role": "trader", "account_id": "1" }));
     let bearer = format!("Bearer {}", key["secret"].as_str().unwrap());

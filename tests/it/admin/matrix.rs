@@ -13,8 +13,6 @@ const ROLES: [&str; 5] = ["advertiser_viewer", "analyst", "trader", "admin", "ow
 /// Whose something is.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Of {
-    /// Who has no key may too.
-    Open,
     /// Everybody who has the role may.
     Everybody,
     /// A tenant's.

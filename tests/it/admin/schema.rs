@@ -110,9 +110,8 @@ impl<'d> Judge<'d> {
                     }
                     true
                 }
-                "description" | "title" | "examples" | "default" | "writeOnly" | "readOnly" | "x-refers-to" | "x-type" => {
-                    true
-                }
+                "description" | "title" | "examples" | "default" | "writeOnly" | "readOnly"
+                | "x-refers-to" | "x-type" => true,
                 other => panic!("the rule {other} is not looked at here"),
             };
             if !is_so {

@@ -145,7 +145,9 @@ impl World {
         let media = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |media| media.as_bytes());
         let body = match body.is_empty() || media.starts_with(b"text/html") {
             true => Value::Null,
-            false if media.starts_with(b"text/csv") => Value::String(String::from_utf8(body.to_vec()).unwrap()),
+            false if media.starts_with(b"text/csv") => {
+                Value::String(String::from_utf8(body.to_vec()).unwrap())
+            }
             false => serde_json::from_slice(&body).unwrap(),
         };
         Answer { status: StatusCode::as_u16(&head.status), headers: head.headers, body }
