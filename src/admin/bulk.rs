@@ -61,6 +61,11 @@ pub(super) fn run(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
     }
     let (who, account) = (call.who(), call.account);
     call.parameters.finish("validate_only")?;
+    if !atomic && once.is_some() {
+        let detail = "without `atomic` there is no one thing that a key could keep from being done twice; leave the \
+                      Idempotency-Key out, or make it atomic";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "not taken here", detail));
+    }
     if !atomic {
         return Ok(apart(inner, planned, &who, account, dry));
     }

@@ -155,6 +155,9 @@ fn a_bulk_call_does_everything_or_nothing_and_refers_to_what_it_makes() {
     let statuses: Vec<u64> =
         apart.json()["results"].as_array().unwrap().iter().map(|it| it["status"].as_u64().unwrap()).collect();
     assert_eq!(statuses, [201, 422, 200, 200]);
+    // What is no one thing has no key.
+    let body = json!({ "atomic": false, "operations": [] }).to_string();
+    bare.refused(400, "POST", "/v1/bulk", &[JSON, ("idempotency-key", "a")], &body);
 }
 
 #[test]
