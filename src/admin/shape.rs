@@ -369,10 +369,15 @@ impl Shape {
 
     /// The pointer of a finding about an entry, as the caller knows the place.
     pub(super) fn outside(&self, mut error: FieldError) -> FieldError {
-        if let Some((outside, inside)) = self.parent
-            && error.pointer == format!("/{inside}")
-        {
+        let Some((outside, inside)) = self.parent else { return error };
+        if error.pointer == format!("/{inside}") {
             error.pointer = format!("/{outside}");
+        }
+        // What is suggested in the place of a name that is not known is as the caller would write it.
+        if error.message.starts_with("unknown field") {
+            error.message = error.message.replace(&format!("`{inside}`"), &format!("`{outside}`"));
+            error.message =
+                error.message.replace(&format!("mean \"{inside}\""), &format!("mean \"{outside}\""));
         }
         error
     }

@@ -134,6 +134,17 @@ fn a_reference_by_its_name_in_the_account_file_is_refused() {
 }
 
 #[test]
+fn a_name_that_is_not_known_is_answered_by_those_that_callers_write() {
+    let bare = filled();
+    for (member, expected) in [("zzz", "`campaign_id`"), ("campaing", "\"campaign_id\"")] {
+        let body = json!({ member: "1" }).to_string();
+        let refused = bare.refused(422, "PATCH", "/v1/line_items/1", &[MERGE, ANY_VERSION], &body);
+        let message = refused["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn what_there_is_one_of_has_neither_name_nor_status() {
     let bare = filled();
     for path in ["/v1/rates", "/v1/safety"] {
