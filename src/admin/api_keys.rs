@@ -9,7 +9,7 @@ use super::key_request::{KeyRequest, secret};
 use super::page::{fields, page_of};
 use super::problem::{FieldError, Problem};
 use super::shape::moment;
-use super::state::{Inner, Tried};
+use super::state::Inner;
 use super::tenants::{self, PLATFORM};
 use crate::store::control::keys::{KeyRow, NewKey};
 use crate::store::control::{Read, Write};
@@ -249,18 +249,16 @@ fn may_grant(actor: &Actor, role: &str, scopes: &[String]) -> Result<(), Problem
     )))
 }
 
-/// Runs `work` in a transaction that changes nothing which serves.
+/// Runs `work` in a transaction; what is known of keys is looked up again afterwards.
 fn write<T: Clone + Send + 'static>(
     inner: &Arc<Inner>,
     dry: bool,
     work: impl FnOnce(&mut Write<'_>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let tried = Tried::new(dry);
-    let inside = tried.clone();
-    let done = inner.control.write(move |tx| work(tx).and_then(|value| inside.keep(value)));
+    let done = inner.change_aside(dry, work);
     // Also after a failure: nobody knows how far it came.
     inner.keyring.forget();
-    tried.settle(done.map_err(Problem::from))
+    done
 }
 
 fn seen(read: &Read<'_>, id: u32, own: Option<u32>) -> Result<KeyRow, Problem> {

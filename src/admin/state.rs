@@ -132,8 +132,8 @@ fn fill(control: &Control) -> Result<Editor, StartError> {
         for account in read.accounts()? {
             editor.stop_tenant(account.id, account.status != Status::Active);
         }
-        for kind in IN_ORDER {
-            let Some(shape) = Shape::of(kind) else { continue };
+        for shape in in_order() {
+            let kind = shape.kind;
             if kind == Kind::Segment {
                 // A segment may stand behind its parent.
                 let mut rows = Vec::new();
@@ -315,6 +315,18 @@ impl Inner {
         let done = self.settle(done)?;
         self.publish();
         Ok(done)
+    }
+
+    /// Runs `work` in a transaction that changes nothing which serves, kept unless it is only tried.
+    pub(super) fn change_aside<T: Clone + Send + 'static>(
+        &self,
+        dry: bool,
+        work: impl FnOnce(&mut Write<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let tried = Tried::new(dry);
+        let inside = tried.clone();
+        let done = self.control.write(move |tx| work(tx).and_then(|value| inside.keep(value)));
+        tried.settle(done.map_err(Problem::from))
     }
 
     /// Tells whoever serves that there is something new.

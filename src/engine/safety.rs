@@ -9,6 +9,7 @@ use crate::model::auction::{Auction, Channel, SupplyNode};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::no_bid::NoBidReason;
 use crate::model::safety::{Safety, Seller};
+use crate::targeting;
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, HashSet};
 
@@ -85,8 +86,7 @@ impl CompiledSafety {
         if auction.imps.iter().any(|imp| imp.ssai == Some(3)) {
             return false;
         }
-        let given = [auction.device.ip, auction.device.ipv6].into_iter().flatten();
-        given.filter_map(|text| text.trim().parse().ok()).any(|address| self.addresses.contains(address))
+        targeting::addresses(auction).any(|address| self.addresses.contains(address))
     }
 
     fn is_blocked(&self, auction: &Auction<'_>) -> bool {

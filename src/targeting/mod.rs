@@ -22,6 +22,7 @@ mod terms;
 pub mod week;
 
 pub use matcher::{Matcher, Scratch};
+pub use normalise::addresses;
 
 use crate::model::auction::{Auction, Geo};
 use crate::model::ids::{ExchangeId, SegmentId};

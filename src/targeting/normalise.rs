@@ -45,7 +45,7 @@ pub(super) fn region<'r>(geo: &Geo<'r>) -> Option<(Option<Country>, &'r str)> {
 }
 
 /// The addresses that a request says its device has.
-pub(super) fn addresses(auction: &Auction<'_>) -> impl Iterator<Item = IpAddr> {
+pub fn addresses(auction: &Auction<'_>) -> impl Iterator<Item = IpAddr> {
     let given = [auction.device.ip, auction.device.ipv6].into_iter().flatten();
     given.filter_map(|text| text.trim().parse().ok())
 }

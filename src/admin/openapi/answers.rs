@@ -27,7 +27,6 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
         ("field_error", field_error()),
         ("list_values", list_values()),
         ("list_uploaded", list_uploaded()),
-        ("me", me()),
         ("openapi", json!({ "type": "object", "required": ["openapi", "info", "paths", "components"] })),
         ("problem", problem()),
         ("transaction", transaction()),
@@ -199,15 +198,6 @@ fn rotation() -> Value {
         "type": "integer", "minimum": 0, "maximum": MAX_OVERLAP_S, "default": OVERLAP_S, "description": said,
     });
     object(json!({ "overlap_s": seconds }), &[])
-}
-
-fn me() -> Value {
-    let members = json!({
-        "name": text("As records name the caller."), "role": roles(), "scopes": scopes(),
-        "account_id": maybe("The account; null is the platform."),
-        "api_key_id": maybe("The key; null is that of the configuration."),
-    });
-    object(members, &["name", "role", "scopes", "account_id", "api_key_id"])
 }
 
 fn audit_entry() -> Value {

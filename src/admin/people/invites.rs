@@ -45,7 +45,7 @@ pub(super) fn invite(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     let invited = Invited::read(account, object)?;
     let (who, actor) = (call.who(), call.actor);
     call.parameters.finish("validate_only")?;
-    let (row, token, expires_ms) = users::write(inner, dry, move |tx| {
+    let (row, token, expires_ms) = inner.change_aside(dry, move |tx| {
         let made = invited.place(tx, Some(&actor))?;
         note(tx, &who, "invite", None, &made.0)?;
         Ok(made)
@@ -154,7 +154,7 @@ pub(super) fn accept(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
         return Err(Problem::invalid(errors));
     }
     let password_hash = Some(Some(attempt.hash(&password)?));
-    let row = users::write(inner, false, move |tx| {
+    let row = inner.change_aside(false, move |tx| {
         // Again, because it is good once.
         let before = invited(tx, &hash, tx.now_ms())?;
         let status = Some(UserStatus::Active);

@@ -25,7 +25,7 @@ pub(super) fn rename(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     }
     let ((id, _), who) = (own(&call)?, call.who());
     call.parameters.finish("validate_only")?;
-    let row = users::write(inner, dry, move |tx| {
+    let row = inner.change_aside(dry, move |tx| {
         let before = seen(tx, id, None)?;
         let after = tx.update_user(id, None, UserChange { name: Some(name), ..UserChange::default() })?;
         if after.version != before.version {
@@ -49,7 +49,7 @@ pub(super) fn change_password(inner: &Arc<Inner>, call: Call) -> Result<Reply, P
     attempt.succeeded();
     let hash = attempt.hash(&new)?;
     let verified = user.clone();
-    let ended = users::write(inner, false, move |tx| {
+    let ended = inner.change_aside(false, move |tx| {
         let before = unchanged(tx, &verified)?;
         let change = UserChange { password_hash: Some(Some(hash)), ..UserChange::default() };
         let after = tx.update_user(id, None, change)?;
@@ -84,7 +84,7 @@ pub(super) fn enrol(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
     call.parameters.finish("none")?;
     let secret = totp::secret();
     let kept = secret.clone();
-    let user = users::write(inner, false, move |tx| {
+    let user = inner.change_aside(false, move |tx| {
         let before = seen(tx, id, None)?;
         if before.totp_secret.is_some() {
             return Err(conflict("a second factor is on already; DELETE /v1/me/totp turns it off first"));
@@ -102,7 +102,7 @@ pub(super) fn confirm(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> 
     let ([code], []) = super::texts(call.object(JSON)?, ["code"], [])?;
     let ((id, _), who) = (own(&call)?, call.who());
     call.parameters.finish("none")?;
-    let user = users::write(inner, false, move |tx| {
+    let user = inner.change_aside(false, move |tx| {
         let before = seen(tx, id, None)?;
         let Some(secret) = before.totp_pending.clone() else {
             return Err(conflict("there is no second factor to confirm; POST /v1/me/totp gives one"));
@@ -142,7 +142,7 @@ pub(super) fn remove_factor(inner: &Arc<Inner>, call: Call) -> Result<Reply, Pro
         return Err(wrong_password("/password"));
     }
     let verified = user.clone();
-    let removed = users::write(inner, false, move |tx| {
+    let removed = inner.change_aside(false, move |tx| {
         let before = unchanged(tx, &verified)?;
         if before.totp_secret.is_none() && before.totp_pending.is_none() {
             return Err(conflict("there is no second factor"));

@@ -10,7 +10,7 @@ use super::super::key_request::KeyRequest;
 use super::super::page::{fields, page_of};
 use super::super::problem::{FieldError, Problem};
 use super::super::shape::{etag, moment};
-use super::super::state::{Inner, Tried};
+use super::super::state::Inner;
 use super::super::tenants::{PLATFORM, is_name};
 use crate::store::control::users::{UserChange, UserRow, UserStatus};
 use crate::store::control::{Read, Write};
@@ -87,7 +87,7 @@ pub(super) fn change(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
     let patch = Patch::read(patch)?;
     let (id, own, who, actor) = (call.id.unwrap_or(0), call.account, call.who(), call.actor);
     call.parameters.finish("validate_only")?;
-    let row = write(inner, dry, move |tx| {
+    let row = inner.change_aside(dry, move |tx| {
         let before = seen(tx, id, own)?;
         let change = patch.check(tx, &actor, &before)?;
         let after = tx.update_user(id, version, change)?;
@@ -241,18 +241,6 @@ pub(super) fn keeps_an_owner(read: &Read<'_>, before: &UserRow, after: &UserRow)
     }
     let detail = format!("the user {} is the last owner; make somebody else an owner first", before.id);
     Err(Problem::new(StatusCode::CONFLICT, "conflict", detail))
-}
-
-/// Runs `work` in a transaction, kept unless it is only tried.
-pub(super) fn write<T: Clone + Send + 'static>(
-    inner: &Arc<Inner>,
-    dry: bool,
-    work: impl FnOnce(&mut Write<'_>) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let tried = Tried::new(dry);
-    let inside = tried.clone();
-    let done = inner.control.write(move |tx| work(tx).and_then(|value| inside.keep(value)));
-    tried.settle(done.map_err(Problem::from))
 }
 
 /// Records what became of a user, without anything secret.
