@@ -90,6 +90,8 @@ fn profile() -> ExchangeProfile {
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 

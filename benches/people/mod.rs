@@ -9,7 +9,7 @@ use outbid::model::country::Country;
 use outbid::model::exchange::GdprDefault;
 use outbid::model::ids::SegmentId;
 use outbid::model::taxonomy::{Segment, Taxonomy};
-use outbid::privacy::{Rules, UseSegments, gate};
+use outbid::privacy::{Policy, Rules, UseSegments, gate};
 
 const SEGMENTS: u32 = 20_000;
 const SEGMENTS_PER_USER: usize = 12;
@@ -84,6 +84,7 @@ pub(crate) fn taxonomy() -> Taxonomy {
         name: String::new(),
         parent: None,
         sensitive: id % 20 == 7,
+        ..Segment::default()
     };
     Taxonomy::build(&(0..SEGMENTS).map(node).collect::<Vec<_>>()).expect("a list is a forest")
 }
@@ -94,7 +95,9 @@ pub(crate) fn proof() -> UseSegments {
     let mut auction = Auction { imps: &imps, ..Auction::default() };
     auction.device.geo.country = Country::parse("US");
     let opportunity = auction.opportunities().next().expect("one impression");
-    gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies }).segments().expect("nothing forbids it")
+    gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies, policy: Policy::default() })
+        .segments()
+        .expect("nothing forbids it")
 }
 
 /// Which users are asked for.

@@ -78,6 +78,7 @@ impl World {
                 max_candidates: 256,
                 max_charge: Nanos(i64::MAX),
                 max_cpm: Cpm::MAX,
+                privacy: outbid::privacy::Policy::default(),
             },
             urls,
             id_key,
@@ -136,8 +137,7 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
     let shared = Shared::new(SharedParts {
         metrics: Metrics::new(1, "bench", now.unix_s()),
         snapshots: SnapshotCell::new(snapshot),
-        audience,
-        id_key,
+        audience: outbid::audience::Store::in_memory(audience, id_key),
         ledger: Arc::new(ledger),
         events: None,
         token_keys,
@@ -257,7 +257,8 @@ impl Bench {
     pub(crate) fn lookup(&mut self, n: usize) -> usize {
         let (world, auction) = (self.world, &self.auctions[n]);
         let Some(opportunity) = auction.opportunities().next() else { return 0 };
-        let rules = privacy::Rules { gdpr_default: world.profile().gdpr_default };
+        let rules =
+            privacy::Rules { gdpr_default: world.profile().gdpr_default, policy: privacy::Policy::default() };
         let permissions = privacy::gate(&opportunity, &rules);
         self.keys.clear();
         self.lookup.clear();

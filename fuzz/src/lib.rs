@@ -5,16 +5,18 @@
 //! `cargo test fuzz::` on stable, with the kept corpus and seeded mutations of it.
 
 mod media;
+mod privacy;
 mod wire;
 
 pub use media::{expand_macros, vast_build};
+pub use privacy::read_consent;
 pub use wire::{decode_price, decode_token, native_request, parse_bid_request, parse_protobuf, wal_scan};
 
 /// A target by name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("parse_bid_request", parse_bid_request),
     ("parse_protobuf", parse_protobuf),
     ("native_request", native_request),
@@ -22,6 +24,7 @@ pub const TARGETS: [Target; 8] = [
     ("expand_macros", expand_macros),
     ("decode_price", decode_price),
     ("decode_token", decode_token),
+    ("read_consent", read_consent),
     ("wal_scan", wal_scan),
 ];
 

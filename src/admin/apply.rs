@@ -17,12 +17,13 @@ use super::routes::{self, Found};
 use super::shape::{Draft, Shape};
 use super::state::{Inner, Puts, in_order};
 use super::tenants;
+use crate::model::ids::SegmentId;
 use crate::store::control::audit::diff;
 use crate::store::control::{Kind, Query, Row, Status, Write};
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What a call may be asked.
@@ -58,7 +59,7 @@ pub(super) fn run(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
     let dry = call.parameters.switch("validate_only")?;
     let prune = call.parameters.switch("prune")?;
     let plan = call.parameters.take("plan");
-    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let once = idempotent::of(&call)?;
     let sections = sections(&call)?;
     let account = call.account.unwrap_or(tenants::DEFAULT);
     let may_move_money = auth::require(&call.actor, transactions()).is_ok();
@@ -137,26 +138,16 @@ fn sections(call: &Call) -> Result<Sections, Problem> {
 fn work(inner: &Inner, tx: &mut Write<'_>, puts: &mut Puts<'_>, asked: &Asked) -> Result<Plan, Problem> {
     let mut plan = Plan::default();
     for (shape, entries) in &asked.sections {
-        let mut seen = HashSet::new();
-        for at in order(shape, entries) {
-            let place = format!("/{}/{at}", shape.collection);
-            let place = if shape.is_singleton() { format!("/{}", shape.collection) } else { place };
-            match entry(tx, puts, asked, shape, entries[at].clone(), &mut seen, &mut plan) {
-                Ok(warnings) => {
-                    plan.warnings.extend(warnings.into_iter().map(|error| below(shape, &place, error)))
-                }
-                Err(problem) if problem.status.is_server_error() => return Err(problem),
-                Err(problem) if problem.errors.is_empty() => {
-                    plan.errors.push(FieldError::new(place, "refused", problem.detail));
-                }
-                Err(problem) => {
-                    plan.errors.extend(problem.errors.into_iter().map(|error| below(shape, &place, error)));
-                }
-            }
-            if plan.errors.len() >= MAX_ERRORS {
-                return Err(Problem::invalid(plan.errors));
-            }
+        // The file is taken as a whole or not at all, so rules may name segments further down.
+        let is_tree = shape.kind == Kind::Segment;
+        if is_tree {
+            puts.editor.expect_segments(asked.account, coming(entries));
         }
+        let done = section(tx, puts, asked, (shape, entries), &mut plan);
+        if is_tree {
+            puts.editor.expect_segments(asked.account, HashMap::new());
+        }
+        done?;
     }
     if !plan.errors.is_empty() {
         return Err(Problem::invalid(plan.errors));
@@ -167,6 +158,44 @@ fn work(inner: &Inner, tx: &mut Write<'_>, puts: &mut Puts<'_>, asked: &Asked) -
         }
     }
     Ok(plan)
+}
+
+/// The segments of a file by their keys.
+fn coming(entries: &[Map<String, Value>]) -> HashMap<String, SegmentId> {
+    let text = |entry: &Map<String, Value>, name: &str| Some(entry.get(name)?.as_str()?.to_owned());
+    let named = |entry| Some((text(entry, "key")?, SegmentId(text(entry, "id")?.parse().ok()?)));
+    entries.iter().filter_map(named).collect()
+}
+
+/// Makes the entries of one collection what there is.
+fn section(
+    tx: &mut Write<'_>,
+    puts: &mut Puts<'_>,
+    asked: &Asked,
+    (shape, entries): (&'static Shape, &[Map<String, Value>]),
+    plan: &mut Plan,
+) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    for at in order(shape, entries) {
+        let place = format!("/{}/{at}", shape.collection);
+        let place = if shape.is_singleton() { format!("/{}", shape.collection) } else { place };
+        match entry(tx, puts, asked, shape, entries[at].clone(), &mut seen, plan) {
+            Ok(warnings) => {
+                plan.warnings.extend(warnings.into_iter().map(|error| below(shape, &place, error)))
+            }
+            Err(problem) if problem.status.is_server_error() => return Err(problem),
+            Err(problem) if problem.errors.is_empty() => {
+                plan.errors.push(FieldError::new(place, "refused", problem.detail));
+            }
+            Err(problem) => {
+                plan.errors.extend(problem.errors.into_iter().map(|error| below(shape, &place, error)));
+            }
+        }
+        if plan.errors.len() >= MAX_ERRORS {
+            return Err(Problem::invalid(std::mem::take(&mut plan.errors)));
+        }
+    }
+    Ok(())
 }
 
 /// An error of an entry at its place in the file.
@@ -209,7 +238,7 @@ fn entry(
     let account = if shape.is_shared { tenants::PLATFORM } else { asked.account };
     let current = tx.get(shape.kind, id)?;
     if current.as_ref().is_some_and(|row| row.account != account) {
-        let message = "belongs to another account; choose another id";
+        let message = "is taken; ids are given out to all accounts together, so choose another one";
         return Err(Problem::invalid(vec![FieldError::new("/id", "conflict", message)]));
     }
     let (wallet, items) = (object.get("wallet").cloned(), object.remove("items"));
@@ -232,6 +261,11 @@ fn entry(
         Some(row) => crud::update_if_changed(tx, puts, shape, &asked.who, row, draft)?,
         None => Some(crud::insert(tx, puts, shape, Some(account), &asked.who, (Some(id), draft))?),
     };
+    if current.is_none() && asked.who.actor.account.is_none() {
+        // The platform's file may be all that is left of an account: what else it had may be known by its id elsewhere.
+        // A tenant's takes only the ids that it names.
+        tx.leave_out_ids(shape.kind, id)?;
+    }
     let mut is_changed = made.is_some();
     let version = current.as_ref().map(|row| row.version);
     if let Some((row, more)) = made {

@@ -15,7 +15,7 @@ pub(super) const PARAMETERS: &[&str] =
     &["page_size", "page_token", "filter[kind]", "filter[resource_id]", "filter[action]", "from", "to"];
 
 /// Kinds of things that have records and are no resources.
-pub(super) const OTHER_KINDS: [&str; 3] = ["account", "user", "api_key"];
+pub(super) const OTHER_KINDS: [&str; 4] = ["account", "user", "api_key", "person"];
 
 /// Notes a change of a row; `masked` shows a row without its secrets.
 pub(super) fn note(
@@ -40,6 +40,7 @@ pub(super) fn note(
 pub(super) struct About {
     /// A resource's kind or one of [`OTHER_KINDS`].
     pub(super) kind: &'static str,
+    /// 0 where it has none: people have no ids here.
     pub(super) id: u32,
     /// The tenant that sees it.
     pub(super) account: u32,
@@ -72,7 +73,7 @@ pub(super) fn record(
         request_id: Some(who.request_id.clone()),
         action: action.to_owned(),
         kind: about.kind.to_owned(),
-        resource: Some(about.id),
+        resource: (about.id > 0).then_some(about.id),
         version_after: about.version,
         before,
         after: changed,

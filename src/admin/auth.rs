@@ -149,6 +149,26 @@ pub(super) fn require(actor: &Actor, route: &Route) -> Result<(), Problem> {
     }
 }
 
+/// Whether somebody runs the platform: what the server answers itself is for nobody else.
+pub(super) fn is_operator(actor: &Actor) -> bool {
+    actor.account.is_none() && actor.role >= Role::Admin && actor.has(Scope::Admin)
+}
+
+/// The refusal of everybody else.
+pub(super) fn no_operator(actor: &Actor) -> Problem {
+    let of = match actor.account {
+        Some(account) => format!("of account {account}"),
+        None => "of the platform".to_owned(),
+    };
+    let scopes = if actor.has(Scope::Admin) { "" } else { " without the scope admin" };
+    refused(format!(
+        "this needs the role admin of the platform with the scope admin, and {} has the role {} {of}{scopes}; what \
+         its own advertisers have spent is at GET /v1/balances",
+        actor.name,
+        actor.role.as_str()
+    ))
+}
+
 /// 403.
 pub(super) fn refused(detail: String) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "not allowed", detail)

@@ -1,7 +1,8 @@
 //! `POST /v1/bulk`: many operations in one call, as one transaction or each for itself.
 //!
-//! An operation names a method and a path of this API and brings the body that the call would. A text `"$3"` in a body
-//! stands for the id of what operation 3 (counted from 0) has made.
+//! An operation names a method and a path of this API and brings the body that the call would. `$3` stands for the id of
+//! what operation 3 (counted from 0) has made, where an id can stand: in a path, and in members that hold ids. Anywhere
+//! else it is a text like any other.
 
 use super::auth;
 use super::call::{Call, Reply, Who, version_of};
@@ -12,6 +13,7 @@ use super::routes::{self, Action, Found};
 use super::state::Inner;
 use hyper::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Operations of one call.
@@ -21,6 +23,8 @@ pub(super) const MOST: usize = 1_000;
 struct Planned {
     route: &'static routes::Route,
     id: Option<u32>,
+    /// The operation whose result has the id.
+    made_by: Option<usize>,
     version: Option<(bool, Option<u64>)>,
     body: Map<String, Value>,
 }
@@ -28,7 +32,7 @@ struct Planned {
 pub(super) fn run(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let mut object = call.object(&["application/json"])?;
-    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let once = idempotent::of(&call)?;
     let atomic = match object.remove("atomic") {
         None => true,
         Some(Value::Bool(atomic)) => atomic,
@@ -49,15 +53,23 @@ pub(super) fn run(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
         return Err(Problem::invalid(vec![FieldError::new(format!("/{name}"), "malformed", message)]));
     }
     let mut planned = Vec::with_capacity(operations.len());
-    let mut errors = Vec::new();
+    let (mut errors, mut kinds) = (Vec::new(), BTreeMap::new());
     for (index, operation) in operations.into_iter().enumerate() {
         match plan(&call, operation) {
             Ok(operation) => planned.push(operation),
-            Err(problem) => errors.extend(located(index, problem)),
+            Err(problem) => {
+                kinds.insert(problem.status.as_u16(), (problem.status, problem.title));
+                errors.extend(located(index, problem));
+            }
         }
     }
     if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+        let problem = Problem::invalid(errors);
+        // What all of them are refused for is what the call is refused for.
+        return Err(match (kinds.pop_first(), kinds.is_empty()) {
+            (Some((_, (status, title))), true) => Problem { status, title, ..problem },
+            _ => problem,
+        });
     }
     let (who, account) = (call.who(), call.account);
     call.parameters.finish("validate_only")?;
@@ -112,7 +124,15 @@ fn result(reply: &Reply) -> Value {
 /// What is wrong with an operation, by pointers into the whole call.
 fn located(index: usize, problem: Problem) -> Vec<FieldError> {
     if problem.errors.is_empty() {
-        return vec![FieldError::new(format!("/operations/{index}"), "refused", problem.detail)];
+        let code = match problem.status {
+            StatusCode::FORBIDDEN => "not_allowed",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::CONFLICT => "conflict",
+            StatusCode::PRECONDITION_FAILED => "changed",
+            StatusCode::PRECONDITION_REQUIRED => "precondition_required",
+            _ => "refused",
+        };
+        return vec![FieldError::new(format!("/operations/{index}"), code, problem.detail)];
     }
     let into = |error: FieldError| {
         let pointer = match error.pointer.strip_prefix("/operations/.") {
@@ -153,7 +173,12 @@ fn plan(call: &Call, operation: Value) -> Result<Planned, Problem> {
     let (Some(method), Some(path)) = (method, path) else {
         return Err(wrong("path", "give the method and the path of a call of this API".to_owned()));
     };
-    let (route, id) = match routes::find(&method, &path) {
+    let made_by = made_in(&path);
+    let whole = match made_by {
+        Some(number) => path.replacen(&format!("/${number}"), "/1", 1),
+        None => path.clone(),
+    };
+    let (route, id) = match routes::find(&method, &whole) {
         Found::Route(route, id)
             if matches!(route.action, Action::Create | Action::Patch | Action::SetStatus(_)) =>
         {
@@ -163,14 +188,25 @@ fn plan(call: &Call, operation: Value) -> Result<Planned, Problem> {
     };
     auth::require(&call.actor, route)?;
     let version = if_match.map(|tag| version_of(&tag)).transpose()?;
-    Ok(Planned { route, id, version, body })
+    Ok(Planned { route, id, made_by, version, body })
+}
+
+/// The operation that `$N` in a path stands for.
+fn made_in(path: &str) -> Option<usize> {
+    let (_, rest) = path.split_once("/$")?;
+    let digits = rest.split_once(|c: char| !c.is_ascii_digit()).map_or(rest, |(digits, _)| digits);
+    digits.parse().ok()
 }
 
 /// The operation with its references in place.
 fn ready(planned: Planned, results: &[Value], account: Option<u32>) -> Result<Op, Problem> {
-    let Planned { route, id, version, body } = planned;
+    let Planned { route, id, made_by, version, body } = planned;
+    let id = match made_by {
+        Some(number) => made(number, results)?.parse().ok(),
+        None => id,
+    };
     let mut body = Value::Object(body);
-    refer(&mut body, results)?;
+    refer(&mut body, false, results)?;
     let Value::Object(body) = body else { unreachable!("an object stays one") };
     let shape = route.shape.expect("changes of resources have a shape");
     let expected = version.unwrap_or((false, None));
@@ -182,23 +218,41 @@ fn ready(planned: Planned, results: &[Value], account: Option<u32>) -> Result<Op
     }
 }
 
-/// Puts ids in the place of `"$N"`.
-fn refer(value: &mut Value, results: &[Value]) -> Result<(), Problem> {
+/// Members that hold ids, or lists of them.
+const REFERENCES: [&str; 9] = [
+    "advertiser_id",
+    "advertiser_ids",
+    "pixel_ids",
+    "campaign_id",
+    "creative",
+    "deal_ids",
+    "conversion_ids",
+    "include_lists",
+    "exclude_lists",
+];
+
+/// Puts ids in the place of `"$N"` where ids can stand.
+fn refer(value: &mut Value, is_id: bool, results: &[Value]) -> Result<(), Problem> {
     match value {
-        Value::String(text) => {
-            let number = text.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
-            if let Some(number) = number {
-                let id = results.get(number).and_then(|result| result["body"]["id"].as_str());
-                let id = id.ok_or_else(|| {
-                    let detail = format!("{text} is no operation before this one that has made something");
-                    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields", detail)
-                })?;
-                *text = id.to_owned();
+        Value::String(text) if is_id => {
+            if let Some(number) = text.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()) {
+                *text = made(number, results)?;
             }
             Ok(())
         }
-        Value::Array(values) => values.iter_mut().try_for_each(|value| refer(value, results)),
-        Value::Object(members) => members.values_mut().try_for_each(|value| refer(value, results)),
+        Value::Array(values) => values.iter_mut().try_for_each(|value| refer(value, is_id, results)),
+        Value::Object(members) => members
+            .iter_mut()
+            .try_for_each(|(name, value)| refer(value, REFERENCES.contains(&name.as_str()), results)),
         _ => Ok(()),
     }
+}
+
+/// The id of what an operation has made.
+fn made(number: usize, results: &[Value]) -> Result<String, Problem> {
+    let id = results.get(number).and_then(|result| result["body"]["id"].as_str());
+    id.map(str::to_owned).ok_or_else(|| {
+        let detail = format!("${number} is no operation before this one that has made something");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid fields", detail)
+    })
 }

@@ -1,12 +1,14 @@
 //! A call of the API as the handlers see it, and what they answer.
 
 use super::auth::Actor;
+use super::json;
 use super::page::Parameters;
 use super::problem::{FieldError, Problem};
+use super::shape::etag;
 use crate::store::control::audit::Source;
 use bytes::Bytes;
-use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use hyper::{Method, StatusCode};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
@@ -25,7 +27,10 @@ pub(super) struct Call {
     pub(super) spool: Option<std::fs::File>,
     /// The id in the path.
     pub(super) id: Option<u32>,
+    pub(super) method: Method,
     pub(super) path: String,
+    /// What stands behind the question mark, as it was sent.
+    pub(super) query: String,
     /// From where.
     pub(super) peer: SocketAddr,
 }
@@ -66,13 +71,8 @@ impl Call {
 
     /// The body as a JSON object; `accepted` names the content types.
     pub(super) fn object(&self, accepted: &[&str]) -> Result<Map<String, Value>, Problem> {
-        let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let media = given.split(';').next().unwrap_or("").trim();
-        if !accepted.iter().any(|accepted| media.eq_ignore_ascii_case(accepted)) {
-            let detail = format!("send `Content-Type: {}`; this was {given:?}", accepted.join("` or `"));
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type", detail));
-        }
-        match serde_json::from_slice(&self.body) {
+        media(&self.headers, accepted)?;
+        match json::read(&self.body) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => {
                 let detail = "the body is JSON but no object";
@@ -90,6 +90,40 @@ impl Call {
         let Some(given) = self.headers.get(IF_MATCH) else { return Ok((false, None)) };
         version_of(given.to_str().unwrap_or(""))
     }
+}
+
+/// Which of the content types a body has; none of them, not UTF-8 or compressed, it is refused.
+pub(super) fn media<'a>(headers: &HeaderMap, accepted: &[&'a str]) -> Result<&'a str, Problem> {
+    let text = |name: HeaderName| headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
+    let refuse = |detail: String| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type", detail);
+    let (given, encoding) = (text(CONTENT_TYPE), text(CONTENT_ENCODING));
+    let mut parts = given.split(';').map(str::trim);
+    let media = parts.next().unwrap_or("");
+    let found = accepted.iter().find(|accepted| media.eq_ignore_ascii_case(accepted));
+    let found = found.ok_or_else(|| {
+        refuse(format!("send `Content-Type: {}`; this was {given:?}", accepted.join("` or `")))
+    })?;
+    let is_utf8 = |part: &str| match part.to_ascii_lowercase().strip_prefix("charset=") {
+        Some(charset) => matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"),
+        None => true,
+    };
+    if !parts.all(is_utf8) {
+        return Err(refuse(format!("send the body in UTF-8; this was {given:?}")));
+    }
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        return Err(refuse(format!("send the body as it is; `Content-Encoding: {encoding}` is not read")));
+    }
+    Ok(found)
+}
+
+/// Whether one of the entity tags of `If-None-Match` is a version's. They are compared weakly (RFC 9110, 13.1.2).
+pub(super) fn is_known(headers: &HeaderMap, version: u64) -> bool {
+    let current = etag(version);
+    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    lists
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == current)
 }
 
 /// The version that an entity tag names; `*` names none, beside that there was a tag.

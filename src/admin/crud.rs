@@ -2,7 +2,7 @@
 
 use super::audit;
 use super::auth::{Actor, Role};
-use super::call::{Call, Reply, Who};
+use super::call::{Call, Reply, Who, is_known};
 use super::idempotent::{self, Once};
 use super::lists;
 use super::merge::merge;
@@ -14,13 +14,13 @@ use super::rules::{
 };
 use super::shape::{Draft, OUTSIDE, Shape, etag};
 use super::state::{Inner, Puts, Tried};
-use super::status;
+use super::status::Look;
 use super::tenants;
 use crate::model::money::Currency;
 use crate::store::account_file::Editor;
 use crate::store::control::{Change, ControlError, Kind, New, Read, Row, Status, Write};
-use hyper::StatusCode;
-use hyper::header::{ETAG, HeaderName, IF_NONE_MATCH, LINK, LOCATION};
+use hyper::header::{ETAG, HeaderName, LINK, LOCATION};
+use hyper::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -43,9 +43,10 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
     })?;
     let next = cut(&mut rows, size, |last| query.cursor(last));
     let editor = inner.editor.lock();
+    let look = Look::at(inner, &editor, &rows);
     let items: Vec<Value> = rows
         .iter()
-        .map(|row| only(view_for(&call.actor, inner, &editor, shape, row), asked.fields.as_deref()))
+        .map(|row| only(view_for(&call.actor, &look, &editor, shape, row), asked.fields.as_deref()))
         .collect();
     let mut body = json!({ (shape.collection): items, "next_page_token": next });
     if let Some(total) = total {
@@ -63,23 +64,25 @@ pub(super) fn list(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Res
 
 pub(super) fn get(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let fields = fields(&mut call.parameters, shape.noun())?;
-    let known = call.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let id = id_of(shape, call.id);
     let account = scope(shape, call.account);
     call.parameters.finish("fields")?;
     let seen = |read: &Read<'_>| tenants::seen_by(&call.actor, read, row_of(read, shape, id, account)?);
     let row = inner.control.read(seen)?;
-    if known.is_some_and(|known| known == etag(row.version)) {
-        return Ok(Reply { status: StatusCode::NOT_MODIFIED, body: None, headers: Vec::new() });
+    if is_known(&call.headers, row.version) {
+        let unchanged = Reply { status: StatusCode::NOT_MODIFIED, body: None, headers: Vec::new() };
+        return Ok(unchanged.with(ETAG, etag(row.version)));
     }
-    let view = view_for(&call.actor, inner, &inner.editor.lock(), shape, &row);
+    let editor = inner.editor.lock();
+    let look = Look::at(inner, &editor, std::slice::from_ref(&row));
+    let view = view_for(&call.actor, &look, &editor, shape, &row);
     Ok(Reply::new(StatusCode::OK, only(view, fields.as_deref())).with(ETAG, etag(row.version)))
 }
 
 pub(super) fn create(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let object = call.object(&[JSON])?;
-    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let once = idempotent::of(&call)?;
     let (op, who) = (Op::create(shape, call.account, object)?, call.who());
     call.parameters.finish("validate_only")?;
     let own = Arc::clone(inner);
@@ -108,10 +111,11 @@ pub(super) fn set_status(
 ) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
     let (_, version) = call.if_match()?;
+    let once = if call.method == Method::POST { idempotent::of(&call)? } else { None };
     let (op, who) = (Op::set_status(shape, call.id, call.account, version, status), call.who());
     call.parameters.finish("validate_only")?;
     let own = Arc::clone(inner);
-    change(inner, dry, None, move |tx, puts| op.run(&own, tx, puts, &who, dry))
+    change(inner, dry, once, move |tx, puts| op.run(&own, tx, puts, &who, dry))
 }
 
 /// One change of a resource, as far as it can be checked before its transaction.
@@ -163,6 +167,7 @@ impl Op {
         mut object: Map<String, Value>,
     ) -> Result<Op, Problem> {
         let errors = take_read_only(shape, &mut object);
+        forget_masks(shape, &mut object);
         if !expects && let Some(guarded) = shape.guarded.iter().find(|name| object.contains_key(**name)) {
             let detail = format!(
                 "a change of {guarded} needs `If-Match` with the `etag` of the version that you have seen, so that \
@@ -444,14 +449,14 @@ pub(super) fn currency_of(
 }
 
 /// The row as the API shows it.
-fn view(inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String, Value> {
+fn view(look: &Look<'_>, editor: &Editor, shape: &Shape, row: &Row) -> Map<String, Value> {
     let doc: Map<String, Value> = serde_json::from_str(&row.doc).unwrap_or_default();
     let mut view = shape.view(row, currency_of(shape, editor, row.parent, &doc));
     mask(shape, &mut view);
     if let (Kind::List, Some(list)) = (shape.kind, editor.list(row.id)) {
         view.insert("item_count".into(), list.values.len().into());
     }
-    if let Some((effective, reasons)) = status::of(inner, editor, row) {
+    if let Some((effective, reasons)) = look.of(row) {
         view.insert("effective_status".into(), effective.into());
         view.insert("status_reasons".into(), reasons.into());
     }
@@ -459,29 +464,54 @@ fn view(inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String,
 }
 
 /// The row as the caller may see it: the fees are no business of who only looks at an advertiser.
-fn view_for(actor: &Actor, inner: &Inner, editor: &Editor, shape: &Shape, row: &Row) -> Map<String, Value> {
-    let mut view = view(inner, editor, shape, row);
+fn view_for(actor: &Actor, look: &Look<'_>, editor: &Editor, shape: &Shape, row: &Row) -> Map<String, Value> {
+    let mut view = view(look, editor, shape, row);
     if actor.role == Role::AdvertiserViewer {
         view.retain(|name, _| !["data_fee", "platform_share"].contains(&name.as_str()));
     }
     view
 }
 
-/// Where exchanges have secrets.
-pub(super) const SECRETS: [(&str, &[&str]); 2] =
-    [("auth", &["secret"]), ("price_codec", &["encryption_key", "integrity_key", "key"])];
+/// Where what is of a kind has secrets.
+pub(super) fn secrets(kind: Kind) -> &'static [&'static [&'static str]] {
+    match kind {
+        Kind::Exchange => &[
+            &["auth", "secret"],
+            &["price_codec", "encryption_key"],
+            &["price_codec", "integrity_key"],
+            &["price_codec", "key"],
+        ],
+        Kind::Pixel => &[&["secret"]],
+        _ => &[],
+    }
+}
+
+/// The members among which a path ends, and the name of its end.
+fn end<'o>(
+    object: &'o mut Map<String, Value>,
+    path: &[&'static str],
+) -> Option<(&'o mut Map<String, Value>, &'static str)> {
+    let (last, above) = path.split_last()?;
+    let inside = above.iter().try_fold(object, |object, name| object.get_mut(*name)?.as_object_mut())?;
+    Some((inside, last))
+}
 
 /// Secrets go in and never come out.
 pub(super) fn mask(shape: &Shape, view: &mut Map<String, Value>) {
-    if shape.kind != Kind::Exchange {
-        return;
+    for path in secrets(shape.kind) {
+        if let Some(secret) = end(view, path).and_then(|(members, name)| members.get_mut(name)) {
+            *secret = MASK.into();
+        }
     }
-    for (member, secrets) in SECRETS {
-        let Some(Value::Object(object)) = view.get_mut(member) else { continue };
-        for secret in secrets {
-            if let Some(value) = object.get_mut(*secret) {
-                *value = MASK.into();
-            }
+}
+
+/// What stands for a secret leaves the secret as it is: who sends back what was shown changes nothing.
+fn forget_masks(shape: &Shape, patch: &mut Map<String, Value>) {
+    for path in secrets(shape.kind) {
+        if let Some((members, name)) = end(patch, path)
+            && members.get(name).is_some_and(|value| value == MASK)
+        {
+            members.remove(name);
         }
     }
 }
@@ -499,7 +529,8 @@ fn written(
     row: &Row,
     warnings: Vec<FieldError>,
 ) -> Reply {
-    let mut view = view(inner, editor, shape, row);
+    let look = Look::at(inner, editor, std::slice::from_ref(row));
+    let mut view = view(&look, editor, shape, row);
     if !warnings.is_empty() {
         view.insert("warnings".into(), warnings.iter().map(FieldError::view).collect());
     }

@@ -28,6 +28,10 @@ pub fn import(control: &Control, text: &str) -> Result<usize, StartError> {
                 .map(|entry| insert_entry(tx, shape, entry))
                 .collect::<Result<Vec<_>, _>>()?;
             count += rows.len();
+            if let Some(last) = rows.iter().map(|row| row.id).max() {
+                // What an archive had may be known by its id elsewhere.
+                tx.leave_out_ids(shape.kind, last)?;
+            }
             put_all(&mut editor, shape, rows).map_err(|(id, what)| StartError::Stored {
                 kind: shape.kind,
                 id,

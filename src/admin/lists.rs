@@ -4,7 +4,7 @@
 //! of the list.
 
 use super::audit;
-use super::call::{Call, Reply, Who};
+use super::call::{Call, Reply, Who, media};
 use super::crud;
 use super::idempotent;
 use super::page::page_size;
@@ -17,7 +17,7 @@ use crate::store::account_file::{MAX_ITEMS, list_value};
 use crate::store::control::items::ItemsError;
 use crate::store::control::{Kind, Read, Row, Write};
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, ETAG};
+use hyper::header::ETAG;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub(super) fn upload(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Proble
         Some(_) => return Err(Problem::parameter("mode", "is add, remove or replace")),
     };
     let sent = sent(&call)?;
-    let once = idempotent::of(&call.actor, &call.headers, &call.path, &call.body)?;
+    let once = idempotent::of(&call)?;
     let (_, version) = call.if_match()?;
     let (id, account, who) = (call.id.unwrap_or(0), call.account, call.who());
     call.parameters.finish(&UPLOAD_PARAMETERS.join(", "))?;
@@ -186,10 +186,9 @@ fn refuse_too_many(count: usize) -> Result<(), Problem> {
 
 /// The values of an upload with their places: lines of a text, or a JSON object's `values`.
 fn sent(call: &Call) -> Result<Vec<(String, String)>, Problem> {
-    let media = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let media = media.split(';').next().unwrap_or("").trim();
-    if !TEXT.iter().any(|text| media.eq_ignore_ascii_case(text)) {
-        let mut object = call.object(&["application/json", TEXT[0], TEXT[1]])?;
+    const JSON: &str = "application/json";
+    if media(&call.headers, &[JSON, TEXT[0], TEXT[1]])? == JSON {
+        let mut object = call.object(&[JSON])?;
         let values = object.remove("values");
         if let Some(name) = object.keys().next() {
             let message = "is not known; there is values";

@@ -9,7 +9,7 @@ use super::crud::{self, masked};
 use super::idempotent;
 use super::page::{cut, page_size, page_token};
 use super::problem::{FieldError, Problem};
-use super::shape::Shape;
+use super::shape::{Shape, plain};
 use super::state::{Inner, Puts};
 use crate::model::money::{Currency, Nanos};
 use crate::store::control::money::{
@@ -50,13 +50,48 @@ struct Sent {
     advertiser: u32,
     kind: TransactionKind,
     amount: Nanos,
-    currency: Currency,
+    /// That of the wallet, where it is not said.
+    currency: Option<Currency>,
     note: String,
+}
+
+/// Largest amount, in whole units of its currency: what fits in nanos.
+const LARGEST: i64 = i64::MAX / 1_000_000_000;
+
+/// An amount in any of the ways in which one is written: its sum, and the currency if that is said; or what is wrong with
+/// it, below its pointer.
+fn amount_of(mut value: Value) -> Result<(Nanos, Option<Currency>), Vec<FieldError>> {
+    let wrong = |member: &str, code, message: String| {
+        vec![FieldError::new(format!("/amount{member}"), code, message)]
+    };
+    let currency = match value.get("currency") {
+        None => None,
+        Some(text) => Some(text.as_str().and_then(Currency::parse).ok_or_else(|| {
+            wrong("/currency", "malformed", "give three letters such as \"USD\"".to_owned())
+        })?),
+    };
+    let place = if value.is_object() { "/amount" } else { "" };
+    plain(&mut value, None).map_err(|(code, message)| wrong("", code, message))?;
+    let text = value.as_str().unwrap_or_default();
+    match Nanos::parse_decimal(text) {
+        Some(Nanos(0)) => Err(wrong(place, "out_of_range", "is 0, which moves nothing".to_owned())),
+        Some(nanos) => Ok((nanos, currency)),
+        None if text.parse::<f64>().is_ok_and(|amount| amount.abs() >= LARGEST as f64) => {
+            Err(wrong(place, "out_of_range", format!("is too large; at most {LARGEST} is moved at once")))
+        }
+        None => {
+            let message = "give an exact decimal in quotes such as \"100.00\", with at most 9 decimals";
+            Err(wrong(place, "malformed", message.to_owned()))
+        }
+    }
 }
 
 impl Sent {
     fn read(mut object: Map<String, Value>) -> Result<Sent, Problem> {
-        let mut errors = Vec::new();
+        let (mut errors, sum) = match amount_of(object.remove("amount").unwrap_or(Value::Null)) {
+            Ok(sum) => (Vec::new(), Some(sum)),
+            Err(errors) => (errors, None),
+        };
         let mut fail =
             |pointer: &str, code, message: &str| errors.push(FieldError::new(pointer, code, message));
         let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
@@ -68,17 +103,8 @@ impl Sent {
         if kind.is_none() {
             fail("/kind", "malformed", "give one of top_up, credit, adjustment");
         }
-        let amount = object.remove("amount").unwrap_or(Value::Null);
-        let nanos = amount["amount"].as_str().and_then(Nanos::parse_decimal).filter(|amount| amount.0 != 0);
-        if nanos.is_none() {
-            fail("/amount/amount", "malformed", "give an exact decimal in quotes such as \"100.00\", not 0");
-        }
-        if nanos.is_some_and(|nanos| nanos.0 < 0) && kind != Some(TransactionKind::Adjustment) {
-            fail("/amount/amount", "out_of_range", "is negative; only an adjustment takes money out");
-        }
-        let currency = amount["currency"].as_str().and_then(Currency::parse);
-        if currency.is_none() {
-            fail("/amount/currency", "malformed", "give three letters such as \"USD\"");
+        if sum.is_some_and(|(nanos, _)| nanos.0 < 0) && kind != Some(TransactionKind::Adjustment) {
+            fail("/amount", "out_of_range", "is negative; only an adjustment takes money out");
         }
         let note = match object.remove("note") {
             None | Some(Value::Null) => String::new(),
@@ -92,8 +118,8 @@ impl Sent {
             let message = "is not known; there are advertiser_id, kind, amount, note";
             fail(&format!("/{name}"), "malformed", message);
         }
-        match (advertiser, kind, nanos, currency) {
-            (Some(advertiser), Some(kind), Some(amount), Some(currency)) if errors.is_empty() => {
+        match (advertiser, kind, sum) {
+            (Some(advertiser), Some(kind), Some((amount, currency))) if errors.is_empty() => {
                 Ok(Sent { advertiser, kind, amount, currency, note })
             }
             _ => Err(Problem::invalid(errors)),
@@ -104,13 +130,13 @@ impl Sent {
 /// `POST /v1/transactions`.
 pub(super) fn transact(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let once = idempotent::required(&call.actor, &call.headers, &call.path, &call.body)?;
+    let once = idempotent::required(&call)?;
     let sent = Sent::read(call.object(&["application/json"])?)?;
     let (who, account, key) = (call.who(), call.account, once.key.clone());
     call.parameters.finish("validate_only")?;
     crud::change(inner, dry, Some(once), move |tx, puts| {
-        let row = advertiser_row(tx, puts, &sent, account)?;
-        let Sent { advertiser, kind, amount, currency, note } = sent;
+        let (row, currency) = advertiser_row(tx, puts, &sent, account)?;
+        let Sent { advertiser, kind, amount, note, .. } = sent;
         let moved = tx.transact(NewTransaction {
             account: row.account,
             advertiser,
@@ -125,7 +151,7 @@ pub(super) fn transact(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Prob
         let sum = tx.balance(advertiser)?.map_or(Nanos(0), |balance| balance.amount);
         if sum.0 < 0 {
             let message = format!("the wallet would hold {sum}; take out less");
-            return Err(Problem::invalid(vec![FieldError::new("/amount/amount", "out_of_range", message)]));
+            return Err(Problem::invalid(vec![FieldError::new("/amount", "out_of_range", message)]));
         }
         let mut doc: Map<String, Value> = serde_json::from_str(&row.doc).unwrap_or_default();
         doc.insert("wallet".to_owned(), sum.to_string().into());
@@ -140,13 +166,13 @@ pub(super) fn transact(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Prob
     })
 }
 
-/// The row of the advertiser whose wallet is meant, if the caller may see it and the currency is its own.
+/// The row of the advertiser whose wallet is meant and its currency, if the caller may see it and has named no other one.
 fn advertiser_row(
     tx: &Write<'_>,
     puts: &Puts<'_>,
     sent: &Sent,
     account: Option<u32>,
-) -> Result<Row, Problem> {
+) -> Result<(Row, Currency), Problem> {
     let id = sent.advertiser;
     let row =
         tx.get(Kind::Advertiser, id)?.filter(|row| account.is_none_or(|account| account == row.account));
@@ -154,12 +180,14 @@ fn advertiser_row(
         let message = format!("there is no advertiser {id}; make it or change this");
         return Err(Problem::invalid(vec![FieldError::new("/advertiser_id", "unknown_reference", message)]));
     };
-    match puts.editor.advertiser(id).map(|advertiser| advertiser.currency) {
-        Some(own) if own != sent.currency => {
-            let message = format!("is {}, and the wallet is in {own}", sent.currency);
+    let own = puts.editor.advertiser(id).map(|advertiser| advertiser.currency);
+    match (own, sent.currency) {
+        (Some(own), Some(named)) if own != named => {
+            let message = format!("is {named}, and the wallet is in {own}");
             Err(Problem::invalid(vec![FieldError::new("/amount/currency", "conflict", message)]))
         }
-        _ => Ok(row),
+        (Some(currency), _) | (None, Some(currency)) => Ok((row, currency)),
+        (None, None) => Ok((row, puts.editor.base())),
     }
 }
 
@@ -172,7 +200,7 @@ fn refusal(why: TransactionError) -> Problem {
             Problem::invalid(vec![FieldError::new("/amount/currency", "conflict", detail)])
         }
         TransactionError::TooMuch { .. } => {
-            Problem::invalid(vec![FieldError::new("/amount/amount", "out_of_range", detail)])
+            Problem::invalid(vec![FieldError::new("/amount", "out_of_range", detail)])
         }
         TransactionError::KeyUsed { .. } => Problem::new(StatusCode::CONFLICT, "key used before", detail),
     }

@@ -1,5 +1,6 @@
 //! What one transaction puts into the editor, and what becomes of that where it is not kept.
 
+use super::hints;
 use super::problem::{FieldError, Problem};
 use super::shape::Shape;
 use super::state::{Inner, put_row};
@@ -8,37 +9,41 @@ use crate::store::account_file::{Editor, Put};
 use crate::store::control::{Kind, Row};
 use hyper::StatusCode;
 use parking_lot::Mutex;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a transaction puts into the editor.
 pub(super) struct Puts<'e> {
     pub(super) editor: &'e mut Editor,
-    bid_listener: SocketAddr,
+    inner: &'e Inner,
+    /// See [`hints::about`]; asked for once, because a table asks for every row.
+    has_audience: Option<Option<bool>>,
     done: Vec<Put>,
     /// Whether it is thrown away as a whole where the transaction fails.
     is_copy: bool,
 }
 
 impl Puts<'_> {
-    pub(super) fn on<'e>(editor: &'e mut Editor, inner: &Inner, is_copy: bool) -> Puts<'e> {
-        Puts { editor, bid_listener: inner.bid_listener, done: Vec::new(), is_copy }
+    pub(super) fn on<'e>(editor: &'e mut Editor, inner: &'e Inner, is_copy: bool) -> Puts<'e> {
+        Puts { editor, inner, has_audience: None, done: Vec::new(), is_copy }
     }
 
     /// Puts a row; the warnings about it.
     pub(super) fn put(&mut self, shape: &Shape, row: &Row) -> Result<Vec<FieldError>, Problem> {
         let put = put_row(self.editor, shape, row).map_err(Problem::invalid)?;
-        let warnings =
+        let mut warnings: Vec<FieldError> =
             put.warnings.iter().cloned().map(|finding| shape.outside(FieldError::of(finding))).collect();
         self.done.push(put);
+        let (inner, known) = (self.inner, &mut self.has_audience);
+        let mut has_audience = || *known.get_or_insert_with(|| inner.serving.has_audience());
+        warnings.extend(hints::about(self.editor, row, inner.clock.now().unix_ms, &mut has_audience));
         // Else it would be refused when it is published, and with it whatever changes after it.
         if shape.kind == Kind::Exchange
             && let Some((profile, true)) = self.editor.exchange(row.id)
-            && serve::is_open_to_anyone(profile, self.bid_listener)
+            && serve::is_open_to_anyone(profile, self.inner.bid_listener)
         {
             let message = format!(
                 "listen.bid = {} is beyond loopback, where anyone could ask in this exchange's name; give it a secret",
-                self.bid_listener
+                self.inner.bid_listener
             );
             return Err(Problem::invalid(vec![FieldError::new("/auth", "conflict", message)]));
         }

@@ -2,6 +2,7 @@
 
 use super::api_keys;
 use super::apply;
+use super::audience;
 use super::audit;
 use super::auth::{Role, Scope};
 use super::bulk;
@@ -13,6 +14,7 @@ use super::lists;
 use super::money;
 use super::openapi;
 use super::people;
+use super::pixels;
 use super::problem::Problem;
 use super::shape::Shape;
 use super::sheets;
@@ -50,8 +52,10 @@ pub(super) enum Action {
     Bulk,
     Items,
     UploadItems,
+    PixelTag,
     Apply,
     People(people::Task),
+    Audience(audience::Task),
     Export,
     Import,
     ListJobs,
@@ -79,6 +83,7 @@ impl Route {
     pub(super) fn is_platforms(&self) -> bool {
         match self.action {
             Action::CreateAccount | Action::PatchAccount => true,
+            Action::Audience(task) => task.is_platforms(),
             Action::Create | Action::Patch | Action::SetStatus(_) | Action::Import => {
                 self.shape.is_some_and(|shape| shape.is_shared)
             }
@@ -93,12 +98,18 @@ impl Route {
         matches!(self.action, Action::Docs) || matches!(self.action, Action::People(task) if task.is_open())
     }
 
+    /// Whether its body may be longer than what is kept in memory.
+    pub(super) fn takes_long_bodies(&self) -> bool {
+        matches!(self.action, Action::Import | Action::Audience(audience::Task::Upload))
+    }
+
     /// What a key must be for; `None` where every key will do.
     pub(super) fn scope(&self) -> Option<Scope> {
         match self.action {
             Action::Me | Action::OpenApi | Action::Docs => None,
             Action::People(task) if task.is_open() || task.is_own() => None,
             Action::Transact => Some(Scope::Money),
+            Action::Audience(task) if task.is_reading() => Some(Scope::Read),
             _ if self.role >= Role::Admin => Some(Scope::Admin),
             _ if self.method == Method::GET => Some(Scope::Read),
             _ => Some(Scope::Write),
@@ -196,13 +207,22 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     for (method, path, task, role, summary) in people::ROUTES {
         add(method.clone(), (*path).into(), Action::People(*task), None, *role, (*summary).into());
     }
+    for (method, path, task, role, summary) in audience::ROUTES {
+        let shape = if task.is_of_segments() { Shape::of(Kind::Segment) } else { None };
+        add(method.clone(), (*path).into(), Action::Audience(*task), shape, *role, (*summary).into());
+    }
     for shape in shapes() {
         let (all, noun) = (format!("/v1/{}", shape.collection), shape.noun());
         let writer = if shape.is_shared { Role::Admin } else { Role::Trader };
         let it = Some(shape);
         let of_advertisers = matches!(
             shape.kind,
-            Kind::Advertiser | Kind::Campaign | Kind::LineItem | Kind::Creative | Kind::Conversion
+            Kind::Advertiser
+                | Kind::Campaign
+                | Kind::LineItem
+                | Kind::Creative
+                | Kind::Conversion
+                | Kind::Pixel
         );
         let reader = if of_advertisers { Role::AdvertiserViewer } else { Role::Analyst };
         if shape.is_singleton() {
@@ -235,6 +255,10 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             add(Method::GET, items.clone(), Action::Items, it, reader, summary);
             let summary = "Put values on a list, take them off, or replace them all".to_owned();
             add(Method::POST, format!("{items}:upload"), Action::UploadItems, it, writer, summary);
+        }
+        if shape.kind == Kind::Pixel {
+            let summary = "Ready-made tags for pages and servers".to_owned();
+            add(Method::GET, format!("{one}/tag"), Action::PixelTag, it, Role::Analyst, summary);
         }
         for (verb, status) in [("activate", Status::Active), ("pause", Status::Paused)] {
             let summary = format!("{}{} a {noun}", verb[..1].to_uppercase(), &verb[1..]);
@@ -288,6 +312,7 @@ pub(super) fn load(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Res
 fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, Problem> {
     match (route.action, route.shape) {
         (Action::People(task), _) => people::run(inner, task, call),
+        (Action::Audience(task), _) => audience::run(inner, task, call),
         (Action::Me, _) if call.actor.person.is_some() => people::me(inner, &call),
         (Action::Me, _) => {
             let role = call.actor.role.as_str();
@@ -307,6 +332,7 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         (Action::Apply, _) => apply::run(inner, call),
         (Action::Items, _) => lists::items(inner, call),
         (Action::UploadItems, _) => lists::upload(inner, call),
+        (Action::PixelTag, _) => pixels::tag(inner, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),
         (Action::CreateAccount, _) => tenants::create(inner, call),

@@ -4,7 +4,7 @@ use super::crud;
 use super::problem::{FieldError, Problem};
 use super::shape::{Draft, READ_ONLY, Shape};
 use super::state::Puts;
-use crate::store::account_file::Editor;
+use crate::store::account_file::{Editor, Part};
 use crate::store::control::{Kind, Read, Row, Status};
 use hyper::StatusCode;
 use serde_json::{Map, Value};
@@ -21,15 +21,16 @@ pub(super) fn refuse_status(from: Status, to: Status) -> Result<(), Problem> {
     Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "conflict", message) })
 }
 
-/// What line items use stays until they do not.
+/// What line items and segments use stays until they do not.
 pub(super) fn refuse_in_use(editor: &Editor, shape: &Shape, id: u32) -> Result<(), Problem> {
     let users = editor.users(shape.part, id);
-    let Some(first) = users.first() else { return Ok(()) };
+    let Some((part, first)) = users.first() else { return Ok(()) };
+    let what = if *part == Part::Segment { "segment" } else { "line item" };
     let more = match users.len() - 1 {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let message = format!("line item {first}{more} uses it; take it out of there first");
+    let message = format!("{what} {first}{more} uses it; take it out of there first");
     let errors = vec![FieldError::new("/status", "conflict", message.clone())];
     Err(Problem { errors, ..Problem::new(StatusCode::CONFLICT, "in use", message) })
 }

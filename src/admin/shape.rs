@@ -31,7 +31,7 @@ pub(super) struct Shape {
     pub(super) guarded: &'static [&'static str],
 }
 
-pub(super) static SHAPES: [Shape; 11] = [
+pub(super) static SHAPES: [Shape; 12] = [
     Shape {
         kind: Kind::Advertiser,
         part: Part::Advertiser,
@@ -108,6 +108,16 @@ pub(super) static SHAPES: [Shape; 11] = [
         collection: "conversions",
         parent: Some(("advertiser_id", "advertiser")),
         money: &["/value"],
+        has_status: true,
+        is_shared: false,
+        guarded: &["status"],
+    },
+    Shape {
+        kind: Kind::Pixel,
+        part: Part::Pixel,
+        collection: "pixels",
+        parent: Some(("advertiser_id", "advertiser")),
+        money: &[],
         has_status: true,
         is_shared: false,
         guarded: &["status"],
@@ -411,7 +421,7 @@ pub(super) fn check_outside(object: &Map<String, Value>, errors: &mut Vec<FieldE
 }
 
 /// Makes a plain decimal of an amount, or says what is wrong with it; what is no amount at all the editor refuses.
-fn plain(value: &mut Value, currency: Option<Currency>) -> Result<(), (&'static str, String)> {
+pub(super) fn plain(value: &mut Value, currency: Option<Currency>) -> Result<(), (&'static str, String)> {
     let Value::Object(object) = &*value else { return Ok(()) };
     let unknown = object.keys().find(|key| !["amount", "currency", "micros"].contains(&key.as_str()));
     if let Some(unknown) = unknown {
@@ -425,9 +435,10 @@ fn plain(value: &mut Value, currency: Option<Currency>) -> Result<(), (&'static 
     let amount = match (object.get("amount"), object.get("micros")) {
         (Some(Value::String(amount)), None) => amount.clone(),
         (None, Some(micros)) => {
-            let micros = micros.as_u64().or_else(|| micros.as_str()?.parse().ok());
-            let micros = micros.ok_or(("malformed", "micros is a whole number from 0 on".to_owned()))?;
-            format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+            let micros = micros.as_i64().or_else(|| micros.as_str()?.parse().ok());
+            let micros = micros.ok_or(("malformed", "micros is a whole number of millionths".to_owned()))?;
+            let (sign, size) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+            format!("{sign}{}.{:06}", size / 1_000_000, size % 1_000_000)
         }
         _ => return Err(("malformed", "give {\"amount\": \"12.50\", \"currency\": \"USD\"}".to_owned())),
     };

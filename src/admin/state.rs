@@ -1,27 +1,29 @@
 //! What the API works on: the store, the editor that mirrors it, and whoever has to hear of a change.
 
-use super::auth::{self, Actor, Role, Scope};
+use super::audience;
+use super::auth::{self, Actor, Scope};
 use super::call::{Call, Reply};
 use super::docs;
 use super::download::{Downloads, Loaded};
+pub(super) use super::filled::{fill, in_order, put_all, put_row, shapes};
+use super::idempotent;
 use super::jobs::{self, JobOptions, Jobs};
 use super::keyring::{self, Keyring};
 use super::limits::{Buckets, Rate, Taken};
 use super::page::Parameters;
 use super::people::{self, People};
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 pub(super) use super::puts::{Puts, Tried};
 use super::routes::{self, Action, Found, Route};
-use super::shape::{SHAPES, Shape};
+use super::status::Serving;
 use super::tenants;
-use crate::budget::Balance;
 use crate::config::{Config, Secret};
-use crate::exchange;
 use crate::model::account::Account;
 use crate::model::clock::Clock;
-use crate::serve::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Receive, Spool};
-use crate::store::account_file::{Editor, Entry, Put};
-use crate::store::control::{Control, ControlError, Kind, Row, Status, Write, WriteError};
+use crate::model::ids::AdvertiserId;
+use crate::serve::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Caller, Receive, Spool};
+use crate::store::account_file::Editor;
+use crate::store::control::{Control, ControlError, Kind, Query, Write, WriteError};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use hyper::header::{
@@ -30,30 +32,13 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The order in which kinds are filled in, each after those that it refers to.
-const IN_ORDER: [Kind; 11] = [
-    Kind::Rates,
-    Kind::Safety,
-    Kind::Exchange,
-    Kind::Segment,
-    Kind::Advertiser,
-    Kind::Campaign,
-    Kind::Creative,
-    Kind::List,
-    Kind::Deal,
-    Kind::Conversion,
-    Kind::LineItem,
-];
-
-/// Balance of an account of the ledger, asked for by the thing that it is of.
-pub type Balances = Box<dyn Fn(Kind, u32) -> Option<Balance> + Send + Sync>;
 
 /// What the API is made of.
 pub struct Setup {
@@ -65,12 +50,16 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Called after a change was committed; takes up the newest account soon, and never waits.
     pub published: Box<dyn Fn() + Send + Sync>,
-    /// What was spent.
-    pub balances: Balances,
+    /// What serves, for the status of things.
+    pub serving: Box<dyn Serving>,
+    /// Who is in which segment.
+    pub people: audience::PeopleSource,
     /// How often a key may call.
     pub rate: Rate,
     /// Where bids are asked for: beyond loopback every exchange needs a secret.
     pub bid_listener: SocketAddr,
+    /// `track.public_url`, under which pixels take events.
+    pub public_url: String,
     /// What is worked on in the background.
     pub jobs: JobOptions,
 }
@@ -86,11 +75,14 @@ pub(super) struct Inner {
     bootstrap_key: ArcSwapOption<Secret>,
     pub(super) clock: Arc<dyn Clock>,
     published: Box<dyn Fn() + Send + Sync>,
-    pub(super) balances: Balances,
+    pub(super) serving: Box<dyn Serving>,
+    pub(super) people_kept: audience::PeopleSource,
+    pub(super) counts: audience::Counts,
     pub(super) keyring: Keyring,
     pub(super) people: People,
     buckets: Buckets,
     pub(super) bid_listener: SocketAddr,
+    pub(super) public_url: String,
     pub(super) jobs: Jobs,
     downloads: Downloads,
     requests: AtomicU64,
@@ -120,106 +112,21 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// The account that a control database holds, read as a start reads it.
-pub fn read_account(control: &Control) -> Result<Account, StartError> {
-    fill(control).map(|editor| editor.account())
-}
-
-/// Reads all rows into an editor.
-fn fill(control: &Control) -> Result<Editor, StartError> {
-    control.read(|read| {
-        let mut editor = Editor::default();
-        for account in read.accounts()? {
-            editor.stop_tenant(account.id, account.status != Status::Active);
-        }
-        for shape in in_order() {
-            let kind = shape.kind;
-            if kind == Kind::Segment {
-                // A segment may stand behind its parent.
-                let mut rows = Vec::new();
-                read.all(kind, |row| {
-                    rows.push(row);
-                    Ok::<(), ControlError>(())
-                })?;
-                put_all(&mut editor, shape, rows).map_err(|(id, what)| StartError::Stored {
-                    kind,
-                    id,
-                    what,
-                })?;
-                continue;
-            }
-            read.all(kind, |row| {
-                let put = put_row(&mut editor, shape, &row);
-                put.map(drop).map_err(|what| StartError::Stored { kind, id: row.id, what: words(&what) })?;
-                if kind == Kind::List {
-                    let mut values = Vec::new();
-                    read.items(row.id, |value| {
-                        values.push(value.to_owned());
-                        Ok::<(), ControlError>(())
-                    })?;
-                    editor.put_values(row.id, values);
-                }
-                Ok::<(), StartError>(())
-            })?;
-        }
-        Ok(editor)
-    })
-}
-
-/// Puts rows that may refer to one another, in whatever order it works.
-pub(super) fn put_all(editor: &mut Editor, shape: &Shape, mut rows: Vec<Row>) -> Result<(), (u32, String)> {
-    while !rows.is_empty() {
-        let before = rows.len();
-        let mut first = None;
-        rows.retain(|row| match put_row(editor, shape, row) {
-            Ok(_) => false,
-            Err(errors) => {
-                first.get_or_insert_with(|| (row.id, words(&errors)));
-                true
-            }
-        });
-        if let Some(first) = first.filter(|_| rows.len() == before) {
-            return Err(first);
-        }
-    }
-    Ok(())
-}
-
-fn words(errors: &[FieldError]) -> String {
-    let words: Vec<String> =
-        errors.iter().map(|error| format!("{} {}", error.pointer, error.message)).collect();
-    words.join("; ")
-}
-
-/// Puts a row into the editor; the errors are as the API's caller sees the fields.
-pub(super) fn put_row(editor: &mut Editor, shape: &Shape, row: &Row) -> Result<Put, Vec<FieldError>> {
-    let doc = shape.entry(row).map_err(|why| vec![FieldError::new("", "malformed", why.to_string())])?;
-    let entry = Entry {
-        part: shape.part,
-        tenant: row.account,
-        id: row.id,
-        doc: &doc,
-        serves: shape.serves(row.status),
-    };
-    let put = editor.put(&entry);
-    let put = put.map_err(|errors| {
-        errors.into_iter().map(|finding| shape.outside(FieldError::of(finding))).collect::<Vec<_>>()
-    })?;
-    // What the editor does not know: whether the markup can be compiled.
-    if shape.kind == Kind::Creative
-        && let Some((creative, _)) = editor.creative(row.id)
-        && let Err(problem) = exchange::compile_markup(creative)
-    {
-        editor.undo(put);
-        return Err(vec![FieldError::new("/markup", "malformed", problem.to_string())]);
-    }
-    Ok(put)
-}
-
 impl Admin {
     /// Opens the API on a database; an empty one gets what every account has.
     pub fn new(setup: Setup) -> Result<Admin, StartError> {
-        let Setup { control, bootstrap_key, clock, published, balances, rate, bid_listener, jobs } = setup;
+        let Setup {
+            control,
+            bootstrap_key,
+            clock,
+            published,
+            serving,
+            people,
+            rate,
+            bid_listener,
+            public_url,
+            jobs,
+        } = setup;
         let is_empty = control.read(|read| Ok::<bool, ControlError>(read.get(Kind::Rates, 1)?.is_none()))?;
         if is_empty {
             super::import::import(&control, "{\"rates\": {\"base\": \"USD\"}}")?;
@@ -235,11 +142,14 @@ impl Admin {
             bootstrap_key: ArcSwapOption::new(bootstrap_key.map(Arc::new)),
             clock,
             published,
-            balances,
+            serving,
+            people_kept: people,
+            counts: audience::Counts::default(),
             keyring,
             people: People::default(),
             buckets,
             bid_listener,
+            public_url,
             jobs,
             downloads: Downloads::default(),
             requests,
@@ -252,6 +162,11 @@ impl Admin {
     pub fn close(&self) {
         self.0.jobs.stop();
         self.0.keyring.note(&self.0.control);
+    }
+
+    /// Removes what is over, as its own thread does from time to time: files of jobs, kept answers, sessions.
+    pub fn tidy(&self) {
+        jobs::tidy(&self.0);
     }
 
     /// Follows another configuration: the first key, and how often keys may call.
@@ -388,6 +303,34 @@ impl Inner {
         Ok(actor)
     }
 
+    /// What somebody may do on the paths that the server answers itself.
+    fn caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Caller {
+        let request_id = self.request_id();
+        let refused = |problem: &Problem| finish(refusal(problem, &request_id, ""), &request_id);
+        let known = self.recognise(headers, peer, true).and_then(|actor| {
+            let own = if actor.has(Scope::Read) { self.advertisers_of(&actor)? } else { BTreeSet::new() };
+            Ok((actor, own))
+        });
+        match known {
+            Ok((actor, _)) if auth::is_operator(&actor) => Caller::Operator,
+            Ok((actor, own)) => {
+                let refused = refused(&auth::no_operator(&actor));
+                if actor.has(Scope::Read) { Caller::Reader(own, refused) } else { Caller::Refused(refused) }
+            }
+            Err(problem) => Caller::Refused(refused(&problem)),
+        }
+    }
+
+    /// The advertisers that somebody may see.
+    fn advertisers_of(&self, actor: &Actor) -> Result<BTreeSet<AdvertiserId>, Problem> {
+        if let Some(own) = &actor.advertisers {
+            return Ok(own.iter().map(|id| AdvertiserId(*id)).collect());
+        }
+        let query = Query { account: actor.account, limit: usize::MAX, ..Query::of(Kind::Advertiser) };
+        let rows = self.control.read(|read| read.list(&query).map_err(Problem::from))?;
+        Ok(rows.into_iter().map(|row| AdvertiserId(row.id)).collect())
+    }
+
     /// Another id of a request.
     fn request_id(&self) -> String {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -397,7 +340,7 @@ impl Inner {
     /// Where the body of a call goes that may be longer than what is kept in memory, see [`Api::receive`].
     fn receive(&self, head: &ApiHead) -> Receive {
         let route = match routes::find(&head.method, head.uri.path()) {
-            Found::Route(route, _) if matches!(route.action, Action::Import) => route,
+            Found::Route(route, _) if route.takes_long_bodies() => route,
             _ => return Receive::Memory,
         };
         let may =
@@ -415,7 +358,9 @@ impl Inner {
 
     /// The whole answer to a call.
     fn answer(self: &Arc<Inner>, request: ApiRequest, spool: Option<File>) -> Option<ApiAnswer> {
-        let found = routes::find(&request.method, request.uri.path());
+        // What a HEAD is answered is a GET's head; its body the connection leaves out.
+        let method = if request.method == Method::HEAD { Method::GET } else { request.method.clone() };
+        let found = routes::find(&method, request.uri.path());
         let request_id = self.request_id();
         let mut download = None;
         let instance = request.uri.path().to_owned();
@@ -434,12 +379,25 @@ impl Inner {
                 let mut limit = None;
                 let query = request.uri.query().unwrap_or("");
                 let called = self.admit(route, &request, &mut limit).and_then(|actor| {
+                    idempotent::refuse_where_not_taken(route, &request.headers)?;
                     let mut parameters = Parameters::parse(query)?;
                     let account = tenants::worked_in(&actor, &mut parameters)?;
-                    let ApiRequest { headers, body, peer, .. } = request;
-                    let (request_id, path) = (request_id.clone(), instance.clone());
-                    let call =
-                        Call { actor, account, request_id, parameters, headers, body, spool, id, path, peer };
+                    let (request_id, path, query) = (request_id.clone(), instance.clone(), query.to_owned());
+                    let ApiRequest { method, headers, body, peer, .. } = request;
+                    let call = Call {
+                        actor,
+                        account,
+                        request_id,
+                        parameters,
+                        headers,
+                        body,
+                        spool,
+                        id,
+                        method,
+                        path,
+                        query,
+                        peer,
+                    };
                     match routes::load(self, route, call)? {
                         Loaded::Reply(reply) => Ok(reply),
                         Loaded::Download(found) => {
@@ -542,32 +500,20 @@ impl Api for Admin {
         })
     }
 
-    fn is_operator(
-        &self,
-        headers: HeaderMap,
-        peer: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn caller(&self, headers: HeaderMap, peer: SocketAddr) -> Pin<Box<dyn Future<Output = Caller> + Send>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let known = tokio::task::spawn_blocking(move || inner.recognise(&headers, peer, true)).await;
-            let may = |actor: Actor| {
-                actor.account.is_none() && actor.role >= Role::Admin && actor.has(Scope::Admin)
-            };
-            known.is_ok_and(|actor| actor.is_ok_and(may))
+            let known = tokio::task::spawn_blocking(move || inner.caller(&headers, peer)).await;
+            known.unwrap_or_else(|error| {
+                tracing::error!(%error, "the admin API panicked");
+                let detail = "this is a fault of the server; its log says more";
+                let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error", detail);
+                Caller::Refused(finish(refusal(&problem, "", ""), ""))
+            })
         })
     }
 
     fn figures(&self) -> ApiFigures {
         self.0.people.figures()
     }
-}
-
-/// The shapes in the order in which they refer to one another.
-pub(super) fn in_order() -> impl Iterator<Item = &'static Shape> {
-    IN_ORDER.iter().filter_map(|kind| Shape::of(*kind))
-}
-
-/// Every shape, for who needs them all.
-pub(super) fn shapes() -> impl Iterator<Item = &'static Shape> {
-    SHAPES.iter()
 }

@@ -6,6 +6,8 @@
 use super::audit::{self, About};
 use super::auth::Actor;
 use super::call::{Call, Reply};
+use super::crud;
+use super::idempotent;
 use super::page::{Parameters, fields, page_of};
 use super::problem::{FieldError, Problem};
 use super::shape::{Shape, check_outside, etag, moment};
@@ -145,23 +147,29 @@ pub(super) fn get(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> 
 
 pub(super) fn create(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
     let dry = call.parameters.switch("validate_only")?;
-    let object = call.object(&["application/json"])?;
-    let who = call.who();
+    let mut object = call.object(&["application/json"])?;
+    let (who, once) = (call.who(), idempotent::of(&call)?);
     call.parameters.finish("validate_only")?;
+    let read_only: Vec<FieldError> = READ_ONLY
+        .iter()
+        .filter(|name| object.remove(**name).is_some_and(|value| !value.is_null()))
+        .map(|name| {
+            FieldError::new(format!("/{name}"), "read_only", "is written by the server; leave it out")
+        })
+        .collect();
+    if !read_only.is_empty() {
+        return Err(Problem::invalid(read_only));
+    }
     let Draft { name, status, doc } = Draft::read(object, Status::Active)?;
-    let tried = Tried::new(dry);
-    let inside = tried.clone();
-    let made = inner.change(move |tx, _| {
+    crud::change(inner, dry, once, move |tx, _| {
         let row = tx.insert_account(NewAccount { id: None, name, status, doc })?;
         audit::record(tx, &who, "create", &about(&row), (&json!({}), &recorded(&row)))?;
-        inside.keep(row)
-    });
-    let row = tried.settle(made)?;
-    if dry {
-        return Ok(Reply::new(StatusCode::OK, view(&row)));
-    }
-    let reply = Reply::new(StatusCode::CREATED, view(&row)).with(ETAG, etag(row.version));
-    Ok(reply.with(LOCATION, format!("/v1/accounts/{}", row.id)))
+        if dry {
+            return Ok(Reply::new(StatusCode::OK, view(&row)));
+        }
+        let reply = Reply::new(StatusCode::CREATED, view(&row)).with(ETAG, etag(row.version));
+        Ok(reply.with(LOCATION, format!("/v1/accounts/{}", row.id)))
+    })
 }
 
 fn about(row: &AccountRow) -> About {

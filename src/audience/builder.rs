@@ -86,7 +86,7 @@ impl Builder {
 fn pack(shard_bits: u32, shard: usize, mut pending: Pending) -> Result<PackedShard, AudienceError> {
     // Stable, so that what was pushed later comes later.
     pending.users.sort_by_key(|(key, _)| *key);
-    let expiries = pending.records.iter().map(|record| record.expiry());
+    let expiries = pending.records.iter().map(|record| record.expiry_units());
     let epoch = expiries.filter(|expiry| *expiry != NEVER).min().unwrap_or(0);
     let mut packer = Packer::new(shard_bits, shard, pending.users.len(), epoch);
     let mut records = Vec::new();

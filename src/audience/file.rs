@@ -2,13 +2,14 @@
 //! an old overlay with a new base.
 //!
 //! ```text
-//! file    : "OUTBIDAU" · version u32 · header · one block a shard, in order · overlay · match table
+//! file    : "OUTBIDAU" · version u32 · header · one block a shard, in order · overlay · match table · ties · traces · orders
 //! block   : tag u32 · length u64 · crc32c of the payload u32 · crc32c of these 16 bytes u32 · payload
 //! ```
 //! All numbers are little-endian. Every byte is under a checksum or compared with a constant. The file is written
 //! beside its name, flushed to the disk and renamed; a crash leaves the old file or the new one.
 //!
-//! Deliberately absent: a log of the single writes. What was added after the last save is lost in a crash.
+//! The header names the first generation of the log of changes (`log.rs`) that the file does not include. Version 2 had no
+//! generation, ties or traces, and expiries of the overlay in units; it is read as well.
 
 use super::index::AudienceIndex;
 use super::offsets::Offsets;
@@ -22,20 +23,35 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"OUTBIDAU";
-/// 2: three users a bucket, each with its length.
-const VERSION: u32 = 2;
+/// 2: three users a bucket, each with its length. 3: generation, ties, traces, orders, expiries of the overlay in seconds.
+const VERSION: u32 = 3;
+/// The oldest version that is read.
+const OLDEST: u32 = 2;
 const FRAME: usize = 20;
 
 const HEADER: u32 = u32::from_le_bytes(*b"HEAD");
 const SHARD: u32 = u32::from_le_bytes(*b"SHRD");
 const OVERLAY: u32 = u32::from_le_bytes(*b"OVER");
 const LINKS: u32 = u32::from_le_bytes(*b"LINK");
+const TIES: u32 = u32::from_le_bytes(*b"TIES");
+const TRACES: u32 = u32::from_le_bytes(*b"TRAC");
+const ORDERS: u32 = u32::from_le_bytes(*b"ORDR");
 
 impl AudienceIndex {
     /// Writes everything to `<dir>/audience/base.v1`, atomically and durably, and answers the path. Lookups and
     /// writes go on; a write that comes meanwhile is in the file or not. Merges wait. `key` is the secret that the
     /// keys were made with: only its check value is written.
     pub fn save(&self, dir: &Path, key: &IdKey) -> Result<PathBuf, AudienceError> {
+        self.save_behind(dir, key, self.next_generation())
+    }
+
+    /// The same, saying that logs from `generation` on hold what the file may lack.
+    pub(super) fn save_behind(
+        &self,
+        dir: &Path,
+        key: &IdKey,
+        generation: u64,
+    ) -> Result<PathBuf, AudienceError> {
         let folder = dir.join("audience");
         let path = folder.join("base.v1");
         let temporary = folder.join("base.v1.tmp");
@@ -47,7 +63,9 @@ impl AudienceIndex {
         fs::create_dir_all(&folder).map_err(on("create", &folder))?;
         let file = File::create(&temporary).map_err(on("create", &temporary))?;
         let mut out = BufWriter::with_capacity(1 << 16, &file);
-        self.write_to(&mut out, key).and_then(|()| out.flush()).map_err(on("write", &temporary))?;
+        self.write_to(&mut out, key, generation)
+            .and_then(|()| out.flush())
+            .map_err(on("write", &temporary))?;
         drop(out);
         file.sync_all().map_err(on("flush", &temporary))?;
         fs::rename(&temporary, &path).map_err(on("rename", &temporary))?;
@@ -76,22 +94,35 @@ impl AudienceIndex {
     }
 
     /// With merges held off, the shards stand still and no entry leaves the overlay, so that the order is free.
-    fn write_to(&self, out: &mut impl Write, key: &IdKey) -> io::Result<()> {
+    fn write_to(&self, out: &mut impl Write, key: &IdKey, generation: u64) -> io::Result<()> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
-        let header = [&self.shard_bits.to_le_bytes()[..], &key.check().to_le_bytes()];
+        let header =
+            [&self.shard_bits.to_le_bytes()[..], &key.check().to_le_bytes(), &generation.to_le_bytes()];
         write_block(out, HEADER, &header)?;
         for shard in &self.shards {
             write_shard(out, &shard.load_full())?;
         }
         write_block(out, OVERLAY, &[&self.overlay_bytes()])?;
-        let mut links = Vec::new();
-        for (matched, link) in self.links.rows() {
-            links.extend_from_slice(&matched.0.to_le_bytes());
-            links.extend_from_slice(&link.cookie.0.to_le_bytes());
-            links.extend_from_slice(&link.expiry.to_le_bytes());
-        }
-        write_block(out, LINKS, &[&links])
+        write_block(out, LINKS, &[&pairs(&self.links.rows())])?;
+        write_block(out, TIES, &[&pairs(&self.overlay.all_ties())])?;
+        write_block(out, TRACES, &[&self.trace_bytes()])?;
+        let mut orders = Vec::new();
+        self.orders.iter().for_each(|entry| {
+            orders.extend_from_slice(&entry.key().0.to_le_bytes());
+            orders.extend_from_slice(&entry.value().to_le_bytes());
+        });
+        write_block(out, ORDERS, &[&orders])
+    }
+
+    fn trace_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.for_each_trace(|key, words| {
+            bytes.extend_from_slice(&key.0.to_le_bytes());
+            bytes.extend_from_slice(&(words.len() as u32).to_le_bytes());
+            words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        });
+        bytes
     }
 
     fn overlay_bytes(&self) -> Vec<u8> {
@@ -104,6 +135,16 @@ impl AudienceIndex {
         }
         bytes
     }
+}
+
+fn pairs(rows: &[(UserKey, Link)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (from, link) in rows {
+        bytes.extend_from_slice(&from.0.to_le_bytes());
+        bytes.extend_from_slice(&link.to.0.to_le_bytes());
+        bytes.extend_from_slice(&link.expiry.to_le_bytes());
+    }
+    bytes
 }
 
 fn write_block(out: &mut impl Write, tag: u32, parts: &[&[u8]]) -> io::Result<()> {
@@ -151,13 +192,14 @@ fn read_from(input: &mut impl Read, key: &IdKey) -> Result<AudienceIndex, Fault>
     if cursor.bytes(MAGIC.len())? != MAGIC {
         return Err(damaged("it does not begin like an audience index"));
     }
-    match cursor.u32()? {
-        VERSION => {}
-        other => return Err(Fault::Version(other)),
+    let version = cursor.u32()?;
+    if !(OLDEST..=VERSION).contains(&version) {
+        return Err(Fault::Version(version));
     }
     let header = read_block(input, HEADER, "the header")?;
     let mut cursor = Cursor { rest: &header, part: "the header" };
     let (shard_bits, check) = (cursor.u32()?, cursor.u64()?);
+    let generation = if version == OLDEST { 0 } else { cursor.u64()? };
     cursor.end()?;
     if shard_bits > MAX_SHARD_BITS {
         return Err(damaged("the header names too many shards"));
@@ -168,8 +210,22 @@ fn read_from(input: &mut impl Read, key: &IdKey) -> Result<AudienceIndex, Fault>
     let shards: Result<Vec<PackedShard>, Fault> =
         (0..1 << shard_bits).map(|shard| read_shard(input, shard_bits, shard)).collect();
     let index = AudienceIndex::from_shards(shard_bits, shards?.into_iter());
-    read_overlay(&read_block(input, OVERLAY, "the overlay")?, &index)?;
-    read_links(&read_block(input, LINKS, "the match table")?, &index)?;
+    index.begin_at(generation);
+    read_overlay(&read_block(input, OVERLAY, "the overlay")?, version, &index)?;
+    read_pairs(&read_block(input, LINKS, "the match table")?, "the match table", |matched, link| {
+        index.links.insert(matched, link);
+    })?;
+    if version > OLDEST {
+        read_pairs(&read_block(input, TIES, "the ties")?, "the ties", |cookie, tie| {
+            index.overlay.tie(cookie, tie);
+        })?;
+        read_traces(&read_block(input, TRACES, "the traces")?, &index)?;
+        let orders = read_block(input, ORDERS, "the orders")?;
+        let mut cursor = Cursor { rest: &orders, part: "the orders" };
+        while !cursor.rest.is_empty() {
+            index.orders.insert(UserKey(cursor.u64()?), cursor.u32()?);
+        }
+    }
     match input.read(&mut [0]).map_err(Fault::Io)? {
         0 => Ok(index),
         _ => Err(damaged("something follows after its end")),
@@ -200,7 +256,7 @@ fn read_shard(input: &mut impl Read, shard_bits: u32, shard: usize) -> Result<Pa
     Ok(packed)
 }
 
-fn read_overlay(payload: &[u8], index: &AudienceIndex) -> Result<(), Fault> {
+fn read_overlay(payload: &[u8], version: u32, index: &AudienceIndex) -> Result<(), Fault> {
     let mut cursor = Cursor { rest: payload, part: "the overlay" };
     while !cursor.rest.is_empty() {
         let (key, count) = (UserKey(cursor.u64()?), cursor.u32()? as usize);
@@ -213,6 +269,7 @@ fn read_overlay(payload: &[u8], index: &AudienceIndex) -> Result<(), Fault> {
             .0
             .iter()
             .map(|bits| Record::from_bits(u64::from_le_bytes(*bits)))
+            .map(|record| record.map(|record| if version == OLDEST { record.in_seconds() } else { record }))
             .collect();
         match records.filter(|r| r.is_sorted_by(|a, b| a.segment() < b.segment())) {
             Some(records) => index.overlay.restore(key, records),
@@ -222,11 +279,21 @@ fn read_overlay(payload: &[u8], index: &AudienceIndex) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read_links(payload: &[u8], index: &AudienceIndex) -> Result<(), Fault> {
-    let mut cursor = Cursor { rest: payload, part: "the match table" };
+fn read_pairs(payload: &[u8], part: &str, mut take: impl FnMut(UserKey, Link)) -> Result<(), Fault> {
+    let mut cursor = Cursor { rest: payload, part };
     while !cursor.rest.is_empty() {
-        let (matched, cookie, expiry) = (UserKey(cursor.u64()?), UserKey(cursor.u64()?), cursor.u32()?);
-        index.links.insert(matched, Link { cookie, expiry });
+        let (from, to, expiry) = (UserKey(cursor.u64()?), UserKey(cursor.u64()?), cursor.u32()?);
+        take(from, Link { to, expiry });
+    }
+    Ok(())
+}
+
+fn read_traces(payload: &[u8], index: &AudienceIndex) -> Result<(), Fault> {
+    let mut cursor = Cursor { rest: payload, part: "the traces" };
+    while !cursor.rest.is_empty() {
+        let (key, count) = (UserKey(cursor.u64()?), cursor.u32()? as usize);
+        let words = cursor.bytes(count.saturating_mul(size_of::<u32>()))?;
+        index.put_traces(key, words.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word)).collect());
     }
     Ok(())
 }
@@ -311,8 +378,34 @@ mod tests {
         index.erase(UserKey(6));
         index.link(UserKey(1), UserKey(5), None);
         let mut bytes = Vec::new();
-        index.write_to(&mut bytes, &KEY).unwrap();
+        index.tie(UserKey(5), UserKey(77), Some(1_900_000_000));
+        index.put_traces(UserKey(5), Box::new([0x4100_0009, 1_900_000_000]));
+        index.write_to(&mut bytes, &KEY, 3).unwrap();
         bytes
+    }
+
+    /// As version 2 wrote it: no generation, no ties, traces or orders, expiries of the overlay in quarters of an hour.
+    #[test]
+    fn a_file_of_the_version_before_is_read() {
+        let mut builder = Builder::default();
+        builder.push(UserKey(5), [Membership::of(SegmentId(1))]).unwrap();
+        let index = builder.finish().unwrap();
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&OLDEST.to_le_bytes());
+        let header = [&index.shard_bits.to_le_bytes()[..], &KEY.check().to_le_bytes()];
+        write_block(&mut bytes, HEADER, &header).unwrap();
+        index.shards.iter().for_each(|shard| write_shard(&mut bytes, &shard.load_full()).unwrap());
+        let mut overlay = 6_u64.to_le_bytes().to_vec();
+        overlay.extend_from_slice(&1_u32.to_le_bytes());
+        overlay.extend_from_slice(&Record::new(2, 2_000_000, 0).bits().to_le_bytes());
+        write_block(&mut bytes, OVERLAY, &[&overlay]).unwrap();
+        let link = Link { to: UserKey(5), expiry: 2_000_000 };
+        write_block(&mut bytes, LINKS, &[&pairs(&[(UserKey(9), link)])]).unwrap();
+        let read = read_from(&mut bytes.as_slice(), &KEY).unwrap();
+        assert_eq!(read.next_generation(), 0);
+        assert_eq!(read.overlay.get(UserKey(6)).unwrap()[..], [Record::new(2, 2_000_000 * 900, 0)]);
+        assert_eq!(read.links.rows(), [(UserKey(9), link)]);
+        assert_eq!(read.base_records(UserKey(5)).len(), 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use crate::model::auction::Auction;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{ExchangeId, UserKey};
+use crate::model::ids::{AdvertiserId, ExchangeId, UserKey};
 use crate::privacy::UseIds;
 use siphasher::sip::SipHasher24;
 use std::fmt;
@@ -17,6 +17,9 @@ pub const MAX_KEYS: usize = 8;
 
 /// The inferred match method of `eids[].mm` (OpenRTB 2.6 section 3.2.27).
 const INFERRED: i64 = 5;
+
+/// Domain of orders, which are no identifiers of users.
+const ORDER: u8 = 128;
 
 /// What a key was made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -31,6 +34,10 @@ pub enum IdKind {
     Eid = 3,
     /// The advertising id of a device, `device.ifa`.
     Device = 4,
+    /// The SHA-256 of an email address: found through a tie only.
+    Email = 5,
+    /// The SHA-256 of a telephone number: found through a tie only.
+    Phone = 6,
 }
 
 /// The secret under which identifiers are hashed (SipHash-2-4, 128 bits). Changing it makes every stored key useless.
@@ -72,6 +79,23 @@ impl IdKey {
     pub fn device(&self, ifa: &str) -> UserKey {
         let mut hasher = self.hasher(IdKind::Device as u8);
         write_lower(&mut hasher, ifa.trim());
+        UserKey(hasher.finish())
+    }
+
+    /// The key of a hashed address: the SHA-256 of an email address (trimmed, lower case) or of a telephone number
+    /// (E.164), of the kind [`IdKind::Email`] or [`IdKind::Phone`]. The digest is hashed once more under the secret,
+    /// because who has it can try all addresses.
+    pub fn hashed(&self, kind: IdKind, digest: &[u8; 32]) -> UserKey {
+        let mut hasher = self.hasher(kind as u8);
+        hasher.write(digest);
+        UserKey(hasher.finish())
+    }
+
+    /// The key of an advertiser's order.
+    pub(super) fn order(&self, advertiser: AdvertiserId, order: &str) -> UserKey {
+        let mut hasher = self.hasher(ORDER);
+        hasher.write(&advertiser.0.to_le_bytes());
+        hasher.write(order.as_bytes());
         UserKey(hasher.finish())
     }
 

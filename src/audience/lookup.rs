@@ -8,18 +8,21 @@ use super::held::Held;
 use super::identity::{IdKind, Keys, MAX_KEYS};
 use super::index::AudienceIndex;
 use super::packed::Place;
-use super::record::{Record, units};
+use super::record::{At, Record};
 use crate::model::ids::{SegmentId, UserKey};
 use crate::model::taxonomy::Taxonomy;
-use crate::privacy::UseSegments;
+use crate::privacy::{UseIds, UseSegments};
+
+/// Hashed addresses that are looked up besides the keys of a request.
+const MAX_TIED: usize = 4;
 
 /// What is known of a request's user. Reuse one per core: its vectors keep their capacity.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
     /// Segments that may be used: of all the user's keys together, live, ascending, each once.
     pub segments: Vec<SegmentId>,
-    /// Sensitive segments of the user that may not be used, because no key's membership carries explicit consent;
-    /// ascending, each once. For explain and counters only.
+    /// Sensitive segments of the user that may not be used, because no key's membership carries explicit consent or
+    /// because the request's signals forbid sensitive ones; ascending, each once. For explain and counters only.
     pub refused: Vec<SegmentId>,
     /// Some key has a live membership, refused ones included.
     pub known: bool,
@@ -66,6 +69,17 @@ impl Lookup {
             sort_once(&mut self.refused);
             let segments = &self.segments;
             self.refused.retain(|refused| segments.binary_search(refused).is_err());
+        }
+    }
+
+    /// Moves every sensitive segment to the refused ones.
+    fn refuse_sensitive(&mut self, taxonomy: &Taxonomy) {
+        let Lookup { segments, refused, .. } = self;
+        let before = refused.len();
+        refused.extend(segments.iter().filter(|segment| taxonomy.is_sensitive(**segment)));
+        if refused.len() > before {
+            segments.retain(|segment| !taxonomy.is_sensitive(*segment));
+            refused.sort_unstable();
         }
     }
 
@@ -125,27 +139,39 @@ fn sort_once(segments: &mut Vec<SegmentId>) {
 
 impl AudienceIndex {
     /// Collects what the index knows of the user with these `keys` at `now_unix_s` into `out`, which is cleared
-    /// first. Sensitive memberships without explicit consent go to `out.refused`. Allocates only to grow `out`.
+    /// first. Sensitive memberships without explicit consent go to `out.refused`, and all sensitive ones where the proof
+    /// does not cover them. Allocates only to grow `out`.
     pub fn lookup(
         &self,
         keys: &Keys,
         taxonomy: &Taxonomy,
         now_unix_s: i64,
-        _proof: UseSegments,
+        proof: UseSegments,
         out: &mut Lookup,
     ) {
         out.clear();
-        let now = units(now_unix_s);
+        let now = At::of(now_unix_s);
         match keys.as_slice() {
-            [(key, kind)] if *kind != IdKind::Matched => {
+            // Nearly everybody: one cookie of which nothing changed and that is tied to nothing.
+            [(key, kind)] if *kind != IdKind::Matched && !self.overlay.may_hold(*key) => {
                 out.primary = Some(*key);
-                if !self.take_changed(*key, now, taxonomy, out) {
-                    self.read_one(*key, now, taxonomy, out);
-                }
+                self.read_one(*key, now, taxonomy, out);
             }
             several => self.look_up_several(several, now, taxonomy, out),
         }
         out.finish();
+        if !proof.sensitive() {
+            out.refuse_sensitive(taxonomy);
+        }
+    }
+
+    /// Says in `out`, which is cleared first, who the most trusted key is, and reads nothing else of the user.
+    pub fn identify(&self, keys: &Keys, now_unix_s: i64, _proof: UseIds, out: &mut Lookup) {
+        out.clear();
+        out.primary = keys.as_slice().first().map(|(key, kind)| match kind {
+            IdKind::Matched => self.links.cookie(*key, At::of(now_unix_s).units).unwrap_or(*key),
+            _ => *key,
+        });
     }
 
     /// Has the memory fetch what a lookup of `keys` would read of the base, and waits for none of it: whoever looks up
@@ -163,16 +189,30 @@ impl AudienceIndex {
         }
     }
 
-    fn look_up_several(&self, keys: &[(UserKey, IdKind)], now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
-        let mut pending = [UserKey(0); MAX_KEYS];
+    fn look_up_several(&self, keys: &[(UserKey, IdKind)], now: At, taxonomy: &Taxonomy, out: &mut Lookup) {
+        let mut pending = [UserKey(0); MAX_KEYS + MAX_TIED];
         let mut waiting = 0;
         for (key, kind) in keys {
-            let linked = if *kind == IdKind::Matched { self.links.cookie(*key, now) } else { Some(*key) };
+            let linked =
+                if *kind == IdKind::Matched { self.links.cookie(*key, now.units) } else { Some(*key) };
             out.primary = out.primary.or(linked).or(Some(*key));
             // A request often names one cookie twice, as `buyeruid` and through the match table.
             if let Some(key) = linked.filter(|key| !pending[..waiting].contains(key)) {
                 pending[waiting] = key;
                 waiting += 1;
+            }
+        }
+        let asked = waiting;
+        for place in 0..asked {
+            let Some(ties) = self.overlay.may_hold(pending[place]).then(|| self.overlay.ties(pending[place]))
+            else {
+                continue;
+            };
+            for tie in ties.iter().flat_map(|ties| ties.iter()).filter(|tie| tie.expiry > now.units) {
+                if waiting < pending.len() && !pending[..waiting].contains(&tie.to) {
+                    pending[waiting] = tie.to;
+                    waiting += 1;
+                }
             }
         }
         let mut unchanged = 0;
@@ -192,10 +232,10 @@ impl AudienceIndex {
 
     /// Takes what the overlay says of a key; false where it has nothing to say.
     #[inline]
-    fn take_changed(&self, key: UserKey, now: u32, taxonomy: &Taxonomy, out: &mut Lookup) -> bool {
+    fn take_changed(&self, key: UserKey, now: At, taxonomy: &Taxonomy, out: &mut Lookup) -> bool {
         let taken = self.overlay.with(key, |records| {
             out.runs += 1;
-            let live = records.iter().filter(|record| record.expiry() > now);
+            let live = records.iter().filter(|record| record.expiry() > now.seconds);
             let mut taken = Taken { segments: &mut out.segments, refused: &mut out.refused, taxonomy };
             live.for_each(|record| taken.take(*record));
         });
@@ -203,16 +243,16 @@ impl AudienceIndex {
     }
 
     #[inline]
-    fn read_one(&self, key: UserKey, now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
+    fn read_one(&self, key: UserKey, now: At, taxonomy: &Taxonomy, out: &mut Lookup) {
         let shard = self.shard_of(key);
         out.held.refresh(self, shard);
         let place = out.held.shard(shard).locate(key.0);
         out.held.shard(shard).request(place);
-        out.take_key(shard, place, key, now, taxonomy);
+        out.take_key(shard, place, key, now.units, taxonomy);
     }
 
-    fn read_base(&self, keys: &[UserKey], now: u32, taxonomy: &Taxonomy, out: &mut Lookup) {
-        let mut places = [Place::default(); MAX_KEYS];
+    fn read_base(&self, keys: &[UserKey], now: At, taxonomy: &Taxonomy, out: &mut Lookup) {
+        let mut places = [Place::default(); MAX_KEYS + MAX_TIED];
         for (key, place) in keys.iter().zip(&mut places) {
             let shard = self.shard_of(*key);
             out.held.refresh(self, shard);
@@ -222,7 +262,7 @@ impl AudienceIndex {
             out.held.shard(self.shard_of(*key)).request(place);
         }
         for (key, place) in keys.iter().zip(places) {
-            out.take_key(self.shard_of(*key), place, *key, now, taxonomy);
+            out.take_key(self.shard_of(*key), place, *key, now.units, taxonomy);
         }
     }
 }

@@ -12,27 +12,41 @@
 //! - A sensitive segment without explicit consent is never among the answered segments.
 //! - A guard of a concurrent map is never held across another access to a concurrent map.
 //!
-//! Deliberately absent: names of segments (the account's configuration maps keys to ids), behaviour and value tiers,
-//! and a durable log of the writes since the last [`AudienceIndex::save`]: a crash loses those.
+//! [`Store`] keeps it: a log of single changes behind the saved base, so that a change survives a crash; [`behaviour`]
+//! turns what people do into memberships.
+//!
+//! Deliberately absent: names of segments (the account's configuration maps keys to ids), and anything that a person
+//! searched, saw or bought.
 
+mod behaviour;
 mod builder;
+mod erased;
 mod file;
 mod filter;
 mod held;
 mod identity;
 mod index;
+mod log;
 mod lookup;
 mod offsets;
 mod overlay;
 mod pack;
 mod packed;
 mod record;
+mod similar;
+mod store;
+mod walk;
 
+pub use behaviour::{Borders, Customer, Kept, Moved, Plan, Purchases, Seen, Swept, Touch, Windows};
 pub use builder::Builder;
+pub use erased::KEPT_S as ERASURES_KEPT_S;
 pub use identity::{IdKey, IdKind, Keys, MAX_KEYS, keys};
-pub use index::{AudienceIndex, Stats};
+pub use index::{AudienceIndex, Erased, Stats};
 pub use lookup::Lookup;
 pub use record::{EXPIRY_UNIT_S, Membership, Origin};
+pub use similar::{Expansion, MIN_SEED, Similar, SimilarError};
+pub use store::{Forgotten, Opened, SYNC_EVERY_MS, Store, Writer};
+pub use walk::{Member, Ties};
 
 use crate::model::ids::SegmentId;
 use std::path::PathBuf;

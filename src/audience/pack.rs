@@ -62,7 +62,7 @@ impl Packer {
         self.lengths.push(user_length(self.bodies.len() - start));
         self.users += 1;
         self.memberships += records.len() as u64;
-        self.earliest = records.iter().map(|r| r.expiry()).fold(self.earliest, u32::min);
+        self.earliest = records.iter().map(|r| r.expiry_units()).fold(self.earliest, u32::min);
         Ok(())
     }
 
@@ -115,7 +115,7 @@ fn encode(records: &mut [Record], epoch: u32, out: &mut Vec<u8>) {
         write_group(kind, records, epoch, out);
     };
     for run in records.chunk_by_mut(|a, b| class(a) == class(b)) {
-        let far_from = run.partition_point(|r| r.expiry() - epoch <= u32::from(u16::MAX));
+        let far_from = run.partition_point(|r| r.expiry_units() - epoch <= u32::from(u16::MAX));
         let (near, late) = run.split_at_mut(far_from);
         let (far, never) = late.split_at_mut(late.partition_point(|r| r.expiry() != NEVER));
         let expiries = near.chunk_by(|a, b| a.expiry() == b.expiry()).count();
@@ -146,10 +146,10 @@ fn write_group(kind: u8, records: &[Record], epoch: u32, out: &mut Vec<u8>) {
     // At most MAX_SEGMENTS_PER_USER ids: the count fits a u16.
     let count = (records.len() as u16).to_le_bytes();
     out.extend_from_slice(if long { &count } else { &count[..1] });
-    let relative = |record: &Record| ((record.expiry() - epoch) as u16).to_le_bytes();
+    let relative = |record: &Record| ((record.expiry_units() - epoch) as u16).to_le_bytes();
     match kind {
         EXPIRY_SHARED => out.extend_from_slice(&relative(&records[0])),
-        EXPIRY_FAR => out.extend_from_slice(&records[0].expiry().to_le_bytes()),
+        EXPIRY_FAR => out.extend_from_slice(&records[0].expiry_units().to_le_bytes()),
         _ => {}
     }
     for record in records {

@@ -432,7 +432,7 @@ impl<'s> Group<'s> {
                 None => self.expiry,
             };
             if expiry > now {
-                f(Record::new(segment, expiry, provenance));
+                f(Record::packed(segment, expiry, provenance));
             }
         };
         if self.flags & WIDE == 0 {

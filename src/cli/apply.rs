@@ -10,7 +10,8 @@ use std::path::PathBuf;
 /// What becomes what where.
 #[derive(Debug, clap::Args)]
 pub(super) struct ApplyArguments {
-    /// The account file, as `outbid export` writes it; it may have some of the collections only.
+    /// The account file, as `outbid export` writes it, or `-` for the standard input; it may have some of the collections
+    /// only.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The admin listener of the server.
@@ -38,7 +39,12 @@ pub(super) struct ApplyArguments {
 
 pub(super) fn run(common: &Common, arguments: &ApplyArguments) -> Result<(), Failure> {
     let ApplyArguments { file, url, key, account, prune, plan, yes, json } = arguments;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
     let remote = Remote::at(common, url, key.as_deref())?;
     let mut query = format!("prune={prune}");
     if let Some(account) = account {

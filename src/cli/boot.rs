@@ -1,11 +1,11 @@
 //! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
 
 use super::{Common, Failure};
-use crate::admin::{self, Admin, Balances, Rate, Setup};
-use crate::audience::{AudienceIndex, IdKey};
+use crate::admin::{self, Admin, Rate, Serving, Setup};
+use crate::audience::{self, AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::journal::Options;
-use crate::budget::{AccountKey, Billed, Books, EventLog as _, JournalLog, Ledger};
+use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Stop};
 use crate::config::{self, Config, Sources};
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
@@ -13,19 +13,20 @@ use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
-use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
+use crate::model::ids::AdvertiserId;
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::serve::{self, RestoreError, Shared, SharedParts, runaway_rule};
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
-use crate::store::control::{Control, Kind};
+use crate::store::control::Control;
 use crate::store::data_dir::{self, DataDir};
 use crate::telemetry::catalogue;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::log::{self, LogLevel};
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context, anyhow};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
@@ -158,32 +159,56 @@ fn control_plane(
     if data.account_file().exists() {
         tracing::info!("account.json is not read: the control database has the account");
     }
-    let shared = |served: &OnceLock<Weak<Shared>>| served.get().and_then(Weak::upgrade);
-    let (told, asked) = (Arc::clone(served), Arc::clone(served));
-    let balances: Balances = Box::new(move |kind, id| {
-        let key = match kind {
-            Kind::Advertiser => AccountKey::Wallet(AdvertiserId(id)),
-            Kind::Campaign => AccountKey::CampaignTotal(CampaignId(id)),
-            Kind::LineItem => AccountKey::LineItemTotal(LineItemId(id)),
-            _ => return None,
-        };
-        shared(&asked).map(|shared| shared.ledger().balance(key))
-    });
+    let (told, kept) = (Arc::clone(served), Arc::clone(served));
     let setup = Setup {
         control: open_control(data, Arc::clone(clock))?,
         bootstrap_key: config.admin.bootstrap_key.clone(),
         clock: Arc::clone(clock),
         published: Box::new(move || {
-            if let Some(shared) = shared(&told) {
+            if let Some(shared) = told.get().and_then(Weak::upgrade) {
                 shared.poke_publisher();
             }
         }),
-        balances,
+        serving: Box::new(Served { shared: Arc::clone(served), clock: Arc::clone(clock) }),
+        people: Box::new(move || {
+            let shared = kept.get().and_then(Weak::upgrade)?;
+            let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
+            let store = shared.people_kept();
+            Some(admin::PeopleKept { store, plan, forget: Arc::new(move |keys| shared.forget(keys)) })
+        }),
         rate: Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst },
         bid_listener: config.listen.bid,
+        public_url: config.track.public_url.as_str().to_owned(),
         jobs: admin::JobOptions { dir: data.root().join("jobs"), import_bytes: config.admin.import_bytes },
     };
     Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
+}
+
+/// What the API may ask of the server; nothing before that is there.
+struct Served {
+    shared: Arc<OnceLock<Weak<Shared>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Served {
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.get().and_then(Weak::upgrade)
+    }
+}
+
+impl Serving for Served {
+    fn spending(&self, asked: Vec<(AdvertiserId, Purse)>) -> Option<Vec<Spending>> {
+        self.shared().map(|shared| shared.ledger().spending(asked, self.clock.now()))
+    }
+
+    fn stops(&self) -> BTreeSet<Stop> {
+        self.shared().map(|shared| shared.ledger().stops()).unwrap_or_default()
+    }
+
+    fn has_audience(&self) -> Option<bool> {
+        let stats = self.shared()?.audience().stats();
+        Some(stats.base_memberships + stats.overlay_memberships > 0)
+    }
 }
 
 /// Compiles an account into a catalog.
@@ -197,10 +222,28 @@ pub(super) fn id_key(data: &DataDir) -> Result<IdKey, Failure> {
     data.user_key().map(IdKey).map_err(|error| Failure::Damaged(error.into()))
 }
 
-/// The audience of a data directory; empty when nothing was imported yet.
+/// The audience of a data directory, to look at; empty when nothing was imported yet.
 pub(super) fn audience(data: &DataDir, key: &IdKey) -> Result<AudienceIndex, Failure> {
-    let loaded = AudienceIndex::load(data.root(), key).map_err(|error| Failure::Damaged(error.into()))?;
-    Ok(loaded.unwrap_or_default())
+    audience::Store::look(data.root(), key).map_err(|error| Failure::Damaged(error.into()))
+}
+
+/// The audience of a data directory, to be changed.
+fn people(data: &DataDir, key: IdKey) -> Result<audience::Store, Failure> {
+    let (store, opened) =
+        audience::Store::open(data.root(), key).map_err(|error| Failure::Damaged(error.into()))?;
+    if opened.torn_bytes > 0 {
+        tracing::warn!(bytes = opened.torn_bytes, "cut a torn end off the log of the audience");
+    }
+    if opened.erased_again > 0 {
+        tracing::warn!(
+            keys = opened.erased_again,
+            "an older copy of the audience was put back; who was erased since is erased from it too"
+        );
+    }
+    if opened.replayed > 0 {
+        tracing::info!(changes = opened.replayed, "read changes of the audience since it was saved");
+    }
+    Ok(store)
 }
 
 /// A data directory without an account is most often a mistyped one, so nothing is created in it.
@@ -232,7 +275,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let mut catalog = compile(account, 1)?;
     let compiled_ns = clock.mono_ns() - compiling_ns;
     let id_key = id_key(data)?;
-    let audience = audience(data, &id_key)?;
+    let audience = people(data, id_key)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
@@ -240,7 +283,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let token_keys = token_keys(data)?;
     let epoch = data.next_epoch(now.unix_s()).map_err(damaged)?;
     let (log, books) = open_journal(data, &config)?;
-    let logs = open_events(data, &config, log.durable_lsn())?;
+    let logs = open_events(data, &config, log.durable_lsn(), now)?;
     let (events, event_writer) = logs.start(cores, Arc::clone(&clock)).context("event log's thread")?;
     let log = Box::new(Billed::new(Box::new(log), Box::new(events.bills())));
     let started = Ledger::start(books, log, epoch, cores as u16, Arc::clone(&clock));
@@ -255,13 +298,14 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         tracking_is_https: public_url.is_secure(),
         max_candidates: config.engine.max_candidates,
         max_cpm: Cpm(i64::try_from(config.ledger.max_cpm_micros).unwrap_or(i64::MAX).min(Cpm::MAX.0)),
+        privacy: crate::serve::privacy_policy(&config.privacy),
         max_charge: Nanos(
             i64::try_from(config.ledger.max_charge_micros).unwrap_or(i64::MAX).saturating_mul(1_000),
         ),
     };
     tracing::info!(
         line_items = catalog.line_items().len(),
-        users = audience.stats().base_users,
+        users = audience.index().stats().base_users,
         cores,
         epoch,
         "loaded {}",
@@ -275,7 +319,6 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         wall: Some(system_clock),
         config,
         audience,
-        id_key,
         ledger,
         events: Some(events),
         public_url,
@@ -344,7 +387,7 @@ fn journal_storage(data: &DataDir) -> Result<FileStorage, Failure> {
 
 /// Opens the event log of a data directory and writes the bills of the journal, up to its last record, that a crash kept
 /// from it. A log that does not open refuses the start: bills would be charged whose events nobody keeps.
-fn open_events(data: &DataDir, config: &Config, last_lsn: u64) -> Result<Logs, Failure> {
+fn open_events(data: &DataDir, config: &Config, last_lsn: u64, now: Now) -> Result<Logs, Failure> {
     let refused = |error: RestoreError| {
         let events = data.events();
         Failure::Damaged(anyhow!(
@@ -356,6 +399,8 @@ fn open_events(data: &DataDir, config: &Config, last_lsn: u64) -> Result<Logs, F
     };
     let (mut logs, found) =
         Logs::open(&data.events(), event_options(config)).map_err(|error| refused(error.into()))?;
+    let veil = events::Veil::open(&data.keys(), now.unix_ms).map_err(|error| refused(error.into()))?;
+    logs.cover_by(veil);
     for (name, found) in LogName::ALL.into_iter().zip(found) {
         if let Some((file, bytes)) = &found.torn {
             tracing::warn!(

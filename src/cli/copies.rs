@@ -2,6 +2,8 @@
 
 use super::boot;
 use super::{Common, Failure};
+use crate::admin;
+use crate::model::account::Account;
 use crate::store::account_file;
 use crate::store::control::backup as copy;
 use crate::store::data_dir::DataDir;
@@ -16,7 +18,10 @@ pub(super) struct ExportArguments {
     /// The data directory; a server may run on it.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
-    /// The file to write; it holds the exchanges' secrets, and only its owner may read it.
+    /// The account whose things are written; needed where several have some.
+    #[arg(long, value_name = "ID")]
+    account: Option<u32>,
+    /// The file to write, or `-` for the standard output; it holds the exchanges' secrets, and only its owner may read it.
     #[arg(value_name = "FILE")]
     to: PathBuf,
 }
@@ -44,11 +49,19 @@ pub(super) struct RestoreArguments {
 }
 
 pub(super) fn export(common: &Common, arguments: &ExportArguments) -> Result<(), Failure> {
-    let ExportArguments { data_dir, to } = arguments;
+    let ExportArguments { data_dir, account, to } = arguments;
     boot::require_account(data_dir)?;
     let data = DataDir::open_read_only(data_dir).map_err(|error| Failure::Failed(error.into()))?;
     let config = boot::configuration(common, Vec::new())?;
-    let account = boot::stored_account(&data, &config)?;
+    let account = match data.control_file().exists() {
+        true => tenant(&data, *account)?,
+        false => boot::stored_account(&data, &config)?,
+    };
+    if to.as_os_str() == "-" {
+        let text = account_file::text(&account).map_err(|error| anyhow!("{error}"))?;
+        println!("{text}");
+        return Ok(());
+    }
     account_file::write(&account, to).map_err(|error| anyhow!("{error}"))?;
     println!(
         "{}: {} advertisers, {} campaigns, {} line items, {} creatives, {} segments",
@@ -60,6 +73,31 @@ pub(super) fn export(common: &Common, arguments: &ExportArguments) -> Result<(),
         account.segments.len(),
     );
     Ok(())
+}
+
+/// The things of one account: a file has no word for whose they are.
+fn tenant(data: &DataDir, wanted: Option<u32>) -> Result<Account, Failure> {
+    let damaged = |error: admin::StartError| Failure::Damaged(error.into());
+    let control = boot::open_control(data, Arc::new(SystemClock::new()))?;
+    let owners = admin::owners(&control).map_err(damaged)?;
+    let id = match (wanted, &owners[..]) {
+        (Some(wanted), _) => wanted,
+        (None, []) => 1,
+        (None, [(only, _)]) => *only,
+        (None, several) => {
+            let names: Vec<String> = several.iter().map(|(id, name)| format!("{id} ({name:?})")).collect();
+            return Err(Failure::Usage(format!(
+                "the directory has the things of accounts {}: give --account ID, or copy all of it by `outbid backup`",
+                names.join(", ")
+            )));
+        }
+    };
+    let named = control.read(|read| read.account(id)).map_err(|error| Failure::Damaged(error.into()))?;
+    if named.is_none_or(|named| named.id == 0) {
+        return Err(Failure::Usage(format!("there is no account {id}")));
+    }
+    let account = admin::read_account_of(&control, id).map_err(damaged)?;
+    Ok(boot::with_maps(account, data)?)
 }
 
 pub(super) fn backup(arguments: &BackupArguments) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use super::{Common, Failure, boot};
 use crate::events::{EventReader, Item, LogName, segments};
-use crate::model::event::{BidMade, Event, Kind, NoBid, NoticeEvent, Noticed, Place, What};
+use crate::model::event::{BidMade, Converted, Event, Kind, NoBid, NoticeEvent, Noticed, Place, What};
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -195,8 +195,22 @@ fn shown(log: LogName, number: u64, event: &Event) -> Value {
             put_place(place, &mut put);
         }
         What::Notice(noticed) => put_notice(noticed, &mut put),
+        What::Conversion(converted) => put_conversion(converted, &mut put),
     }
     Value::Object(fields)
+}
+
+fn put_conversion(converted: &Converted, put: &mut dyn FnMut(&str, Value)) {
+    put("conversion", json!(converted.conversion.0));
+    put("advertiser", json!(converted.advertiser.0));
+    put("user", json!((converted.user.0 != 0).then(|| format!("{:016x}", converted.user.0))));
+    put("value", json!(converted.value.map(|value| value.to_string())));
+    let credit = converted.credit;
+    put("bid", json!(credit.map(|credit| credit.bid.to_string())));
+    put("line_item", json!(credit.map(|credit| credit.line_item.0)));
+    put("creative", json!(credit.map(|credit| credit.creative.0)));
+    put("after", json!(credit.map(|credit| if credit.click { "click" } else { "impression" })));
+    put("after_s", json!(credit.map(|credit| credit.after_s)));
 }
 
 fn put_bid(bid: &BidMade, put: &mut dyn FnMut(&str, Value)) {

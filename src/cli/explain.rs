@@ -81,6 +81,9 @@ fn print(explanation: &Explanation, arguments: &ExplainArguments, request: &Requ
     let list = |ids: &[SegmentId]| ids.iter().map(|id| taxonomy.label(*id)).collect::<Vec<_>>().join(", ");
     let known = if explanation.user_known { "known" } else { "unknown" };
     println!("user       {known}; segments: {}", or_none(list(&explanation.segments)));
+    if !explanation.provided.is_empty() {
+        println!("said       {} (by the request, in user.data)", list(&explanation.provided));
+    }
     if !explanation.refused.is_empty() {
         println!("refused    {} (sensitive, no explicit consent on record)", list(&explanation.refused));
     }
@@ -158,6 +161,7 @@ fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
         "restriction": explanation.restriction.map(|r| r.as_str()),
         "user_known": explanation.user_known,
         "segments": explanation.segments.iter().map(|s| s.0).collect::<Vec<_>>(),
+        "provided": explanation.provided.iter().map(|s| s.0).collect::<Vec<_>>(),
         "refused": explanation.refused.iter().map(|s| s.0).collect::<Vec<_>>(),
         "no_bid": explanation.no_bid.map(NoBidReason::as_str),
         "imps": imps,

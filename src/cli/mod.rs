@@ -20,6 +20,7 @@ mod reload;
 mod remote;
 pub mod seed;
 mod seed_command;
+mod segment;
 mod serve;
 mod sim;
 mod taxonomy;
@@ -88,6 +89,11 @@ enum Command {
     },
     /// Makes the world that speed is measured in.
     Seed(seed_command::SeedArguments),
+    /// Puts customer lists into segments of a running server, and counts who is in them.
+    Segment {
+        #[command(subcommand)]
+        what: segment::What,
+    },
     /// Shows what the ledger adds up to, verifies it, exports it.
     Ledger {
         #[command(subcommand)]
@@ -157,6 +163,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Explain(arguments) => explain::run(&common, &arguments),
         Command::Taxonomy { what } => taxonomy::run(&common, &what),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
+        Command::Segment { what } => segment::run(&common, &what),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Keys { what } => keys::run(&common, &what),
         Command::User { what } => users::run(&common, &what),

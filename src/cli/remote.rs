@@ -54,6 +54,7 @@ impl Remote {
         body: Option<&str>,
     ) -> Result<Answered, anyhow::Error> {
         let Remote { authority, .. } = self;
+        let body = body.map(|body| ("application/json", body.as_bytes()));
         self.exchange(method, path, body).with_context(|| {
             format!(
                 "cannot ask http://{authority}; is it the address of listen.admin, and does the server run?"
@@ -61,20 +62,29 @@ impl Remote {
         })
     }
 
-    fn exchange(&self, method: &str, path: &str, body: Option<&str>) -> anyhow::Result<Answered> {
+    /// Posts a body of another sort, and waits for the answer.
+    pub(super) fn send(&self, path: &str, media: &str, body: &[u8]) -> Result<Answered, anyhow::Error> {
+        let Remote { authority, .. } = self;
+        self.exchange("POST", path, Some((media, body)))
+            .with_context(|| format!("cannot send to http://{authority}; does the server run there?"))
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> anyhow::Result<Answered> {
         let Remote { authority, key } = self;
         let to = authority.to_socket_addrs()?.next().ok_or_else(|| anyhow!("{authority} has no address"))?;
         let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let length = body.map_or_else(String::new, |body| {
-            format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len())
+        let length = body.map_or_else(String::new, |(media, body)| {
+            format!("content-type: {media}\r\ncontent-length: {}\r\n", body.len())
         });
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {key}\r\n{length}\
              connection: close\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
-        stream.write_all(body.unwrap_or_default().as_bytes())?;
+        if let Some((_, body)) = body {
+            stream.write_all(body)?;
+        }
         let mut raw = Vec::new();
         stream.read_to_end(&mut raw)?;
         let end = raw.windows(4).position(|window| window == b"\r\n\r\n");

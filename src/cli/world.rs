@@ -11,6 +11,8 @@ use crate::model::auction::Auction;
 use crate::model::clock::Clock;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::money::{Cpm, Nanos};
+use crate::privacy::Policy;
+use crate::serve::privacy_policy;
 use crate::store::data_dir::DataDir;
 use crate::telemetry::clock::SystemClock;
 use anyhow::anyhow;
@@ -41,14 +43,15 @@ impl World {
         let account = boot::stored_account(&data, config)?;
         let id_key = boot::id_key(&data)?;
         let audience = boot::audience(&data, &id_key)?;
-        World::of(account, audience, id_key, config.track.public_url.is_https())
+        let policy = privacy_policy(&config.privacy);
+        World::of(account, audience, id_key, config.track.public_url.is_https(), policy)
     }
 
     /// The demo's, whose URLs are https.
     pub(super) fn demo() -> Result<World, Failure> {
         let id_key = IdKey([0; 16]);
         let audience = demo::audience(&id_key)?;
-        World::of(demo::account(), audience, id_key, true)
+        World::of(demo::account(), audience, id_key, true, Policy::default())
     }
 
     fn of(
@@ -56,6 +59,7 @@ impl World {
         audience: AudienceIndex,
         id_key: IdKey,
         tracking_is_https: bool,
+        privacy: Policy,
     ) -> Result<World, Failure> {
         let rates = Arc::new(account.rates.clone());
         let catalog = Arc::new(boot::compile(account, 1)?);
@@ -70,6 +74,7 @@ impl World {
             max_candidates: 256,
             max_charge: Nanos(i64::MAX),
             max_cpm: Cpm::MAX,
+            privacy,
         };
         Ok(World { snapshot: Snapshot { catalog, rates }, audience, id_key, ledger, settings, clock })
     }

@@ -17,11 +17,11 @@ mod sources;
 mod value;
 
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
-pub use options::{Admin, Config, Data, Engine, Ledger, Limits, Listen, Log, Server, Track};
+pub use options::{Admin, Config, Data, Engine, Ledger, Limits, Listen, Log, Privacy, Server, Track};
 pub use render::default_file;
 pub use secret::Secret;
 pub use sources::Sources;
-pub use value::{Acceptor, OnRunaway};
+pub use value::{Acceptor, LegalBasis, OnRunaway, UnscopedGpp, YesNo};
 
 use sources::Reader;
 use std::collections::BTreeMap;

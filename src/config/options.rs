@@ -5,10 +5,11 @@
 use super::error::Place;
 use super::secret::Secret;
 use super::sources::Reader;
-use super::value::{Acceptor, OnRunaway, Setting};
+use super::value::{Acceptor, LegalBasis, OnRunaway, Setting, UnscopedGpp, YesNo};
 use crate::model::exchange::IpNet;
 use crate::model::url::HttpUrl;
 use crate::telemetry::log::{LogFormat, LogLevel};
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -224,6 +225,24 @@ options! {
         notices_keep_bytes: u64 = 17_179_869_184 in 131_072..=1_099_511_627_776;
         /// ... or when they are older than this many hours.
         notices_keep_h: u32 = 2_160 in 1..=87_600;
+    }
+    /// What strings of consent mean. Without a vendor id no TCF string grants anything: bids stay contextual under the
+    /// GDPR.
+    privacy: Privacy {
+        /// Our id in IAB Europe's Global Vendor List. 0: none.
+        tcf_vendor_id: u32 = 0 in 0..=65_535;
+        /// The legal basis registered there for purpose 2, selecting ads by limited data: "consent",
+        /// "legitimate_interest", "flexible_consent" (consent, unless a publisher asks for the other) or
+        /// "flexible_legitimate_interest".
+        tcf_select_ads: LegalBasis = "consent";
+        /// The legal basis registered there for purpose 7, measuring ads: likewise.
+        tcf_measure_ads: LegalBasis = "consent";
+        /// TCF strings created on this day or later must say which vendors were disclosed, us among them (TCF 2.3).
+        tcf_disclosed_vendors_from: Date = "2026-02-28";
+        /// What a GPP string means that comes without the list of sections that apply: "contextual" or "ignore".
+        gpp_without_sections: UnscopedGpp = "contextual";
+        /// Under the GDPR, bids that look at the context alone need purpose 2 as well: "no" or "yes".
+        contextual_needs_purpose_2: YesNo = "no";
     }
     /// Limits on what comes from outside. Passing one has a defined answer and a counter; a block list is never cut.
     limits: Limits {

@@ -7,6 +7,7 @@ use super::secret::{MASK, Secret};
 use crate::model::exchange::IpNet;
 use crate::model::url::HttpUrl;
 use crate::telemetry::log::{LogFormat, LogLevel};
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -162,6 +163,20 @@ impl Setting for HttpUrl {
     }
 }
 
+impl Setting for Date {
+    fn expects(_: Option<(u64, u64)>) -> String {
+        "a day such as \"2026-02-28\"".to_owned()
+    }
+
+    fn read(raw: &Raw, _: &Context<'_>) -> Result<Self, String> {
+        raw.text().and_then(|text| text.trim().parse().ok()).ok_or_else(|| raw.describe())
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(quote(&self.to_string()))
+    }
+}
+
 impl Setting for Vec<IpNet> {
     fn expects(_: Option<(u64, u64)>) -> String {
         "a list of addresses or networks such as [\"10.0.0.0/8\", \"::1\"] (as plain text: separated by commas)".to_owned()
@@ -284,6 +299,55 @@ pub enum OnRunaway {
 impl Choice for OnRunaway {
     const ALL: &'static [(&'static str, OnRunaway)] =
         &[("alarm", OnRunaway::Alarm), ("stop", OnRunaway::Stop)];
+}
+
+/// The legal basis that is registered for a purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LegalBasis {
+    /// Consent.
+    Consent,
+    /// Legitimate interest.
+    LegitimateInterest,
+    /// Consent, unless a publisher asks for legitimate interest.
+    FlexibleConsent,
+    /// Legitimate interest, unless a publisher asks for consent.
+    FlexibleLegitimateInterest,
+}
+
+impl Choice for LegalBasis {
+    const ALL: &'static [(&'static str, LegalBasis)] = &[
+        ("consent", LegalBasis::Consent),
+        ("legitimate_interest", LegalBasis::LegitimateInterest),
+        ("flexible_consent", LegalBasis::FlexibleConsent),
+        ("flexible_legitimate_interest", LegalBasis::FlexibleLegitimateInterest),
+    ];
+}
+
+/// What a GPP string means whose sections are not said to apply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnscopedGpp {
+    /// The context alone is used.
+    Contextual,
+    /// Nothing.
+    Ignore,
+}
+
+impl Choice for UnscopedGpp {
+    const ALL: &'static [(&'static str, UnscopedGpp)] =
+        &[("contextual", UnscopedGpp::Contextual), ("ignore", UnscopedGpp::Ignore)];
+}
+
+/// A switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum YesNo {
+    /// Off.
+    No,
+    /// On.
+    Yes,
+}
+
+impl Choice for YesNo {
+    const ALL: &'static [(&'static str, YesNo)] = &[("no", YesNo::No), ("yes", YesNo::Yes)];
 }
 
 impl Choice for LogLevel {

@@ -3,13 +3,19 @@
 //! dense indexes live only inside one catalog, everything that must survive a rebuild is keyed by stable id.
 
 use super::creative::Assigned;
+use super::external::ExternalNames;
 use super::safety::CompiledSafety;
+use crate::audience::Plan;
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
+use crate::model::behaviour::Pixel;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::exchange::{ExchangeProfile, HoldLives};
-use crate::model::ids::{CampaignId, CreativeId, ExchangeId, LineItemId};
+use crate::model::ids::{
+    AdvertiserId, CampaignId, ConversionId, CreativeId, ExchangeId, LineItemId, PixelId,
+};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
+use crate::model::list::Conversion;
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Rate;
@@ -124,6 +130,8 @@ pub struct Catalog {
     pub(super) creatives: Vec<CatalogCreative>,
     pub(super) creative_by_id: HashMap<CreativeId, usize>,
     pub(super) taxonomy: Arc<Taxonomy>,
+    pub(super) behaviour: Arc<Plan>,
+    pub(super) external: Arc<ExternalNames>,
     pub(super) matcher: Arc<Matcher>,
     pub(super) zones: Zones,
     pub(super) safety: CompiledSafety,
@@ -136,6 +144,10 @@ pub(super) struct Ground {
     pub(super) segments: Vec<Segment>,
     pub(super) safety: Safety,
     pub(super) category_maps: Vec<CategoryMap>,
+    /// By id.
+    pub(super) pixels: Vec<Pixel>,
+    /// By id.
+    pub(super) conversions: Vec<Conversion>,
 }
 
 /// Why an account cannot be compiled.
@@ -192,6 +204,36 @@ impl Catalog {
     /// Every advertiser.
     pub fn advertisers(&self) -> &[Advertiser] {
         &self.advertisers
+    }
+
+    /// What events of behaviour move.
+    pub fn behaviour(&self) -> &Arc<Plan> {
+        &self.behaviour
+    }
+
+    /// Where events are reported.
+    pub fn pixel(&self, id: PixelId) -> Option<&Pixel> {
+        let place = self.ground.pixels.binary_search_by_key(&id, |pixel| pixel.id).ok()?;
+        Some(&self.ground.pixels[place])
+    }
+
+    /// A definition of a conversion.
+    pub fn conversion(&self, id: ConversionId) -> Option<&Conversion> {
+        let place = self.ground.conversions.binary_search_by_key(&id, |conversion| conversion.id).ok()?;
+        Some(&self.ground.conversions[place])
+    }
+
+    /// The advertiser of a line item, where it has definitions of conversions that count.
+    pub fn converting(&self, line_item: LineItemId) -> Option<AdvertiserId> {
+        let advertiser = self.advertiser_of(line_item)?;
+        let counts = |one: &Conversion| one.active && one.advertiser == advertiser;
+        self.ground.conversions.iter().any(counts).then_some(advertiser)
+    }
+
+    /// Whose a line item is.
+    pub fn advertiser_of(&self, line_item: LineItemId) -> Option<AdvertiserId> {
+        let line = self.line_item(self.line_item_ix(line_item)?);
+        Some(self.advertisers[line.advertiser].id)
     }
 
     /// Every campaign.

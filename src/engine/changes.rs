@@ -20,6 +20,15 @@ pub struct Tally {
     pub unchanged: usize,
 }
 
+/// Whether `all` are those that stand in `sorted`, where each id is there once.
+fn is_by_id<T: PartialEq, K: Ord>(sorted: &[T], all: &[T], id: impl Fn(&T) -> K) -> bool {
+    let is_there = |one: &T| {
+        let place = sorted.binary_search_by_key(&id(one), &id);
+        place.is_ok_and(|place| sorted[place] == *one)
+    };
+    sorted.len() == all.len() && all.iter().all(is_there)
+}
+
 impl Catalog {
     /// Whether compiling this account would give the same catalog: all but its rates is as it was.
     pub fn is_of(&self, account: &Account) -> bool {
@@ -28,7 +37,8 @@ impl Catalog {
             // What line items use of them stands in their targeting.
             lists: _,
             deals: _,
-            conversions: _,
+            conversions,
+            pixels,
             exchanges,
             advertisers,
             campaigns,
@@ -46,6 +56,8 @@ impl Catalog {
             && self.ground.segments == *segments
             && self.ground.safety == *safety
             && self.ground.category_maps == *category_maps
+            && is_by_id(&self.ground.pixels, pixels, |pixel| pixel.id)
+            && is_by_id(&self.ground.conversions, conversions, |conversion| conversion.id)
     }
 
     /// How the account's line items differ from these.

@@ -4,7 +4,9 @@
 
 use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head};
 use super::creative::Assigned;
+use super::external::ExternalNames;
 use super::safety::CompiledSafety;
+use crate::audience::Plan;
 use crate::model::account::Account;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
@@ -48,10 +50,21 @@ impl Catalog {
             segments: account.segments,
             safety: account.safety,
             category_maps: account.category_maps,
+            pixels: by_id(account.pixels, |pixel| pixel.id),
+            conversions: by_id(account.conversions, |conversion| conversion.id),
         };
-        let taxonomy = match before.filter(|before| before.ground.segments == ground.segments) {
-            Some(before) => Arc::clone(&before.taxonomy),
-            None => Arc::new(Taxonomy::build(&ground.segments)?),
+        let (taxonomy, behaviour, external) = match before
+            .filter(|before| before.ground.segments == ground.segments)
+        {
+            Some(before) => {
+                (Arc::clone(&before.taxonomy), Arc::clone(&before.behaviour), Arc::clone(&before.external))
+            }
+            None => {
+                let taxonomy = Arc::new(Taxonomy::build(&ground.segments)?);
+                let behaviour = Arc::new(Plan::compile(&ground.segments, &taxonomy));
+                let external = Arc::new(ExternalNames::compile(&ground.segments, &taxonomy));
+                (taxonomy, behaviour, external)
+            }
         };
         let creatives = compile_creatives(account.creatives, &ground.category_maps, compile_markup, before)?;
         let parents = Parents {
@@ -96,11 +109,18 @@ impl Catalog {
             creatives,
             creative_by_id: parents.creatives,
             taxonomy,
+            behaviour,
+            external,
             zones,
             safety: CompiledSafety::compile(&ground.safety),
             ground,
         })
     }
+}
+
+fn by_id<T, K: Ord>(mut all: Vec<T>, id: impl Fn(&T) -> K) -> Vec<T> {
+    all.sort_by_key(id);
+    all
 }
 
 fn compile_creatives(

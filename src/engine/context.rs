@@ -9,6 +9,7 @@ use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::BidId;
 use crate::model::money::{Cpm, Nanos};
+use crate::privacy::{Permissions, Policy};
 use crate::targeting::Scratch;
 use crate::targeting::week::Hours;
 use bumpalo::Bump;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub max_charge: Nanos,
     /// Never bid above this anywhere, in the rates' base currency (money.md 2.7).
     pub max_cpm: Cpm,
+    /// What consent strings are read by.
+    pub privacy: Policy,
 }
 
 /// One request with everything its decision may read.
@@ -95,6 +98,8 @@ pub struct Core {
     pub(super) hours_of: u64,
     /// Survivors per impression since the last look: for the metrics.
     pub last_survivors: Vec<u32>,
+    /// What the privacy gate answered to the last request that reached it: for the metrics.
+    pub last_permissions: Option<Permissions>,
 }
 
 /// A line item that the index found eligible, with the most that it could offer.
@@ -129,6 +134,7 @@ impl Core {
             hours: Hours::default(),
             hours_of: 0,
             last_survivors: Vec::new(),
+            last_permissions: None,
         }
     }
 }

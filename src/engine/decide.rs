@@ -41,8 +41,12 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
     observer: &mut O,
 ) -> Result<Decision<'r, S::Hold>, NoBidReason> {
     core.last_survivors.clear();
+    core.last_permissions = None;
     let currency = preflight(request, core)?;
     look_up(request, core, observer);
+    if core.last_permissions.is_some_and(|permissions| !permissions.context()) {
+        return Err(NoBidReason::Consent);
+    }
     refresh_hours(request, core);
     match_request(request, core);
     if deadline.passed() {
@@ -92,28 +96,50 @@ fn bid_currency(request: &Request<'_>) -> Option<Currency> {
     allowed.iter().filter(usable).find(|c| **c == preferred).or_else(|| allowed.iter().find(usable)).copied()
 }
 
-/// Privacy gate, then the user's segments as far as it permits.
+/// Privacy gate, then who the user is and which segments, each as far as it permits.
 fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O) {
     core.keys.clear();
     core.lookup.clear();
     core.segment_entries.clear();
     core.user_permitted = false;
     let Some(opportunity) = request.auction.opportunities().next() else { return };
-    let rules = privacy::Rules { gdpr_default: request.profile.gdpr_default };
-    let permissions = privacy::gate(&opportunity, &rules);
+    let permissions = privacy::gate(&opportunity, &rules(request));
+    core.last_permissions = Some(permissions);
     observer.permissions(&permissions);
     if let Some(proof) = permissions.ids() {
         audience::keys(request.auction, request.profile, request.id_key, proof, &mut core.keys);
+        request.audience.identify(&core.keys, request.now.unix_s(), proof, &mut core.lookup);
     }
     core.user_permitted = permissions.segments().is_some();
     if let Some(proof) = permissions.segments() {
         let taxonomy = request.catalog().taxonomy();
         request.audience.lookup(&core.keys, taxonomy, request.now.unix_s(), proof, &mut core.lookup);
+        add_provided(request, &mut core.lookup.segments);
         let entry = |segment| taxonomy.interval(segment).map(|(entry, _)| entry);
         core.segment_entries.extend(core.lookup.segments.iter().filter_map(|s| entry(*s)));
         core.segment_entries.sort_unstable();
     }
     observer.audience(&core.lookup);
+}
+
+/// The rules of the privacy gate for one request.
+pub(super) fn rules(request: &Request<'_>) -> privacy::Rules {
+    privacy::Rules { gdpr_default: request.profile.gdpr_default, policy: request.settings.privacy }
+}
+
+/// What the request itself says of the user, joined with `segments`, which ascend.
+fn add_provided(request: &Request<'_>, segments: &mut Vec<SegmentId>) {
+    let names = &request.catalog().external;
+    let said = request.auction.user.segments;
+    if names.is_empty() || said.is_empty() {
+        return;
+    }
+    let known = segments.len();
+    segments.extend(names.meant(said));
+    if segments.len() > known {
+        segments.sort_unstable();
+        segments.dedup();
+    }
 }
 
 /// The hour of the week in each advertiser's zone, for the hour multipliers.

@@ -29,6 +29,8 @@ pub struct Explanation {
     pub user_known: bool,
     /// Segments that counted.
     pub segments: Vec<SegmentId>,
+    /// Those of them that the request itself names, in `user.data`, whether the user is stored in them or not.
+    pub provided: Vec<SegmentId>,
     /// Sensitive segments that did not count, for want of explicit consent.
     pub refused: Vec<SegmentId>,
     /// Why the whole request gets no bid; `None` when it gets one.
@@ -121,6 +123,11 @@ pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Expla
     let mut peek = Peek { ledger, taken: BTreeMap::new() };
     let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
     let mut explanation = recorder.explanation;
+    if explanation.restriction.is_none() {
+        explanation.provided = request.catalog().external.meant(request.auction.user.segments).collect();
+        explanation.provided.sort_unstable();
+        explanation.provided.dedup();
+    }
     explanation.no_bid = decided.as_ref().err().copied();
     explanation.bids =
         decided.iter().flat_map(|decision| decision.bids.iter().map(ExplainedBid::of)).collect();
@@ -336,8 +343,9 @@ fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
         let mut with_refused: Vec<SegmentId> = [&core.lookup.segments[..], &core.lookup.refused].concat();
         with_refused.sort_unstable();
         if failure_with(&with_refused).is_none_or(|f| f.reason != NoBidReason::Audience) {
-            let detail = "the user is in a sensitive segment without explicit consent on record".to_owned();
-            return (NoBidReason::Consent, detail);
+            let detail = "the user is in a sensitive segment without explicit consent on record, or the request \
+                          forbids sensitive segments";
+            return (NoBidReason::Consent, detail.to_owned());
         }
     }
     (failure.reason, format!("{}: wants {}, has {}", failure.dimension, failure.wanted, failure.got))
@@ -345,6 +353,5 @@ fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
 
 fn restriction(request: &Request<'_>) -> Option<Restriction> {
     let opportunity = request.auction.opportunities().next()?;
-    let rules = crate::privacy::Rules { gdpr_default: request.profile.gdpr_default };
-    crate::privacy::gate(&opportunity, &rules).restriction()
+    crate::privacy::gate(&opportunity, &super::decide::rules(request)).restriction()
 }

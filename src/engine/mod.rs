@@ -16,6 +16,7 @@ mod deadline;
 mod decide;
 mod device;
 mod explain;
+mod external;
 mod observer;
 mod pod;
 mod safety;

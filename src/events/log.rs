@@ -2,12 +2,14 @@
 
 use super::bills::KnownBills;
 use super::block::{self, Header, NoHeader, SEGMENT_HEADER, UNSETTLED};
+use super::veil::Veil;
 use super::{EventsError, on, wire};
 use crate::model::event::Event;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Readable for the owner and the group.
 const MODE: u32 = 0o640;
@@ -52,6 +54,8 @@ pub struct EventWriter {
     written: Vec<u8>,
     unsynced: bool,
     bills: Bills,
+    /// Covers who a record is of; without one records say it.
+    veil: Option<Arc<Veil>>,
 }
 
 /// The last bills that a log has, as records of the ledger's journal.
@@ -121,13 +125,22 @@ impl EventWriter {
             written: Vec::new(),
             unsynced: false,
             bills: Bills { waiting: 0, flushed: UNSETTLED, synced: 0 },
+            veil: None,
         };
         Ok((writer, opened))
     }
 
+    /// Covers from now on who records are of.
+    pub fn cover_by(&mut self, veil: Arc<Veil>) {
+        self.veil = Some(veil);
+    }
+
     /// Adds a record in memory and returns its number.
     pub fn append(&mut self, event: &Event) -> u64 {
-        wire::write(event, &mut self.payload);
+        match &self.veil {
+            Some(veil) => wire::write(&veil.covered(event), &mut self.payload),
+            None => wire::write(event, &mut self.payload),
+        }
         self.waiting += 1;
         self.bills.waiting = event.bill_lsn().unwrap_or(self.bills.waiting);
         self.newest_ms = self.newest_ms.max(event.at_ms);
@@ -210,6 +223,9 @@ impl EventWriter {
 
     /// Removes the segments that are too old or too many; never the one that is written to. Returns how many.
     pub fn retain(&mut self, now_ms: i64) -> Result<usize, EventsError> {
+        if let Some(veil) = &self.veil {
+            veil.roll(now_ms)?;
+        }
         let mut removed = 0;
         let mut all = self.bytes();
         while let Some(oldest) = self.ended.front() {

@@ -13,6 +13,8 @@
 //! Invariants: a record that was confirmed is read back after any crash, at its number; numbers never come twice; a
 //! damaged or torn place costs the records in it and no others. Money is not here: the ledger's journal has it.
 //!
+//! Records name people by hashes that can be made meaningless one by one ([`Veil`]).
+//!
 //! Deliberately absent: who reads (readers keep their own place), several machines, compression.
 
 mod bills;
@@ -20,12 +22,14 @@ mod block;
 mod log;
 mod reader;
 mod thread;
+mod veil;
 mod wire;
 
 pub use bills::KnownBills;
 pub use log::{EventWriter, Opened, Retention};
 pub use reader::{EventReader, Item, SegmentStat, segments};
 pub use thread::{Bills, Confirm, EventLog, Logs, Options, Ring};
+pub use veil::{PERIOD_MS, Veil};
 
 use std::path::{Path, PathBuf};
 

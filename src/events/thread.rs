@@ -1,9 +1,11 @@
 //! The writer thread of both logs, and the handles that records come by.
 
 use super::log::{EventWriter, Opened, Retention};
+use super::veil::Veil;
 use super::{EventsError, LogName};
 use crate::model::clock::Clock;
 use crate::model::event::{Event, Kind};
+use crate::model::ids::UserKey;
 use crossbeam_queue::ArrayQueue;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +83,7 @@ pub struct Logs {
     bids: EventWriter,
     notices: EventWriter,
     ring: usize,
+    veil: Option<Arc<Veil>>,
 }
 
 impl Logs {
@@ -89,7 +92,15 @@ impl Logs {
         let (bids, found_bids) = EventWriter::open(&LogName::Bids.dir(dir), options.bids)?;
         let (mut notices, found_notices) = EventWriter::open(&LogName::Notices.dir(dir), options.notices)?;
         notices.renew()?;
-        Ok((Logs { bids, notices, ring: options.ring }, [found_bids, found_notices]))
+        Ok((Logs { bids, notices, ring: options.ring, veil: None }, [found_bids, found_notices]))
+    }
+
+    /// Covers from now on who records are of.
+    pub fn cover_by(&mut self, veil: Veil) {
+        let veil = Arc::new(veil);
+        self.bids.cover_by(Arc::clone(&veil));
+        self.notices.cover_by(Arc::clone(&veil));
+        self.veil = Some(veil);
     }
 
     /// The log that bills belong to.
@@ -104,6 +115,7 @@ impl Logs {
         let (sender, receiver) = std::sync::mpsc::channel();
         let counts = Arc::new(Counts::default());
         counts.durable_bill.store(self.notices.durable_bill(), Relaxed);
+        let veil = self.veil;
         let writer = Writer {
             rings: rings.clone(),
             receiver,
@@ -115,7 +127,7 @@ impl Logs {
             behind: false,
         };
         let thread = std::thread::Builder::new().name("events".to_owned()).spawn(move || writer.run())?;
-        Ok((EventLog { rings, sender, counts }, thread))
+        Ok((EventLog { rings, sender, counts, veil }, thread))
     }
 }
 
@@ -154,6 +166,7 @@ pub struct EventLog {
     rings: Vec<Ring>,
     sender: Sender<Command>,
     counts: Arc<Counts>,
+    veil: Option<Arc<Veil>>,
 }
 
 impl EventLog {
@@ -191,6 +204,17 @@ impl EventLog {
             self.counts.lose(event.what.kind(), 1);
             confirm.into_iter().for_each(|confirm| confirm(false));
         }
+    }
+
+    /// Makes it impossible to tell which records were of these people, durably; see [`Veil`]. Without a veil the log has
+    /// no keys to destroy, and names people until its records are too old.
+    pub fn forget(&self, users: &[UserKey]) -> Result<(), EventsError> {
+        self.veil.as_ref().map_or(Ok(()), |veil| veil.forget(users))
+    }
+
+    /// The name of a person in records that are written now; their key where the log has no veil.
+    pub fn cover(&self, user: UserKey) -> UserKey {
+        self.veil.as_ref().map_or(user, |veil| veil.cover(user))
     }
 
     /// Ends the writer once everything that came before is written.

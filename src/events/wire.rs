@@ -5,8 +5,10 @@
 use crate::model::auction::Size;
 use crate::model::country::Country;
 use crate::model::creative::StreamEvent;
-use crate::model::event::{BidMade, Event, NoBid, NoticeEvent, Noticed, Place, What};
-use crate::model::ids::{BidId, CampaignId, CreativeId, ExchangeId, LineItemId, UserKey};
+use crate::model::event::{BidMade, Converted, Credit, Event, NoBid, NoticeEvent, Noticed, Place, What};
+use crate::model::ids::{
+    AdvertiserId, BidId, CampaignId, ConversionId, CreativeId, ExchangeId, LineItemId, UserKey,
+};
 use crate::model::line_item::ChannelKind;
 use crate::model::money::{Cpm, Currency, Nanos};
 use crate::model::no_bid::NoBidReason;
@@ -32,6 +34,7 @@ pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
             place: Some(place_message(&no_bid.place)),
         }),
         What::Notice(noticed) => message::event::What::Notice(notice_message(noticed)),
+        What::Conversion(converted) => message::event::What::Conversion(conversion_message(converted)),
     };
     let event = message::Event { at_ms: Some(event.at_ms), what: Some(what) };
     event.encode_length_delimited(out).expect("a vector grows");
@@ -45,9 +48,50 @@ pub(super) fn read(payload: &mut &[u8]) -> Option<Option<Event>> {
         Some(message::event::What::Bid(bid)) => bid_of(&bid).map(What::Bid),
         Some(message::event::What::NoBid(no_bid)) => no_bid_of(&no_bid).map(What::NoBid),
         Some(message::event::What::Notice(notice)) => notice_of(&notice).map(What::Notice),
+        Some(message::event::What::Conversion(conversion)) => {
+            conversion_of(&conversion).map(What::Conversion)
+        }
         None => None,
     };
     Some(what.map(|what| Event { at_ms: event.at_ms.unwrap_or(0), what }))
+}
+
+fn conversion_message(converted: &Converted) -> message::Conversion {
+    message::Conversion {
+        conversion: Some(converted.conversion.0),
+        advertiser: Some(converted.advertiser.0),
+        user: known(converted.user),
+        value_nanos: converted.value.map(|value| value.0),
+        credit: converted.credit.map(|credit| message::Credit {
+            bid: Some(id_message(credit.bid)),
+            line_item: Some(credit.line_item.0),
+            creative: Some(credit.creative.0),
+            click: Some(credit.click),
+            after_s: Some(credit.after_s),
+        }),
+    }
+}
+
+fn conversion_of(conversion: &message::Conversion) -> Option<Converted> {
+    let credit = |credit: &message::Credit| {
+        Some(Credit {
+            bid: id_of(credit.bid.as_ref())?,
+            line_item: LineItemId(credit.line_item?),
+            creative: CreativeId(credit.creative?),
+            click: credit.click.unwrap_or(false),
+            after_s: credit.after_s.unwrap_or(0),
+        })
+    };
+    Some(Converted {
+        conversion: ConversionId(conversion.conversion?),
+        advertiser: AdvertiserId(conversion.advertiser?),
+        user: UserKey(conversion.user.unwrap_or(0)),
+        value: conversion.value_nanos.map(Nanos),
+        credit: match &conversion.credit {
+            Some(message) => Some(credit(message)?),
+            None => None,
+        },
+    })
 }
 
 fn id_message(id: BidId) -> message::BidId {

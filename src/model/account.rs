@@ -1,6 +1,7 @@
 //! The declarative account: everything that people configured, as one validated value. `store` reads it from a file
 //! (later from the control database); `engine` compiles it into a catalog.
 
+use super::behaviour::Pixel;
 use super::category::CategoryMap;
 use super::creative::Creative;
 use super::exchange::ExchangeProfile;
@@ -34,6 +35,8 @@ pub struct Account {
     pub deals: Vec<Deal>,
     /// What counts as a conversion.
     pub conversions: Vec<Conversion>,
+    /// Where events are reported.
+    pub pixels: Vec<Pixel>,
     /// What is refused for every line item.
     pub safety: Safety,
     /// Mappings between category taxonomies; those of the data directory, which the account file does not hold.

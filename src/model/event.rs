@@ -4,7 +4,9 @@
 
 use super::country::Country;
 use super::creative::StreamEvent;
-use super::ids::{BidId, CampaignId, CreativeId, ExchangeId, LineItemId, UserKey};
+use super::ids::{
+    AdvertiserId, BidId, CampaignId, ConversionId, CreativeId, ExchangeId, LineItemId, UserKey,
+};
 use super::money::{Cpm, Currency, Nanos};
 use super::no_bid::NoBidReason;
 use super::targeting::MediaType;
@@ -28,6 +30,8 @@ pub enum What {
     NoBid(NoBid),
     /// A notice of a bid came, and counted.
     Notice(Noticed),
+    /// An advertiser reported a conversion.
+    Conversion(Converted),
 }
 
 impl What {
@@ -36,6 +40,7 @@ impl What {
         match self {
             What::Bid(_) => Kind::Bid,
             What::NoBid(_) => Kind::NoBid,
+            What::Conversion(_) => Kind::Conversion,
             What::Notice(noticed) => match noticed.kind {
                 NoticeEvent::Win(_) => Kind::Win,
                 NoticeEvent::Bill { .. } => Kind::Bill,
@@ -67,6 +72,8 @@ pub enum Kind {
     Click,
     /// What a player reports.
     Player,
+    /// A conversion.
+    Conversion,
 }
 
 impl Event {
@@ -83,7 +90,7 @@ impl Event {
 
 impl Kind {
     /// All of them, each at the place that it has as a number.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Bid,
         Kind::NoBid,
         Kind::Win,
@@ -92,6 +99,7 @@ impl Kind {
         Kind::Impression,
         Kind::Click,
         Kind::Player,
+        Kind::Conversion,
     ];
 
     /// Its name, in commands and metrics.
@@ -105,6 +113,7 @@ impl Kind {
             Kind::Impression => "impression",
             Kind::Click => "click",
             Kind::Player => "player",
+            Kind::Conversion => "conversion",
         }
     }
 }
@@ -184,6 +193,37 @@ pub struct Noticed {
     /// The identifier under which the user was known; 0 where none was used.
     pub user: UserKey,
     /// Seconds from the bid to the notice.
+    pub after_s: u32,
+}
+
+/// A conversion as it counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Converted {
+    /// By which definition.
+    pub conversion: ConversionId,
+    /// Whose it is.
+    pub advertiser: AdvertiserId,
+    /// The identifier under which the person is known.
+    pub user: UserKey,
+    /// What it is worth in the advertiser's currency.
+    pub value: Option<Nanos>,
+    /// The ad that it is put down to; `None` = to none of ours.
+    pub credit: Option<Credit>,
+}
+
+/// The ad that a conversion is put down to: the last click within the definition's window, and without one the last
+/// impression.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Credit {
+    /// The bid.
+    pub bid: BidId,
+    /// The line item.
+    pub line_item: LineItemId,
+    /// The creative.
+    pub creative: CreativeId,
+    /// It was clicked, and not only seen.
+    pub click: bool,
+    /// Seconds from the click or the impression to the conversion.
     pub after_s: u32,
 }
 

@@ -69,7 +69,14 @@ pub struct ExchangeProfile {
     pub match_user_id: bool,
     /// What an EEA/UK/CH or unknown place without a signal means: see `privacy`.
     pub gdpr_default: GdprDefault,
+    /// Where browsers that come to be matched are sent on to, with `${UID}` for our uid; `None` = nowhere.
+    pub sync_url: Option<String>,
+    /// Hosts to which the exchange may have its browsers sent back from a match; each is listed itself.
+    pub sync_domains: Vec<String>,
 }
+
+/// What stands for our uid in [`ExchangeProfile::sync_url`].
+pub const UID_MACRO: &str = "${UID}";
 
 impl ExchangeProfile {
     /// Whether browsers see, and can fire, the URL that books the spend.

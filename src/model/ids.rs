@@ -50,6 +50,10 @@ id! {
     ConversionId(u32)
 }
 id! {
+    /// Where an advertiser's pages and servers report events.
+    PixelId(u32)
+}
+id! {
     /// An exchange, as tokens name it; people name it by the text in the bid URL.
     ExchangeId(u16)
 }

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod address;
 pub mod auction;
+pub mod behaviour;
 pub mod bid;
 pub mod category;
 pub mod civil;
@@ -22,6 +23,7 @@ pub mod media;
 pub mod money;
 pub mod no_bid;
 pub mod rates;
+pub mod restriction;
 pub mod safety;
 pub mod secret;
 pub mod storage;

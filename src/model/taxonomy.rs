@@ -1,11 +1,12 @@
 //! A classification tree, numbered so that "is under" is two comparisons: a node's descendants are the nodes whose
 //! entry number lies in its interval (Euler tour).
 
+use super::behaviour::Source;
 use super::ids::SegmentId;
 use std::collections::BTreeMap;
 
 /// A node as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     /// Id in the append-only dictionary.
     pub id: SegmentId,
@@ -18,6 +19,23 @@ pub struct Segment {
     /// Health, family, finances: a membership counts only with explicit consent on record. Holds for every node
     /// below this one as well.
     pub sensitive: bool,
+    /// How people come into it, besides being put there by lists.
+    pub source: Source,
+    /// What else is said of the node, such as `price_level` = `premium`: by name, for people and their programs.
+    pub values: BTreeMap<String, String>,
+    /// What exchanges and publishers say in `user.data` that means this node.
+    pub external: Vec<ExternalSegment>,
+}
+
+/// A segment as others name it: `user.data.ext.segtax` and `user.data.segment.id` (IAB "Segment Taxonomies" extension).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalSegment {
+    /// The taxonomy's number in the IAB's list; 4 = Audience Taxonomy 1.1, from 500 on private ones.
+    pub segtax: u32,
+    /// `user.data.name` or the domain of the provider that this is said by; `None` = whoever says it.
+    pub provider: Option<String>,
+    /// The id in that taxonomy.
+    pub id: String,
 }
 
 /// Every tree of an account, immutable.
@@ -178,6 +196,7 @@ mod tests {
             name: String::new(),
             parent: parent.map(SegmentId),
             sensitive: id == 4,
+            ..Segment::default()
         }
     }
 

@@ -182,7 +182,14 @@ mod tests {
 
     fn node(id: u32, parent: Option<u32>) -> Segment {
         let (name, key) = (String::new(), format!("s{id}"));
-        Segment { id: SegmentId(id), key, name, parent: parent.map(SegmentId), sensitive: false }
+        Segment {
+            id: SegmentId(id),
+            key,
+            name,
+            parent: parent.map(SegmentId),
+            sensitive: false,
+            ..Segment::default()
+        }
     }
 
     #[test]

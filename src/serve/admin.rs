@@ -9,6 +9,7 @@ use super::ledger_api;
 use super::ops::json;
 use super::state::Shared;
 use crate::budget::{AccountKey, Balance};
+use crate::model::ids::{AdvertiserId, CampaignId};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -16,6 +17,7 @@ use hyper::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -40,13 +42,22 @@ pub trait Api: Send + Sync {
         spool: Option<File>,
     ) -> Pin<Box<dyn Future<Output = Option<ApiAnswer>> + Send>>;
 
-    /// Whether somebody who sends these headers from there runs the platform, for the paths that the server answers
-    /// itself.
-    fn is_operator(&self, headers: HeaderMap, peer: SocketAddr)
-    -> Pin<Box<dyn Future<Output = bool> + Send>>;
+    /// What somebody who sends these headers from there may do on the paths that the server answers itself.
+    fn caller(&self, headers: HeaderMap, peer: SocketAddr) -> Pin<Box<dyn Future<Output = Caller> + Send>>;
 
     /// What was counted since the start.
     fn figures(&self) -> ApiFigures;
+}
+
+/// Somebody who calls a path that the server answers itself.
+#[derive(Debug)]
+pub enum Caller {
+    /// Runs the platform.
+    Operator,
+    /// Is somebody else, who may see what these advertisers have spent; with the refusal of everything else.
+    Reader(BTreeSet<AdvertiserId>, ApiAnswer),
+    /// May do nothing here.
+    Refused(ApiAnswer),
 }
 
 /// What an API counts of those who want to come in.
@@ -183,28 +194,37 @@ impl AdminHandler {
         AdminHandler { shared }
     }
 
-    async fn is_admin(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
+    async fn caller(&self, headers: &HeaderMap, peer: SocketAddr) -> Caller {
         let shown = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let shown = shown.strip_prefix(b"Bearer ");
         let key = self.shared.bootstrap_key.load();
         if key.as_ref().is_some_and(|key| shown.is_some_and(|shown| key.matches(shown))) {
-            return true;
+            return Caller::Operator;
         }
         match self.shared.api() {
-            Some(api) => api.is_operator(headers.clone(), peer).await,
-            None => false,
+            Some(api) => api.caller(headers.clone(), peer).await,
+            None => {
+                let detail = "send `Authorization: Bearer KEY` with the key of admin.bootstrap_key";
+                let refused = problem(StatusCode::UNAUTHORIZED, "no valid API key", detail);
+                Caller::Refused(refused.map(ApiBody::Whole))
+            }
         }
     }
 
-    /// `GET /v1/balances`: every advertiser, campaign and line item with its budget, spend and delivery.
-    fn balances(&self) -> Value {
+    /// `GET /v1/balances`: every advertiser, campaign and line item with its budget, spend and delivery; for who may see
+    /// some advertisers `only`, those, without what the house bears.
+    fn balances(&self, only: Option<&BTreeSet<AdvertiserId>>) -> Value {
         let catalog = Arc::clone(&self.shared.snapshots.load().catalog);
         let ledger = &self.shared.ledger;
         let balances = ledger.balances();
         let balance = |key| balance(balances.get(&key).copied().unwrap_or_default());
+        let is_seen = |id: AdvertiserId| only.is_none_or(|only| only.contains(&id));
+        let own = catalog.campaigns().iter().filter(|campaign| is_seen(campaign.advertiser));
+        let own: BTreeSet<CampaignId> = own.map(|campaign| campaign.id).collect();
         let advertisers: Vec<Value> = catalog
             .advertisers()
             .iter()
+            .filter(|advertiser| is_seen(advertiser.id))
             .map(|advertiser| {
                 let wallet = balance(AccountKey::Wallet(advertiser.id));
                 json!({
@@ -216,6 +236,7 @@ impl AdminHandler {
         let campaigns: Vec<Value> = catalog
             .campaigns()
             .iter()
+            .filter(|campaign| own.contains(&campaign.id))
             .map(|campaign| {
                 let total = balance(AccountKey::CampaignTotal(campaign.id));
                 json!({ "id": campaign.id.to_string(), "name": campaign.name, "lifetime": total })
@@ -224,6 +245,7 @@ impl AdminHandler {
         let line_items: Vec<Value> = catalog
             .line_items()
             .iter()
+            .filter(|line| own.contains(&line.item.campaign))
             .map(|line| {
                 let total = balance(AccountKey::LineItemTotal(line.item.id));
                 let delivery = self.shared.delivery.get(&line.item.id).map(|d| *d).unwrap_or_default();
@@ -234,14 +256,16 @@ impl AdminHandler {
                 })
             })
             .collect();
-        let house = ledger.house();
-        json!({
-            "advertisers": advertisers, "campaigns": campaigns, "line_items": line_items,
-            "house": {
+        let mut shown =
+            json!({ "advertisers": advertisers, "campaigns": campaigns, "line_items": line_items });
+        if only.is_none() {
+            let house = ledger.house();
+            shown["house"] = json!({
                 "overdelivery": house.overdelivery.to_string(), "overprice": house.overprice.to_string(),
                 "stale": house.stale.to_string(),
-            },
-        })
+            });
+        }
+        shown
     }
 }
 
@@ -300,28 +324,33 @@ impl Handler for AdminHandler {
     async fn handle(self: Rc<Self>, request: Request<Incoming>, peer: SocketAddr) -> ApiAnswer {
         let path = request.uri().path();
         // What this module answers itself until the API has taken it over.
-        let is_own = path == "/v1/balances" || path == "/v1/account/reload" || path.starts_with("/v1/ledger");
+        let is_own = path == "/v1/balances" || path == "/v1/account/reload" || ledger_api::has(path);
         match self.shared.api() {
             Some(api) if !is_own => api_call(api, request, peer).await,
-            _ => self.own(request, peer).await.map(ApiBody::Whole),
+            _ => self.own(request, peer).await,
         }
     }
 }
 
 impl AdminHandler {
     /// What this module answers itself.
-    async fn own(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
-        if !self.is_admin(request.headers(), peer).await {
-            let detail = "send `Authorization: Bearer KEY` with the key of admin.bootstrap_key, or with another one \
-                          that may run the platform";
-            return problem(StatusCode::UNAUTHORIZED, "no valid API key", detail);
-        }
-        if request.uri().path() == "/v1/balances" {
-            return match *request.method() {
-                Method::GET => json(StatusCode::OK, &self.balances()),
-                _ => method_not_allowed(&Method::GET),
-            };
-        }
+    async fn own(&self, request: Request<Incoming>, peer: SocketAddr) -> ApiAnswer {
+        let is_balances = request.uri().path() == "/v1/balances";
+        let only = match self.caller(request.headers(), peer).await {
+            Caller::Operator => None,
+            Caller::Reader(own, _) if is_balances => Some(own),
+            Caller::Reader(_, refused) | Caller::Refused(refused) => return refused,
+        };
+        let answer = match *request.method() {
+            Method::GET if is_balances => json(StatusCode::OK, &self.balances(only.as_ref())),
+            _ if is_balances => method_not_allowed(&Method::GET),
+            _ => self.operate(request).await,
+        };
+        answer.map(ApiBody::Whole)
+    }
+
+    /// What only the platform may.
+    async fn operate(&self, request: Request<Incoming>) -> Answer {
         if request.uri().path() == "/v1/account/reload" {
             return match *request.method() {
                 Method::POST => account_api::reload(&self.shared).await,

@@ -130,7 +130,7 @@ impl BidHandler {
     pub(super) fn look_for_news(&self) {
         let mut core = self.core.borrow_mut();
         core.snapshots.load();
-        core.engine.lets_go(&self.shared.audience);
+        core.engine.lets_go(self.shared.audience());
     }
 
     /// Finds the exchange behind the path and checks that the request comes from it.
@@ -262,8 +262,8 @@ impl BidHandler {
             auction: &auction,
             profile: known.profile,
             snapshot: known.snapshot,
-            audience: &shared.audience,
-            id_key: &shared.id_key,
+            audience: shared.audience(),
+            id_key: shared.id_key(),
             settings: &shared.settings,
             now: shared.clock.now(),
             arena: &core.arena,
@@ -275,6 +275,10 @@ impl BidHandler {
             engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, &mut NoObserver);
         for survivors in &core.engine.last_survivors {
             self.metrics.survivors.count(*survivors);
+        }
+        if let Some(permissions) = core.engine.last_permissions {
+            self.metrics.restriction(permissions.restriction()).inc();
+            self.metrics.us_privacy_ignored.add(u64::from(permissions.us_privacy_ignored()));
         }
         let decision = match decided {
             Ok(decision) => decision,

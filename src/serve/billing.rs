@@ -155,6 +155,8 @@ mod tests {
             eid_sources: Vec::new(),
             match_user_id: false,
             gdpr_default: GdprDefault::Applies,
+            sync_url: None,
+            sync_domains: Vec::new(),
         }
     }
 

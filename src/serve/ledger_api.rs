@@ -28,6 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const MAX_BODY: usize = 1_024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether a path is one of the ledger's API.
+pub(super) fn has(path: &str) -> bool {
+    let is_pardon = || path.strip_prefix("/v1/exchanges/").is_some_and(|rest| rest.ends_with(":pardon"));
+    path == "/v1/clock:adopt_step"
+        || ["/v1/ledger", "/v1/kill_switches"].iter().any(|begin| {
+            path.strip_prefix(begin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+        || is_pardon()
+}
+
 /// Answers a request of the ledger's API; `None` when its path is none of them.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Option<Answer> {
     let path = request.uri().path().to_owned();

@@ -1,6 +1,7 @@
-//! The background work of a server, away from the serving cores: checking caps on open holds, folding the audience
-//! overlay into its base. The ledger has a thread of its own.
+//! The background work of a server, away from the serving cores: checking caps on open holds, keeping the audience. The
+//! ledger has a thread of its own.
 
+use super::keeping::keep_audience;
 use super::state::{Phase, Shared};
 use crate::budget::TOKEN_LIFE_S;
 use crate::model::exchange::ExchangeProfile;
@@ -12,13 +13,17 @@ use std::time::Duration;
 
 /// Caps on open holds are checked this often (money.md 2.7).
 const TICK: Duration = Duration::from_millis(100);
-/// One shard of the audience index is merged every so many ticks.
-const TICKS_PER_MERGE: u64 = 10;
 /// Bids that are too old for a notice are forgotten every so many ticks.
 const TICKS_PER_FORGETTING: u64 = 600;
 
 /// Runs until the process closes. Blocks: give it a thread of its own.
 pub fn maintain(shared: &Arc<Shared>) {
+    let people = Arc::clone(shared);
+    let keeper =
+        std::thread::Builder::new().name("audience".to_owned()).spawn(move || keep_audience(&people));
+    if let Err(error) = &keeper {
+        tracing::error!(%error, "no thread keeps the audience: its changes are lost at the next stop");
+    }
     let mut ticks = 0u64;
     while shared.phase() < Phase::Closing {
         std::thread::sleep(TICK);
@@ -32,12 +37,6 @@ pub fn maintain(shared: &Arc<Shared>) {
         }
         check_open_holds(shared);
         shared.snapshots.expire_rates(now);
-        if ticks.is_multiple_of(TICKS_PER_MERGE) {
-            let shard = (ticks / TICKS_PER_MERGE) as usize % shared.audience.shard_count();
-            if let Err(error) = shared.audience.merge_shard(shard, now.unix_s()) {
-                tracing::warn!(%error, shard, "an audience shard was not merged; its overlay stays");
-            }
-        }
     }
 }
 

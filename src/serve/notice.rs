@@ -5,8 +5,10 @@
 //! elsewhere than its creative says, a log line with a whole token.
 
 use super::billing::{self, Asked, Assessment};
-use super::http::{Answer, Handler, answer, empty};
+use super::conversion;
+use super::http::{Answer, Handler, empty};
 use super::loss::Loss;
+use super::person::{People, PersonPath, pixel};
 use super::record;
 use super::state::{Phase, Shared};
 use crate::budget::{Posting, Resolution, Seen};
@@ -16,7 +18,7 @@ use crate::model::clock::Now;
 use crate::model::creative::{Creative, StreamEvent};
 use crate::model::event::NoticeEvent;
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
-use crate::model::ids::LineItemId;
+use crate::model::ids::{LineItemId, UserKey};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
 use crate::model::url::HttpUrl;
@@ -31,10 +33,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A transparent GIF of one pixel.
-const PIXEL: &[u8] =
-    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\
-\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 /// On loopback test profiles the answer says what became of the notice (money.md 2.9).
 const CLASS_HEADER: HeaderName = HeaderName::from_static("x-outbid-notice");
 
@@ -99,6 +97,7 @@ impl Class {
 /// Answers the tracking listener.
 pub(super) struct NoticeHandler {
     shared: Arc<Shared>,
+    people: People,
     /// No line about an odd bill before this.
     next_log_ns: Cell<u64>,
 }
@@ -115,7 +114,7 @@ impl NoticeHandler {
                 tokio::time::sleep(PULSE).await;
             }
         });
-        NoticeHandler { shared, next_log_ns: Cell::new(0) }
+        NoticeHandler { people: People::new(Arc::clone(&shared)), shared, next_log_ns: Cell::new(0) }
     }
 
     async fn notice(&self, request: &Request<Incoming>) -> Answer {
@@ -230,7 +229,7 @@ impl NoticeHandler {
                 if !self.witness(NoticeKind::Click, claims) {
                     return Class::Duplicate;
                 }
-                record::click(&self.shared, claims).await;
+                self.click(claims).await;
                 return Class::Accepted;
             }
             // An impression may book money and has a URL of its own.
@@ -262,10 +261,18 @@ impl NoticeHandler {
             }
             NoticeKind::Loss => NoticeEvent::Loss(query.loss.value()),
             NoticeKind::Impression => NoticeEvent::Impression,
-            NoticeKind::Click => return record::click(&self.shared, claims).await,
+            NoticeKind::Click => return self.click(claims).await,
             NoticeKind::Billing | NoticeKind::Event => return,
         };
+        if kind == NoticeKind::Impression {
+            conversion::touched(&self.shared, claims, false);
+        }
         record::notice(&self.shared, event, claims);
+    }
+
+    async fn click(&self, claims: &TokenClaims) {
+        conversion::touched(&self.shared, claims, true);
+        record::click(&self.shared, claims).await;
     }
 
     /// Counts an event once per bid.
@@ -304,6 +311,9 @@ impl NoticeHandler {
             self.flag(profile, claims, assessed, now);
             return Class::Rejected;
         };
+        // The journal is kept and copied as the event log is, so it names nobody either.
+        let user = self.shared.events.as_ref().map_or(UserKey(0), |events| events.cover(claims.user));
+        let claims = &TokenClaims { user, ..*claims };
         let (sender, receiver) = oneshot::channel();
         let reply = Box::new(move |posting| {
             // The exchange may have hung up; its retry hears of it.
@@ -417,6 +427,9 @@ impl Handler for NoticeHandler {
     type Body = http_body_util::Full<bytes::Bytes>;
 
     async fn handle(self: Rc<Self>, request: Request<Incoming>, _peer: SocketAddr) -> Answer {
+        if let Some(asked) = PersonPath::parse(request.uri().path()) {
+            return self.people.answer(asked, request).await;
+        }
         let started_ns = self.shared.clock.mono_ns();
         let answer = self.notice(&request).await;
         self.shared
@@ -445,12 +458,6 @@ fn is_prefetch(request: &Request<Incoming>) -> bool {
         })
     };
     named("sec-purpose") || named("purpose") || named("x-moz")
-}
-
-fn pixel() -> Answer {
-    let mut answer = answer(StatusCode::OK, "image/gif", PIXEL);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
 }
 
 /// To the creative's own landing page, whatever the request's query says. The host was checked when the account was

@@ -30,7 +30,7 @@ impl OpsHandler {
         let phase = self.shared.phase();
         let mut checks = serde_json::json!({
             "catalog": format!("version {}, {} line items", catalog.version, catalog.line_items().len()),
-            "audience": format!("{} users", self.shared.audience.stats().base_users),
+            "audience": format!("{} users", self.shared.audience().stats().base_users),
             "ledger": if self.shared.ledger.is_full() {
                 "no space for the journal: nothing is leased, bills are refused; free some".to_owned()
             } else {
@@ -79,7 +79,7 @@ impl OpsHandler {
         gauge(catalogue::CATALOG_LINE_ITEMS, &["inactive"], (catalog.line_items().len() - active) as f64);
         gauge(catalogue::READY, &[], f64::from(u8::from(shared.phase() == Phase::Serving)));
         gauge(catalogue::CLOCK_PENDING_STEP, &[], self.pending_step_ms().unwrap_or(0) as f64 / 1e3);
-        let stats = shared.audience.stats();
+        let stats = shared.audience().stats();
         gauge(catalogue::AUDIENCE_USERS, &[], (stats.base_users + stats.overlay_users) as f64);
         for (part, bytes) in [
             ("records", stats.blob_bytes),

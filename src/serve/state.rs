@@ -3,14 +3,14 @@
 use super::admin::Api;
 use super::notice::Delivery;
 use super::publish::Requests;
-use crate::audience::{AudienceIndex, IdKey};
+use crate::audience::{AudienceIndex, Forgotten, IdKey, Store};
 use crate::budget::{Ledger, RunawayRule, SeenBids};
 use crate::config::{Config, OnRunaway, Secret};
 use crate::engine::{Settings, SnapshotCell};
 use crate::events::EventLog;
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
 use crate::model::clock::Clock;
-use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::ids::{ExchangeId, LineItemId, UserKey};
 use crate::telemetry::clock::WallSteps;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -34,6 +34,17 @@ pub enum Phase {
     Closing,
 }
 
+/// Why somebody may come back after a restart.
+#[derive(Debug, thiserror::Error)]
+pub enum NotForgotten {
+    /// The log of the audience.
+    #[error(transparent)]
+    Audience(#[from] crate::audience::AudienceError),
+    /// The keys of the event log.
+    #[error(transparent)]
+    Events(#[from] crate::events::EventsError),
+}
+
 /// The parts that `main` builds.
 pub struct SharedParts {
     /// The configuration.
@@ -41,9 +52,7 @@ pub struct SharedParts {
     /// What serving reads.
     pub snapshots: SnapshotCell,
     /// Who belongs to which segment.
-    pub audience: AudienceIndex,
-    /// Key of the user hashes.
-    pub id_key: IdKey,
+    pub audience: Store,
     /// The books.
     pub ledger: Arc<Ledger>,
     /// What happened; `None` = nothing is recorded.
@@ -66,8 +75,7 @@ pub struct SharedParts {
 pub struct Shared {
     pub(crate) config: Config,
     pub(crate) snapshots: SnapshotCell,
-    pub(crate) audience: AudienceIndex,
-    pub(crate) id_key: IdKey,
+    pub(crate) audience: Arc<Store>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: ArcSwap<TokenKeys>,
@@ -104,8 +112,7 @@ impl Shared {
             bootstrap_key: ArcSwapOption::new(parts.config.admin.bootstrap_key.clone().map(Arc::new)),
             config: parts.config,
             snapshots: parts.snapshots,
-            audience: parts.audience,
-            id_key: parts.id_key,
+            audience: Arc::new(parts.audience),
             ledger: parts.ledger,
             events: parts.events,
             token_keys: ArcSwap::from_pointee(parts.token_keys),
@@ -205,7 +212,35 @@ impl Shared {
 
     /// The audience index.
     pub fn audience(&self) -> &AudienceIndex {
+        self.audience.index()
+    }
+
+    /// Where the audience is changed.
+    pub fn people(&self) -> &Store {
         &self.audience
+    }
+
+    /// Forgets everybody that these keys are of, in the audience and in the event log, durably.
+    ///
+    /// # Errors
+    /// A disk refused. What can be read in memory is forgotten all the same; the same call again tries the disk again.
+    pub fn forget(&self, keys: &[UserKey]) -> Result<Forgotten, NotForgotten> {
+        let kin = self.people().kin(keys);
+        let events = self.events.as_ref().map_or(Ok(()), |events| events.forget(&kin));
+        let forgotten = self.people().forget_these(kin, self.clock.now().unix_s());
+        self.people().sync()?;
+        events?;
+        Ok(forgotten)
+    }
+
+    /// The same, to be kept by who changes it.
+    pub fn people_kept(&self) -> Arc<Store> {
+        Arc::clone(&self.audience)
+    }
+
+    /// The secret under which identifiers are hashed.
+    pub fn id_key(&self) -> &IdKey {
+        self.audience.id_key()
     }
 
     /// Where snapshots are published.

@@ -103,6 +103,7 @@ impl World {
             lists: Vec::new(),
             deals: Vec::new(),
             conversions: Vec::new(),
+            pixels: Vec::new(),
             category_maps: Vec::new(),
         };
         let catalog =
@@ -119,6 +120,7 @@ impl World {
                 max_candidates: 64,
                 max_charge: Nanos(i64::MAX),
                 max_cpm: Cpm::MAX,
+                privacy: crate::privacy::Policy::default(),
             },
             keys: TokenKeys::new(&TokenKey { id: 1, secret: [9; 32] }, &[]).expect("one key has one id"),
             manners,
@@ -194,6 +196,8 @@ fn exchange(dice: &mut Dice, id: u16) -> ExchangeProfile {
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 

@@ -133,6 +133,11 @@ impl DataDir {
         self.root.join("ledger")
     }
 
+    /// The directory of secrets, readable for the owner alone.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
     /// The directory of the event log.
     pub fn events(&self) -> PathBuf {
         self.root.join("events")

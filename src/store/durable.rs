@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes what `fill` writes beside `path`, syncs it, renames it over `path` and syncs the directory. `mode` is the
 /// file's permission. A left-over of a crash is overwritten.
-pub(super) fn replace<E: From<io::Error>>(
+pub(crate) fn replace<E: From<io::Error>>(
     path: &Path,
     mode: u32,
     fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,

@@ -9,4 +9,5 @@ pub mod account_file;
 pub mod category_maps;
 pub mod control;
 pub mod data_dir;
-mod durable;
+pub(crate) mod durable;
+pub mod taxonomy_file;

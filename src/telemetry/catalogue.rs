@@ -56,6 +56,11 @@ catalogue! {
         "Bid requests by exchange and answer: bid, no_bid, shed, deadline, bad_request, too_large, unauthorized, error.";
     BIDS = Counter "outbid_bids_total" ["exchange"] "Bids sent; a request may get several.";
     NO_BIDS = Counter "outbid_no_bids_total" ["reason"] "Impressions without a bid, by the first reason in rank order.";
+    PRIVACY = Counter "outbid_privacy_requests_total" ["restriction"]
+        "Bid requests that reached the privacy gate, by the first signal that closed the user's data; none where segments \
+         may be used.";
+    PRIVACY_IGNORED = Counter "outbid_privacy_ignored_total" ["signal"]
+        "Signals that say nothing in their own terms and count for nothing: us_privacy.";
     PARSE_ERRORS = Counter "outbid_parse_errors_total" ["exchange", "kind"]
         "Bid requests that could not be read: syntax, depth, utf8, shape, limit, encoding.";
     SHED = Counter "outbid_shed_total" ["reason"]
@@ -146,6 +151,14 @@ catalogue! {
     CLOCK_PENDING_STEP = Gauge "outbid_clock_pending_step_seconds" []
         "The step of the wall clock that waits to be adopted; 0 = none.";
 
+    PERSON_EVENTS = Counter "outbid_person_events_total" ["action", "outcome"]
+        "Events of behaviour by action (view, search, cart, purchase, conversion, custom, none) and outcome: taken, nobody (no \
+         identifier), privacy, opted_out, origin, rate, duplicate, bad_input, full.";
+    SYNCS = Counter "outbid_syncs_total" ["exchange", "outcome"]
+        "Visits to match ids: matched (the exchange's id), known and new (our uid was sent), privacy, opted_out, \
+         bad_input, bad_redirect.";
+    AUDIENCE_LOG_FAILURES = Counter "outbid_audience_log_failures_total" []
+        "Times that changes of the audience could not be made durable; they are when it is saved as a whole.";
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
     AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay, filter, links.";
 

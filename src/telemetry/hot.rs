@@ -6,6 +6,7 @@
 
 use super::histogram::Histogram;
 use crate::model::no_bid::NoBidReason;
+use crate::model::restriction::Restriction;
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -176,6 +177,10 @@ pub struct CoreMetrics {
     exchanges: [ExchangeCounts; EXCHANGE_SLOTS],
     no_bids: [Count; NoBidReason::ALL.len()],
     shed: [Count; Shed::ALL.len()],
+    /// By restriction, and last by none.
+    restrictions: [Count; Restriction::ALL.len() + 1],
+    /// US privacy strings that are none.
+    pub us_privacy_ignored: Count,
     /// Panics that were caught.
     pub panics: Count,
     /// Records that found their ring full.
@@ -197,6 +202,8 @@ impl CoreMetrics {
             exchanges: array::from_fn(|_| ExchangeCounts::default()),
             no_bids: array::from_fn(|_| Count::default()),
             shed: array::from_fn(|_| Count::default()),
+            restrictions: array::from_fn(|_| Count::default()),
+            us_privacy_ignored: Count::default(),
             panics: Count::default(),
             dropped_events: Count::default(),
             refused_holds: Count::default(),
@@ -216,6 +223,12 @@ impl CoreMetrics {
     #[inline]
     pub fn no_bid(&self, reason: NoBidReason) -> &Count {
         &self.no_bids[reason as usize]
+    }
+
+    /// The counter of one answer of the privacy gate.
+    #[inline]
+    pub fn restriction(&self, restriction: Option<Restriction>) -> &Count {
+        &self.restrictions[restriction.map_or(Restriction::ALL.len(), |restriction| restriction as usize)]
     }
 
     /// The counter of one reason for shedding.

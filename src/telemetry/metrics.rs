@@ -10,6 +10,7 @@ use super::catalogue::{self, CATALOGUE, MetricDef, MetricKind};
 use super::histogram::{Histogram, Snapshot};
 use super::hot::{CoreMetrics, EXCHANGE_SLOTS, ExchangeSlot, Outcome, ParseError, Shed};
 use crate::model::no_bid::NoBidReason;
+use crate::model::restriction::Restriction;
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
@@ -147,6 +148,15 @@ impl Metrics {
             let count = total(&|core| core.no_bid(reason).get());
             line(&mut out, catalogue::NO_BIDS, &[reason.as_str()], count);
         }
+        family(&mut out, catalogue::PRIVACY);
+        for restriction in Restriction::ALL.into_iter().map(Some).chain([None]) {
+            let count = total(&|core| core.restriction(restriction).get());
+            let word = restriction.map_or("none", Restriction::as_str);
+            line(&mut out, catalogue::PRIVACY, &[word], count);
+        }
+        family(&mut out, catalogue::PRIVACY_IGNORED);
+        let ignored = total(&|core| core.us_privacy_ignored.get());
+        line(&mut out, catalogue::PRIVACY_IGNORED, &["us_privacy"], ignored);
         family(&mut out, catalogue::SHED);
         for reason in Shed::ALL {
             line(&mut out, catalogue::SHED, &[reason.as_str()], total(&|core| core.shed(*reason).get()));
@@ -278,6 +288,7 @@ mod tests {
             core.exchange(slot).outcome(Outcome::Bid).inc();
             core.exchange(slot).bids.add(3);
             core.no_bid(NoBidReason::Budget).inc();
+            core.restriction(Some(Restriction::TcfPurpose)).inc();
             core.bid_latency.record_ns(1_000_000);
             core.bid_latency.record_ns(1_000_001);
         }
@@ -288,6 +299,8 @@ mod tests {
         has(&text, "outbid_bid_requests_total{exchange=\"demo\",outcome=\"bid\"} 2");
         has(&text, "outbid_bids_total{exchange=\"demo\"} 6");
         has(&text, "outbid_no_bids_total{reason=\"budget\"} 2");
+        has(&text, "outbid_privacy_requests_total{restriction=\"tcf_purpose\"} 2");
+        has(&text, "outbid_privacy_requests_total{restriction=\"none\"} 0");
         has(&text, "outbid_bid_latency_seconds_bucket{le=\"0.001\"} 2");
         has(&text, "outbid_bid_latency_seconds_bucket{le=\"0.002\"} 4");
         has(&text, "outbid_bid_latency_seconds_count 4");

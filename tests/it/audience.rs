@@ -1,6 +1,10 @@
 //! The audience index through its public face: identity, lookups, writes, merges, files, limits.
 
 mod file;
+mod kept;
+mod similar;
+
+pub(crate) use kept::segments_of;
 
 use outbid::audience::{
     AudienceError, AudienceIndex, Builder, EXPIRY_UNIT_S, IdKey, IdKind, Keys, Lookup, MAX_KEYS,
@@ -15,7 +19,7 @@ use outbid::model::exchange::{
 use outbid::model::ids::{ExchangeId, SegmentId, UserKey};
 use outbid::model::money::{Cpm, Currency};
 use outbid::model::taxonomy::{Segment, Taxonomy};
-use outbid::privacy::{Permissions, Rules, gate};
+use outbid::privacy::{Permissions, Policy, Rules, gate};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +33,7 @@ fn permissions() -> Permissions {
     let mut auction = Auction { imps: &imps, ..Auction::default() };
     auction.device.geo.country = Country::parse("US");
     let opportunity = auction.opportunities().next().expect("one impression");
-    gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies })
+    gate(&opportunity, &Rules { gdpr_default: GdprDefault::Applies, policy: Policy::default() })
 }
 
 /// A forest in which 7, 8 (under 7) and 70,001 (under 8) are sensitive.
@@ -40,6 +44,7 @@ fn taxonomy() -> Taxonomy {
         name: String::new(),
         parent: parent.map(SegmentId),
         sensitive,
+        ..Segment::default()
     };
     Taxonomy::build(&[
         node(1, None, false),
@@ -119,6 +124,8 @@ fn profile(eid_sources: &[&str], match_user_id: bool) -> ExchangeProfile {
         eid_sources: eid_sources.iter().map(|source| (*source).to_owned()).collect(),
         match_user_id,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 

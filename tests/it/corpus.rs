@@ -74,7 +74,12 @@ fn send_all(server: &Server, exchange: &str, lines: &[Line]) -> Pass {
         assert!(!reply.closes(), "line {}", line.number);
         (reply.status, reply.text().to_owned())
     };
-    Pass { answers: lines.iter().map(&mut answer).collect() }
+    let mut answers: Vec<(u16, String)> = lines.iter().map(&mut answer).collect();
+    // On a busy machine a core may be late with money; who asks again later finds it there.
+    for (line, given) in lines.iter().zip(&mut answers).filter(|(_, given)| given.0 == 204) {
+        *given = answer(line);
+    }
+    Pass { answers }
 }
 
 /// Why a body is no OpenRTB 2 request, by the policy's table and nothing else; `None` = it is one.

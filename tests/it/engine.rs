@@ -12,6 +12,7 @@ mod model;
 mod order;
 mod placement;
 mod privacy;
+mod provided;
 mod request;
 mod rows;
 mod run;

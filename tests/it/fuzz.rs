@@ -192,6 +192,11 @@ fn a_token_is_what_was_signed() {
 }
 
 #[test]
+fn a_consent_string_is_read_or_refused_and_opting_out_opens_nothing() {
+    run("read_consent");
+}
+
+#[test]
 fn a_journal_opens_to_what_was_written_or_not_at_all() {
     run("wal_scan");
 }

@@ -16,6 +16,7 @@ mod judge;
 mod ledger_tools;
 mod parse;
 mod price;
+mod privacy;
 mod process;
 mod protobuf;
 mod respond;

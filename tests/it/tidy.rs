@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
     ("serve", &["model", "engine", "events", "exchange", "budget", "audience", "privacy", "config"]),
-    ("admin", &["model", "serve", "exchange", "budget", "store", "config"]),
+    ("admin", &["model", "serve", "exchange", "budget", "audience", "store", "config"]),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];

@@ -32,9 +32,11 @@ pub(in crate::admin) fn schema() -> Value {
         "type": "object",
         "properties": {
             "id": text, "account_id": text, "kind": text, "collection": text, "state": { "enum": states },
-            "validate_only": { "type": "boolean" }, "mode": { "enum": ["atomic", "partial"] }, "created_by": text,
+            "validate_only": { "type": "boolean" }, "mode": { "enum": ["atomic", "partial", "add", "remove", "replace"] }, "created_by": text,
             "request_id": text, "created_at": moment, "finished_at": moment, "rows": count, "created": count,
             "changed": count, "unchanged": count, "refused": count, "reason": maybe,
+            "added": count, "removed": count, "matched": count, "match_rate": { "type": ["number", "null"] },
+            "segment_id": text, "advertiser_id": maybe, "consent": { "enum": ["given", "explicit"] },
             "errors": { "type": "array", "items": error },
         },
         "required": ["id", "state", "collection", "rows", "errors"],
@@ -52,7 +54,9 @@ pub(in crate::admin) fn view(inner: &Inner, row: &JobRow) -> Value {
 /// The job of a call, if it is of its account.
 fn row_of(inner: &Inner, call: &Call) -> Result<JobRow, Problem> {
     let (id, account) = (call.id.unwrap_or(0), call.account);
-    let row = inner.control.read(|read| read.job(id))?;
+    // One that waits has no row yet; one that ends meanwhile has one by then.
+    let waits = inner.jobs.live(id).map(|live| live.row.clone());
+    let row = inner.control.read(|read| read.job(id))?.or(waits);
     let row = row.filter(|row| account.is_none_or(|account| account == row.account));
     row.ok_or_else(|| Problem::not_found(&format!("job {id}")))
 }
@@ -61,7 +65,13 @@ pub(in crate::admin) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply
     let size = page_size(&mut call.parameters)?;
     let query = JobQuery { account: call.account, after: page_token(&mut call.parameters)?, limit: size + 1 };
     call.parameters.finish(&PARAMETERS.join(", "))?;
-    let mut rows = inner.control.read(|read| read.jobs(&query).map_err(Problem::from))?;
+    let waiting = inner.jobs.all_live();
+    let written = inner.control.read(|read| read.jobs(&query).map_err(Problem::from))?;
+    // Those without a row stand behind all that have one, so that they come first.
+    let is_new = |row: &&JobRow| query.asks_for(row) && written.iter().all(|other| other.id < row.id);
+    let mut rows: Vec<JobRow> = waiting.iter().map(|live| &live.row).filter(is_new).cloned().collect();
+    rows.extend(written);
+    rows.truncate(size + 1);
     let next = cut(&mut rows, size, |last| query.cursor(last));
     let items: Vec<Value> = rows.iter().map(|row| view(inner, row)).collect();
     Ok(Reply::new(StatusCode::OK, json!({ "jobs": items, "next_page_token": next })))

@@ -1,8 +1,10 @@
 //! What is worked on in the background, one job after the other: its row in the store, its files beside it, and what is
 //! known of it while it runs.
 //!
-//! Invariant: a job ends once. What it kept and that it ended are told by one transaction where the work is one; after a
-//! restart a job that had not ended is failed and says so. Files of jobs are gone after [`KEPT_MS`] or behind
+//! Invariant: a job that was promised is known, also after a crash, and its id is given once: until it begins it is a note
+//! on disk, because the store's one writer may be busy for long with the job before. A job ends once. What it kept and
+//! that it ended are told by one transaction where the work is one; after a restart a job that had not ended is failed
+//! and says so, and its result tells of what was kept. Files of jobs are gone after [`KEPT_MS`] or behind
 //! [`KEPT_JOBS`] newer ones, and a body that was spooled has no name, so the system removes it whatever happens.
 //!
 //! Deliberately absent: jobs that go on after a restart, and several at once: they would only share the one writer.
@@ -12,22 +14,27 @@ mod report;
 mod spool;
 
 pub(super) use api::{PARAMETERS, cancel, get, list, result, schema, view};
-pub(super) use report::{Counts, Line, Report, ResultFile};
+pub(super) use report::{Counts, Line, Report, ResultFile, UPLOAD};
 pub(super) use spool::spool;
 
 use super::problem::Problem;
 use super::state::{Inner, StartError};
 use crate::store::control::jobs::{JobRow, JobState, NewJob};
-use crate::store::control::{Control, ControlError, WriteError};
+use crate::store::control::{Control, ControlError, Write, WriteError};
 use hyper::StatusCode;
 use parking_lot::{Condvar, Mutex};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+/// How often what is over is removed while no job ends.
+const TIDY: Duration = Duration::from_secs(60);
+/// Kept answers that are removed in one transaction.
+const AT_ONCE: u32 = 1_000;
 /// Jobs that may wait for the one that runs.
 const WAITING: usize = 8;
 /// How long the files of a job are kept.
@@ -60,6 +67,8 @@ pub(super) struct End {
 /// A job that has not ended.
 pub(super) struct Live {
     pub(super) id: u32,
+    /// As it was asked for.
+    pub(super) row: JobRow,
     cancel: AtomicBool,
     stopping: Arc<AtomicBool>,
     report: Mutex<Report>,
@@ -97,6 +106,8 @@ pub(super) struct Jobs {
     waiting: Sender<(Arc<Live>, Work)>,
     count: Arc<AtomicUsize>,
     live: Mutex<BTreeMap<u32, Arc<Live>>>,
+    /// The next job's id; held while that is put in the queue, so that ids stand there in their order.
+    next: Mutex<u32>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -111,24 +122,16 @@ impl Jobs {
         options: JobOptions,
     ) -> Result<(Jobs, Queue), StartError> {
         spool::open(&options.dir)?;
-        let open = control.read(|read| read.open_jobs())?;
-        if !open.is_empty() {
-            control
-                .write(move |tx| {
-                    open.iter().try_for_each(|job| {
-                        let mut report = Report::of(job);
-                        report.end(End {
-                            state: JobState::Failed,
-                            reason: Some(
-                                "the server was stopped before it had ended; what is counted here was kept"
-                                    .to_owned(),
-                            ),
-                        });
-                        tx.update_job(job.id, JobState::Failed, &report.outcome())
-                    })
-                })
-                .map_err(failed)?;
-        }
+        let noted = spool::noted(&options.dir)?;
+        let left: Vec<u32> = noted.iter().map(|row| row.id).collect();
+        control.write(move |tx| end_all(tx, noted, now_ms)).map_err(failed)?.iter().try_for_each(
+            |ended| {
+                let kept = if is_whole(ended) { None } else { Some(Report::of(ended).counts.rows) };
+                ResultFile::mend(&options.dir.join(format!("{}.csv", ended.id)), kept, STOPPED)
+            },
+        )?;
+        left.iter().for_each(|id| spool::forget(&options, *id));
+        let next = control.read(|read| read.last_job())? + 1;
         expire(control, &options, now_ms).map_err(failed)?;
         let (waiting, queue) = channel();
         let jobs = Jobs {
@@ -136,40 +139,58 @@ impl Jobs {
             waiting,
             count: Arc::default(),
             live: Mutex::default(),
+            next: Mutex::new(next),
             stopping: Arc::default(),
         };
         Ok((jobs, Queue(queue)))
     }
 
-    /// Begins a job, or refuses it where too many wait.
-    pub(super) fn begin(
-        &self,
-        control: &Control,
-        new: NewJob,
-        work: Work,
-    ) -> Result<(JobRow, Arc<Live>), Problem> {
+    /// Promises a job, or refuses it where too many wait. It does not wait for the writer of the store.
+    pub(super) fn begin(&self, now_ms: i64, new: NewJob, work: Work) -> Result<Arc<Live>, Problem> {
         let place = Place::take(&self.count)?;
-        let row = control.write(move |tx| tx.insert_job(new).map_err(Problem::from))?;
+        let NewJob { account, kind, collection, options, actor, request_id, outcome } = new;
+        let mut next = self.next.lock();
+        let row = JobRow {
+            id: *next,
+            account,
+            kind: kind.to_owned(),
+            collection: collection.to_owned(),
+            options,
+            actor,
+            request_id,
+            state: JobState::Queued,
+            created_ms: now_ms,
+            finished_ms: None,
+            outcome,
+        };
+        spool::note(&self.options, &row)?;
+        *next += 1;
         let live = Arc::new(Live {
             id: row.id,
             cancel: AtomicBool::new(false),
             stopping: Arc::clone(&self.stopping),
             report: Mutex::new(Report::of(&row)),
+            row,
             ended: Condvar::new(),
         });
-        self.live.lock().insert(row.id, Arc::clone(&live));
+        self.live.lock().insert(live.id, Arc::clone(&live));
         let work: Work = Box::new(move |inner, live| {
             let _place = place;
             work(inner, live)
         });
         let sent = self.waiting.send((Arc::clone(&live), work));
         sent.map_err(|_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server stops"))?;
-        Ok((row, live))
+        Ok(live)
     }
 
     /// The job, if it has not ended.
     pub(super) fn live(&self, id: u32) -> Option<Arc<Live>> {
         self.live.lock().get(&id).cloned()
+    }
+
+    /// Those that have not ended, newest first.
+    pub(super) fn all_live(&self) -> Vec<Arc<Live>> {
+        self.live.lock().values().rev().map(Arc::clone).collect()
     }
 
     /// Makes the job that runs end soon.
@@ -212,46 +233,114 @@ pub(super) fn work(inner: &Arc<Inner>, queue: Queue) -> std::io::Result<()> {
         if let Err(error) = rustix::process::nice(10) {
             tracing::debug!(%error, "jobs keep their priority");
         }
-        for (live, work) in queue.0 {
+        loop {
+            let next = queue.0.recv_timeout(TIDY);
             let Some(inner) = inner.upgrade() else { return };
-            run_one(&inner, &live, work);
+            match next {
+                Ok((live, work)) => run_one(&inner, &live, work),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            tidy(&inner);
         }
     };
     std::thread::Builder::new().name("jobs".to_owned()).spawn(run).map(drop)
 }
 
 fn run_one(inner: &Arc<Inner>, live: &Arc<Live>, work: Work) {
+    let row = |report: &Report, finished_ms: Option<i64>| JobRow {
+        state: report.state,
+        outcome: report.outcome(),
+        finished_ms,
+        ..live.row.clone()
+    };
     let end = live.is_to_end().unwrap_or_else(|| {
-        live.report(|report| report.state = JobState::Running);
-        let id = live.id;
-        let outcome = live.report(|report| report.outcome());
-        let told = inner.control.write(move |tx| tx.update_job(id, JobState::Running, &outcome));
-        if let Err(why) = told {
-            let why: WriteError<ControlError> = why;
-            tracing::warn!(%why, id, "the job's row does not say that it runs");
+        let begun = live.report(|report| {
+            report.state = JobState::Running;
+            row(report, None)
+        });
+        // What it will keep is told together with its row, so that it cannot run without one.
+        if let Err(why) = place(inner, begun) {
+            tracing::error!(%why, id = live.id, "a job cannot begin");
+            let reason = "the server could not begin it; its log says more".to_owned();
+            return End { state: JobState::Failed, reason: Some(reason) };
         }
+        spool::forget(&inner.jobs.options, live.id);
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(inner, live)));
         done.unwrap_or_else(|_| {
-            tracing::error!(id, "a job panicked");
+            tracing::error!(id = live.id, "a job panicked");
             End {
                 state: JobState::Failed,
                 reason: Some("this is a fault of the server; its log says more".to_owned()),
             }
         })
     });
+    let has_begun = live.report(|report| report.state != JobState::Queued);
     let mut report = live.report(|report| report.clone());
     report.end(end);
-    let (id, state, outcome) = (live.id, report.state, report.outcome());
-    let told = inner.control.write(move |tx| tx.update_job(id, state, &outcome));
-    if let Err(why) = told {
-        let why: WriteError<ControlError> = why;
-        tracing::error!(%why, id, "the end of a job was not written");
+    match place(inner, row(&report, Some(inner.clock.now().unix_ms))) {
+        Ok(()) if !has_begun => spool::forget(&inner.jobs.options, live.id),
+        Ok(()) => {}
+        Err(why) => tracing::error!(%why, id = live.id, "the end of a job was not written"),
     }
-    inner.jobs.live.lock().remove(&id);
+    inner.jobs.live.lock().remove(&live.id);
     live.report(|known| *known = report);
     live.ended.notify_all();
+}
+
+fn place(inner: &Inner, row: JobRow) -> Result<(), WriteError<ControlError>> {
+    inner.control.write(move |tx| tx.place_job(&row))
+}
+
+/// What is told of a job that a stop has cut off.
+const STOPPED: &str = "the server was stopped before it had ended";
+
+/// Ends the jobs that an earlier run has left, those that were only noted among them; as their rows were.
+fn end_all(tx: &mut Write<'_>, noted: Vec<JobRow>, now_ms: i64) -> Result<Vec<JobRow>, ControlError> {
+    let fail = |tx: &mut Write<'_>, job: &JobRow, reason: String| {
+        let mut report = Report::of(job);
+        report.end(End { state: JobState::Failed, reason: Some(reason) });
+        let (outcome, finished_ms) = (report.outcome(), Some(now_ms));
+        tx.place_job(&JobRow { state: JobState::Failed, outcome, finished_ms, ..job.clone() })
+    };
+    let open = tx.open_jobs()?;
+    for job in &open {
+        fail(tx, job, format!("{STOPPED}; what is counted here was kept"))?;
+    }
+    for job in &noted {
+        // One that has begun has its row.
+        if tx.job(job.id)?.is_none() {
+            fail(tx, job, "the server was stopped before it had begun".to_owned())?;
+        }
+    }
+    Ok(open)
+}
+
+/// Whether a job keeps all or nothing.
+fn is_whole(job: &JobRow) -> bool {
+    let options: Value = serde_json::from_str(&job.options).unwrap_or_default();
+    options["mode"] != "partial" || options["validate_only"] == true
+}
+
+/// Removes what is over: files and rows of jobs, answers that were kept for those who ask again, and sessions.
+pub(super) fn tidy(inner: &Inner) {
     if let Err(why) = expire(&inner.control, &inner.jobs.options, inner.clock.now().unix_ms) {
         tracing::warn!(%why, "old jobs were not removed");
+    }
+    loop {
+        match inner.control.write(|tx| tx.sweep_idempotent(AT_ONCE)) {
+            // Others get their turn in between.
+            Ok(gone) if gone == AT_ONCE as usize => {}
+            Ok(_) => break,
+            Err(why) => {
+                let why: WriteError<ControlError> = why;
+                return tracing::warn!(%why, "answers that were kept long enough were not removed");
+            }
+        }
+    }
+    if let Err(why) = inner.control.write(|tx| tx.sweep_sessions()) {
+        let why: WriteError<ControlError> = why;
+        tracing::warn!(%why, "sessions that are over were not removed");
     }
 }
 

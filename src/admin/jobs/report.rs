@@ -5,11 +5,14 @@ use crate::admin::shape::moment;
 use crate::store::control::jobs::{JobRow, JobState};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Errors that the job itself shows; all of them are in its result.
 const SHOWN: usize = 100;
+
+/// The kind of the jobs that put people into segments.
+pub(in crate::admin) const UPLOAD: &str = "upload";
 
 /// Rows so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -19,6 +22,10 @@ pub(in crate::admin) struct Counts {
     pub(in crate::admin) changed: u64,
     pub(in crate::admin) unchanged: u64,
     pub(in crate::admin) refused: u64,
+    /// These are of uploads only, as `created` is of imports.
+    pub(in crate::admin) added: u64,
+    pub(in crate::admin) removed: u64,
+    pub(in crate::admin) matched: u64,
 }
 
 impl Counts {
@@ -50,6 +57,9 @@ impl Report {
                 changed: count("changed"),
                 unchanged: count("unchanged"),
                 refused: count("refused"),
+                added: count("added"),
+                removed: count("removed"),
+                matched: count("matched"),
             },
             errors: said["errors"].as_array().cloned().unwrap_or_default(),
             reason: said["reason"].as_str().map(str::to_owned),
@@ -79,9 +89,10 @@ impl Report {
 
     /// As its row has it.
     pub(in crate::admin) fn outcome(&self) -> String {
-        let Counts { rows, created, changed, unchanged, refused } = self.counts;
+        let Counts { rows, created, changed, unchanged, refused, added, removed, matched } = self.counts;
         json!({
             "rows": rows, "created": created, "changed": changed, "unchanged": unchanged, "refused": refused,
+            "added": added, "removed": removed, "matched": matched,
             "errors": self.errors, "reason": self.reason,
         })
         .to_string()
@@ -101,6 +112,16 @@ impl Report {
             if let (Value::Object(view), Value::Object(part)) = (&mut view, part) {
                 view.extend(part);
             }
+        }
+        let Some(members) = view.as_object_mut() else { return view };
+        if row.kind == UPLOAD {
+            members.remove("created");
+            let Counts { rows, refused, matched, .. } = self.counts;
+            let taken = rows.saturating_sub(refused);
+            let rate = (taken > 0).then(|| (matched as f64 / taken as f64 * 1e4).round() / 1e4);
+            members.insert("match_rate".to_owned(), json!(rate));
+        } else {
+            ["added", "removed", "matched"].iter().for_each(|name| drop(members.remove(*name)));
         }
         view
     }
@@ -142,31 +163,87 @@ impl ResultFile {
         Ok(self.out.write_record(cells)?)
     }
 
+    /// Lets everything that was written reach the file. To be done before what it tells of is committed: then a crash
+    /// leaves no row that was kept and is not told.
+    pub(in crate::admin) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Ends it. Where nothing was kept, what would have been done reads `not_kept`.
     pub(in crate::admin) fn finish(mut self, is_kept: bool) -> io::Result<()> {
         self.out.flush()?;
-        if is_kept {
-            return Ok(());
-        }
-        let new = self.path.with_extension("new");
+        if is_kept { Ok(()) } else { ResultFile::mend(&self.path, None, "") }
+    }
+
+    /// Ends it behind the last row that was kept, and says why nothing follows.
+    pub(in crate::admin) fn finish_behind(mut self, row: u64, why: &str) -> io::Result<()> {
+        self.out.flush()?;
+        ResultFile::mend(&self.path, Some(row), why)
+    }
+
+    /// Makes a file tell what was kept: up to a row, behind which it says `why`; or nothing, so that what would have been
+    /// done reads `not_kept`. A line that a crash has torn goes, and a file that is not there stays away.
+    pub(super) fn mend(path: &Path, kept: Option<u64>, why: &str) -> io::Result<()> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(why) => return Err(why),
+        };
+        let is_torn = !ends_line(&file)?;
+        let new = path.with_extension("new");
         let mut out = writer(&new)?;
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&self.path)?;
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record)? {
-            let was = record.get(4).unwrap_or_default();
-            let is_undone = ["created", "changed", "unchanged"].contains(&was);
-            let is_new = was == "created";
-            let cells = record.iter().enumerate().map(|(at, cell)| match at {
-                2 if is_new => "",
-                4 if is_undone => "not_kept",
-                _ => cell,
-            });
-            out.write_record(cells)?;
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(io::BufReader::new(file));
+        let (mut record, mut next) = (csv::StringRecord::new(), csv::StringRecord::new());
+        let mut is_there = reader.read_record(&mut record).unwrap_or(false);
+        while is_there {
+            let follows = reader.read_record(&mut next).unwrap_or(false);
+            let is_whole = record.len() == HEADER.len() && (follows || !is_torn);
+            let row = record.get(0).and_then(|row| row.parse::<u64>().ok());
+            if is_whole && kept.is_none_or(|kept| row.is_none_or(|row| row <= kept)) {
+                write_kept(&mut out, &record, kept.is_some())?;
+            }
+            std::mem::swap(&mut record, &mut next);
+            is_there = follows;
+        }
+        if let Some(kept) = kept {
+            let message = format!("this row and those after it were not kept: {why}");
+            let row = (kept + 1).to_string();
+            out.write_record([&row, "", "", "", "not_kept", "", "", &message])?;
         }
         out.flush()?;
         drop(out);
-        std::fs::rename(&new, &self.path)
+        std::fs::rename(&new, path)
     }
+}
+
+/// Writes a line of a result again; where nothing was kept, as what was not.
+fn write_kept(
+    out: &mut csv::Writer<BufWriter<File>>,
+    record: &csv::StringRecord,
+    is_kept: bool,
+) -> io::Result<()> {
+    let was = record.get(4).unwrap_or_default();
+    let is_undone = !is_kept && ["created", "changed", "unchanged"].contains(&was);
+    let is_new = was == "created";
+    let cells = record.iter().enumerate().map(|(at, cell)| match at {
+        2 if is_undone && is_new => "",
+        4 if is_undone => "not_kept",
+        _ => cell,
+    });
+    Ok(out.write_record(cells)?)
+}
+
+/// Whether a file ends with the end of a line.
+fn ends_line(mut file: &File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    file.rewind()?;
+    Ok(last == *b"\n")
 }
 
 fn writer(path: &Path) -> io::Result<csv::Writer<BufWriter<File>>> {

@@ -28,6 +28,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
         ("list_values", list_values()),
         ("list_uploaded", list_uploaded()),
         ("openapi", json!({ "type": "object", "required": ["openapi", "info", "paths", "components"] })),
+        ("pixel_tag", crate::admin::pixels::schema()),
         ("problem", problem()),
         ("transaction", transaction()),
         ("transaction_new", transaction_new()),
@@ -36,19 +37,19 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
     schemas.extend(super::schemas::amounts().map(|(name, schema)| (name.to_owned(), schema)));
 }
 
-fn object(members: Value, required: &[&str]) -> Value {
+pub(in crate::admin) fn object(members: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
 }
 
-fn text(said: &str) -> Value {
+pub(in crate::admin) fn text(said: &str) -> Value {
     json!({ "type": "string", "description": said })
 }
 
-fn maybe(said: &str) -> Value {
+pub(in crate::admin) fn maybe(said: &str) -> Value {
     json!({ "type": ["string", "null"], "description": said })
 }
 
-fn moment(said: &str) -> Value {
+pub(in crate::admin) fn moment(said: &str) -> Value {
     json!({ "type": "string", "format": "date-time", "description": said })
 }
 

@@ -59,6 +59,10 @@ pub(super) fn of(schema: &str) -> Option<Value> {
         }),
         "list_new" => json!({ "name": "Good neighbours", "type": "domain", "items": ["news.example"] }),
         "list_values" => json!({ "values": ["news.example", "weather.example"] }),
+        "pixel_new" => json!({
+            "name": "Shop", "advertiser_id": "1", "origins": ["https://shop.example"], "per_second": 500,
+            "secret": "9f86d081884c7d659a2feaa0c55ad0159f86d081884c7d659a2feaa0c55ad015",
+        }),
         "rates_patch" => json!({
             "as_of": "2026-03-01T16:00:00Z", "others": [{ "currency": "EUR", "rate": "1.0842" }],
         }),

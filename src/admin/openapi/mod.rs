@@ -1,12 +1,13 @@
 //! The description of the API, OpenAPI 3.1: paths from the table of routes, schemas from what the readers say of
 //! themselves. It is made once, and what `fields` and `update_mask` may name is looked up in it.
 
-mod answers;
+pub(super) mod answers;
 mod examples;
 mod others;
 mod parameters;
 mod schemas;
 
+use crate::admin::audience;
 use crate::admin::page::Parameters;
 use crate::admin::people;
 use crate::admin::problem::Problem;
@@ -106,6 +107,7 @@ fn operation(route: &Route) -> Value {
         }
         Action::Import => "202",
         Action::People(task) => people::documented(task).0,
+        Action::Audience(task) => audience::documented(task).0,
         _ => "200",
     };
     let mut responses = json!({
@@ -137,6 +139,7 @@ fn operation(route: &Route) -> Value {
     }
     let own = match route.action {
         Action::People(task) => people::documented(task).2.map(|schema| ("application/json", schema)),
+        Action::Audience(task) => audience::documented(task).2,
         Action::Import => {
             Some(("text/csv", json!({ "type": "string", "description": "A table, see the guide." })))
         }
@@ -210,6 +213,7 @@ fn answer(route: &Route) -> Value {
         Action::Export | Action::JobResult => json!({ "type": "string" }),
         Action::Apply => refer("apply_plan"),
         Action::People(task) => people::documented(task).1,
+        Action::Audience(task) => audience::documented(task).1,
         Action::Audit => page(route, refer("audit_entry"), false),
         Action::Transactions => page(route, refer("transaction"), false),
         Action::Items => {
@@ -227,6 +231,7 @@ fn answer(route: &Route) -> Value {
         Action::Transact => refer("transaction"),
         Action::Bulk => refer("bulk_results"),
         Action::UploadItems => refer("list_uploaded"),
+        Action::PixelTag => refer("pixel_tag"),
     }
 }
 

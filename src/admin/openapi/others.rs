@@ -1,6 +1,6 @@
 //! The schemas that stand with their handlers, with what their members are.
 
-use crate::admin::{apply, jobs, people};
+use crate::admin::{apply, audience, jobs, people};
 use serde_json::{Map, Value};
 
 /// Members by their pointers below `properties`, and what they are.
@@ -13,16 +13,29 @@ const JOB: Words = &[
     ("/collection", "The collection that it is about."),
     ("/state", "How far it is; what has expired has no result any more."),
     ("/validate_only", "Whether it is a trial without an effect."),
-    ("/mode", "Whether all rows are taken or none, or every good one."),
+    (
+        "/mode",
+        "Of imports: all rows are taken or none, or every good one. Of uploads: what is done with people.",
+    ),
     ("/created_by", "Who asked for it."),
     ("/request_id", "The call that asked for it."),
     ("/created_at", "When it was asked for."),
     ("/finished_at", "When it ended; null until then."),
     ("/rows", "Rows that were read."),
-    ("/created", "Rows that made something."),
+    ("/created", "Rows that made something; of imports only."),
     ("/changed", "Rows that changed something."),
     ("/unchanged", "Rows that say what is there already."),
     ("/refused", "Rows that were not taken."),
+    ("/added", "Rows whose people came into the segment; this and the next six of uploads only."),
+    ("/removed", "People who were taken out of the segment."),
+    (
+        "/matched",
+        "Rows whose identifier was known: of a hashed address, that a browser or a device is tied to it.",
+    ),
+    ("/match_rate", "Those among the rows that were taken, 0 to 1; null where none was."),
+    ("/segment_id", "The segment."),
+    ("/advertiser_id", "Whose customers these are; null where that was not said."),
+    ("/consent", "What the people have agreed to."),
     ("/reason", "Why it did not succeed; null where it did."),
     ("/errors", "The first errors; its result has all of them."),
     ("/errors/items/properties/row", "The row, 1 below the header."),
@@ -87,6 +100,7 @@ const USER: Words = &[
 
 /// Adds them to the schemas of the description.
 pub(super) fn add(schemas: &mut Map<String, Value>) {
+    schemas.extend(audience::schemas().map(|(name, schema)| (name.to_owned(), schema)));
     let mut put = |name: &str, mut schema: Value, words: Words| {
         for (pointer, said) in words {
             let member = schema.pointer_mut(&format!("/properties{pointer}"));

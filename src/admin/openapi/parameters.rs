@@ -2,9 +2,10 @@
 
 use super::schemas::id_of;
 use crate::admin::auth::Role;
+use crate::admin::idempotent;
 use crate::admin::page::{MAX_PAGE, PAGE};
 use crate::admin::routes::{Action, Route};
-use crate::admin::{apply, audit, jobs, lists, money, people, sheets};
+use crate::admin::{apply, audience, audit, jobs, lists, money, people, sheets};
 use crate::store::control::Status;
 use serde_json::{Value, json};
 
@@ -48,7 +49,8 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::Import => sheets::IMPORT_PARAMETERS,
         Action::Apply => apply::PARAMETERS,
         Action::People(task) => people::documented(task).3,
-        Action::GetJob | Action::CancelJob | Action::JobResult => &[],
+        Action::Audience(task) => audience::documented(task).3,
+        Action::PixelTag | Action::GetJob | Action::CancelJob | Action::JobResult => &[],
         Action::Me | Action::OpenApi | Action::Docs => &[],
     };
     parameters.extend(queries.iter().map(|name| match (route.action, *name) {
@@ -70,7 +72,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
             "schema": { "type": "string", "examples": [example] },
         }));
     };
-    if matches!(route.action, Action::Create | Action::Transact | Action::Bulk | Action::UploadItems) {
+    if idempotent::is_taken(route) {
         let said = "A text of your own for this very call, so that sending it again does it once.";
         header("Idempotency-Key", matches!(route.action, Action::Transact), said, "7f3a");
     }
@@ -82,7 +84,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
             "The `etag` of the version that you have seen; needed by changes of budget, bid or status.";
         header("If-Match", false, said, "\"3\"");
     }
-    if matches!(route.action, Action::Import) {
+    if route.takes_long_bodies() {
         let said = "`wait=N` waits so many seconds for the end of the job.";
         header("Prefer", false, said, "wait=30");
     }
@@ -119,6 +121,19 @@ fn query(name: &str) -> Value {
             "type": "string", "enum": ["add", "remove", "replace"], "default": "add",
             "description": "What is done with the values.",
         }),
+        "consent" => json!({
+            "type": "string", "enum": ["given", "explicit"], "examples": ["given"],
+            "description": "What all people of the list have agreed to; needed. Sensitive segments take `explicit`.",
+        }),
+        "ttl_days" => json!({
+            "type": "integer", "minimum": 1, "maximum": 3_650,
+            "description": "After how many days memberships end, where a row says nothing; without it never.",
+        }),
+        "members_mode" => json!({
+            "type": "string", "enum": ["add", "remove", "replace"], "default": "add",
+            "description": "What is done with the people; `replace` takes out whom the list does not name.",
+        }),
+        "advertiser_id" => id_of("advertisers.id", "Whose customers these are, for what was bought."),
         "import_mode" => json!({
             "type": "string", "enum": ["atomic", "partial"], "default": "atomic",
             "description": "All rows or none, or every good one.",
@@ -172,9 +187,9 @@ fn query(name: &str) -> Value {
     };
     let said = schema.as_object_mut().and_then(|rules| rules.remove("description"));
     let name = match name {
-        "import_mode" => "mode",
+        "import_mode" | "members_mode" => "mode",
         "user_status" => "filter[status]",
         name => name,
     };
-    json!({ "name": name, "in": "query", "required": false, "description": said, "schema": schema })
+    json!({ "name": name, "in": "query", "required": name == "consent", "description": said, "schema": schema })
 }

@@ -95,6 +95,7 @@ fn flatten(shape: &Shape, members: &[Member], path: &mut Vec<&'static str>, colu
             Form::Whole => Some(Leaf::Whole),
             Form::Switch => Some(Leaf::Switch),
             Form::Any => Some(Leaf::Any),
+            Form::Texts => Some(Leaf::Json),
             Form::List(inner) => Some(match **inner {
                 Form::Text => Leaf::Texts,
                 Form::Whole => Leaf::Wholes,

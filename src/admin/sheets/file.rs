@@ -7,13 +7,13 @@ use csv::{ByteRecord, ReaderBuilder};
 use std::io::{self, Read};
 
 /// Longest record in bytes: what one call of the API may have.
-pub(super) const MAX_RECORD: usize = 8 << 20;
+pub(in crate::admin) const MAX_RECORD: usize = 8 << 20;
 
 /// Most columns; many times what any kind has.
 const MAX_COLUMNS: usize = 1_000;
 
 /// A file that is read.
-pub(super) struct Table<R: Read> {
+pub(in crate::admin) struct Table<R: Read> {
     reader: csv::Reader<Guard<R>>,
     record: ByteRecord,
     /// Records so far, without the header.
@@ -23,25 +23,25 @@ pub(super) struct Table<R: Read> {
 /// What a file cannot be.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub(super) struct Broken {
+pub(in crate::admin) struct Broken {
     /// Where it begins to be so.
-    pub(super) row: u64,
-    pub(super) line: u64,
-    pub(super) code: &'static str,
-    pub(super) message: String,
+    pub(in crate::admin) row: u64,
+    pub(in crate::admin) line: u64,
+    pub(in crate::admin) code: &'static str,
+    pub(in crate::admin) message: String,
 }
 
 /// One record.
-pub(super) struct Record<'t> {
+pub(in crate::admin) struct Record<'t> {
     /// 1 is the first one below the header.
-    pub(super) row: u64,
+    pub(in crate::admin) row: u64,
     /// In which line of the file it begins; the header is in line 1.
-    pub(super) line: u64,
-    pub(super) cells: &'t ByteRecord,
+    pub(in crate::admin) line: u64,
+    pub(in crate::admin) cells: &'t ByteRecord,
 }
 
 impl<R: Read> Table<R> {
-    pub(super) fn new(inner: R) -> Table<R> {
+    pub(in crate::admin) fn new(inner: R) -> Table<R> {
         let guard = Guard {
             inner,
             place: Place::Start,
@@ -57,7 +57,7 @@ impl<R: Read> Table<R> {
     }
 
     /// The names of the columns. To be read first.
-    pub(super) fn header(&mut self) -> Result<Vec<String>, Broken> {
+    pub(in crate::admin) fn header(&mut self) -> Result<Vec<String>, Broken> {
         let broken = |code, message: String| Broken { row: 0, line: 1, code, message };
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => {}
@@ -91,7 +91,7 @@ impl<R: Read> Table<R> {
     }
 
     /// The next record; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>, Broken> {
+    pub(in crate::admin) fn next(&mut self) -> Result<Option<Record<'_>>, Broken> {
         match self.reader.read_byte_record(&mut self.record) {
             Ok(true) => {}
             Ok(false) => return Ok(None),

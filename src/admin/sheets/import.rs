@@ -9,9 +9,9 @@
 use super::columns::{self, Column};
 use super::file::{Broken, Table};
 use super::row::{Outcome, Refusal, RowError, Rows, Taken};
-use crate::admin::call::{Call, Reply};
+use crate::admin::call::{Call, Reply, media};
 use crate::admin::crud::scope;
-use crate::admin::jobs::{End, Line, Live, ResultFile, spool, view};
+use crate::admin::jobs::{Counts, End, Line, Live, ResultFile, spool, view};
 use crate::admin::problem::Problem;
 use crate::admin::shape::Shape;
 use crate::admin::state::{Inner, Puts};
@@ -22,9 +22,10 @@ use crate::store::control::audit::Source;
 use crate::store::control::jobs::{JobState, NewJob};
 use csv::ByteRecord;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
+use hyper::header::{HeaderMap, HeaderName, LOCATION};
 use parking_lot::Mutex;
 use serde_json::json;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Seek, Write as _};
 use std::sync::Arc;
@@ -81,14 +82,20 @@ pub(in crate::admin) fn start(
         outcome: "{}".to_owned(),
     };
     let rows =
-        Rows { shape, account, columns: Vec::new(), known: columns::known(shape), who, seen: Vec::new() };
+        Rows { shape, account, columns: Vec::new(), known: columns::known(shape), who, seen: HashMap::new() };
     let work = move |inner: &Arc<Inner>, live: &Arc<Live>| match begin(inner, live, file, rows, how) {
         Ok(run) => run.run(inner, how),
         Err(end) => end,
     };
-    let (row, live) = inner.jobs.begin(&inner.control, new, Box::new(work))?;
+    let live = inner.jobs.begin(inner.clock.now().unix_ms, new, Box::new(work))?;
+    promised(inner, &live, wait)
+}
+
+/// The answer to a call that began a job: 200 where it ended within as many seconds as the caller wants to wait, 202
+/// otherwise.
+pub(in crate::admin) fn promised(inner: &Inner, live: &Live, wait: Option<u64>) -> Result<Reply, Problem> {
     live.wait(Duration::from_secs(wait.unwrap_or(0)));
-    let row = inner.control.read(|read| read.job(row.id))?.unwrap_or(row);
+    let row = inner.control.read(|read| read.job(live.id))?.unwrap_or_else(|| live.row.clone());
     let status = if row.state.has_ended() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let reply = Reply::new(status, view(inner, &row)).with(LOCATION, format!("/v1/jobs/{}", row.id));
     Ok(match wait {
@@ -99,22 +106,12 @@ pub(in crate::admin) fn start(
 
 /// Refuses what is no table; how long the caller wants to wait.
 fn check_headers(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let mut parts = given.split(';').map(str::trim);
-    let is_csv = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/csv"));
-    let is_utf8 = parts.all(|part| match part.to_ascii_lowercase().strip_prefix("charset=") {
-        Some(charset) => matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"),
-        None => true,
-    });
-    if !is_csv || !is_utf8 {
-        let detail = format!("send `Content-Type: text/csv` in UTF-8; this was {given:?}");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content type", detail));
-    }
-    if headers.contains_key("idempotency-key") {
-        let detail = "an import takes no Idempotency-Key; give rows an external_id, so that sending them again changes \
-                      what they have made";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "not taken here", detail));
-    }
+    media(headers, &["text/csv"])?;
+    Ok(preferred_wait(headers))
+}
+
+/// How long the caller wants to wait for the end of a job (RFC 7240), in seconds.
+pub(in crate::admin) fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     let wait = preferences.flat_map(|value| value.split([',', ';'])).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
@@ -122,17 +119,17 @@ fn check_headers(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
             .eq_ignore_ascii_case("wait")
             .then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
     });
-    Ok(wait.map(|wait| wait.min(LONGEST_WAIT_S)))
+    wait.map(|wait| wait.min(LONGEST_WAIT_S))
 }
 
 /// A body that is in memory as a file.
-fn spooled(inner: &Inner, body: &[u8]) -> Result<File, Problem> {
+pub(in crate::admin) fn spooled(inner: &Inner, body: &[u8]) -> Result<File, Problem> {
     let mut file = spool(&inner.jobs.options)?;
     file.write_all(body).map_err(|why| unwritten(&why))?;
     Ok(file)
 }
 
-fn unwritten(why: &io::Error) -> Problem {
+pub(in crate::admin) fn unwritten(why: &io::Error) -> Problem {
     tracing::error!(%why, "a file of a job cannot be written");
     let detail = "the server cannot write the files of the job; its log says more";
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no place", detail)
@@ -226,7 +223,7 @@ impl Run {
     /// All of it in one transaction.
     fn whole(self, inner: &Arc<Inner>, how: How) -> End {
         let shared = Arc::new(Mutex::new(Some(self)));
-        let inside = Arc::clone(&shared);
+        let (inside, clock) = (Arc::clone(&shared), Arc::clone(&inner.clock));
         let done = inner.change_apart(move |tx, puts| {
             let mut slot = inside.lock();
             let run = slot.as_mut().ok_or_else(not_kept)?;
@@ -237,7 +234,8 @@ impl Run {
             }
             // With the rows, so that a crash does not leave them without a job that says so.
             let outcome = run.live.report(|report| report.ended(success()));
-            tx.update_job(run.live.id, JobState::Succeeded, &outcome)?;
+            run.result.flush().map_err(|why| unwritten(&why))?;
+            tx.end_job(run.live.id, JobState::Succeeded, &outcome, clock.now().unix_ms)?;
             Ok(())
         });
         let Some(run) = shared.lock().take() else { return fault() };
@@ -272,7 +270,7 @@ impl Run {
     /// Some rows at a time, each for itself.
     fn partly(self, inner: &Arc<Inner>) -> End {
         let shared = Arc::new(Mutex::new(Some(self)));
-        let end = loop {
+        let lost = loop {
             let inside = Arc::clone(&shared);
             let before = shared.lock().as_ref().map(|run| run.live.report(|report| report.counts));
             let done = inner.change_unpublished(move |tx, puts| {
@@ -280,6 +278,7 @@ impl Run {
                 let run = slot.as_mut().ok_or_else(not_kept)?;
                 let more = run.rows_of(tx, puts, CHUNK)?;
                 let outcome = run.live.report(|report| report.outcome());
+                run.result.flush().map_err(|why| unwritten(&why))?;
                 tx.update_job(run.live.id, JobState::Running, &outcome)?;
                 Ok(more)
             });
@@ -287,26 +286,22 @@ impl Run {
                 (Ok(true), _) => {}
                 (Ok(false), _) => break None,
                 (Err(problem), before) => {
-                    if let (Some(run), Some(before)) = (shared.lock().as_mut(), before) {
-                        run.lost(before, &problem);
-                    }
-                    break Some(End { state: JobState::Failed, reason: Some(problem.detail) });
+                    break Some((before.unwrap_or_default(), problem));
                 }
             }
         };
         inner.publish();
         let Some(run) = shared.lock().take() else { return fault() };
-        finished(run.result, true, end.or(run.end).unwrap_or_else(success))
-    }
-
-    /// Says that the last rows were not kept after all.
-    fn lost(&mut self, before: crate::admin::jobs::Counts, problem: &Problem) {
-        self.live.report(|report| report.counts = before);
-        let message = format!("this row and those after it were not kept: {}", problem.detail);
-        let line = Line { row: before.rows + 1, outcome: "not_kept", message: &message, ..Line::default() };
-        if let Err(why) = self.result.write(&line) {
-            tracing::warn!(%why, "the result of an import is not complete");
+        // The last rows were not kept after all.
+        if let Some((before, problem)) = lost {
+            run.live.report(|report| report.counts = before);
+            if let Err(why) = run.result.finish_behind(before.rows, &problem.detail) {
+                tracing::warn!(%why, "the result of an import is not complete");
+            }
+            return End { state: JobState::Failed, reason: Some(problem.detail) };
         }
+        let end = run.end.unwrap_or_else(|| partly_done(run.live.report(|report| report.counts)));
+        finished(run.result, true, end)
     }
 
     /// Takes at most so many rows; whether there may be more.
@@ -394,6 +389,17 @@ fn note(
         }
     }
     Ok(())
+}
+
+/// How a file ends whose rows were each kept or refused.
+fn partly_done(counts: Counts) -> End {
+    let Counts { rows, refused, .. } = counts;
+    if refused == 0 {
+        return success();
+    }
+    let state = if refused == rows { JobState::Failed } else { JobState::Succeeded };
+    let reason = format!("{refused} of {rows} rows were refused; mend those and send them again");
+    End { state, reason: Some(reason) }
 }
 
 fn success() -> End {

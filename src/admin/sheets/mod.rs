@@ -18,4 +18,7 @@ pub(super) mod import;
 mod row;
 
 pub(super) use export::{PARAMETERS as EXPORT_PARAMETERS, export};
-pub(super) use import::{PARAMETERS as IMPORT_PARAMETERS, start};
+pub(super) use file::{Broken, Table};
+pub(super) use import::{
+    PARAMETERS as IMPORT_PARAMETERS, preferred_wait, promised, spooled, start, unwritten,
+};

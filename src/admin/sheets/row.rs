@@ -5,13 +5,14 @@
 use super::cells::{self, Cell, Leaf};
 use super::columns::{self, Column, Holds};
 use crate::admin::call::Who;
-use crate::admin::crud::{self, Applied, MASK, Op, SECRETS};
+use crate::admin::crud::{self, Applied, MASK, Op, secrets};
 use crate::admin::problem::{FieldError, Problem};
 use crate::admin::shape::Shape;
 use crate::admin::state::Puts;
 use crate::store::control::{Kind, Read, Row, Status, Write};
 use csv::ByteRecord;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// Before an external id where an id could stand.
 const EXTERNAL: &str = "ext:";
@@ -26,8 +27,8 @@ pub(super) struct Rows {
     /// Those that a file can have.
     pub(super) known: Vec<Column>,
     pub(super) who: Who,
-    /// Which resources the file has named, a bit each.
-    pub(super) seen: Vec<u64>,
+    /// Which resources the file has named, a bit each, by the upper bits of their ids: those may lie anywhere.
+    pub(super) seen: HashMap<u32, u64>,
 }
 
 /// What is wrong with a row, or odd about it.
@@ -272,24 +273,18 @@ impl Rows {
         object: &mut Map<String, Value>,
         errors: &mut Vec<RowError>,
     ) {
-        if self.shape.kind != Kind::Exchange {
-            return;
-        }
         let before = current.map(|row| self.shape.editable(row)).unwrap_or_default();
-        for (member, secrets) in SECRETS {
-            for secret in secrets {
-                let path = [member, *secret];
-                if columns::get(object, &path).and_then(Value::as_str) != Some(MASK) {
-                    continue;
-                }
-                let known = columns::get(&before, &path).cloned();
-                if known.is_none() {
-                    let message = "stands for a secret that is not here; write the secret itself".to_owned();
-                    let column = columns::at(&self.known, &format!("/{member}/{secret}")).into_owned();
-                    errors.push(RowError { column, code: "missing", message });
-                }
-                columns::set(object, &path, known);
+        for path in secrets(self.shape.kind) {
+            if columns::get(object, path).and_then(Value::as_str) != Some(MASK) {
+                continue;
             }
+            let known = columns::get(&before, path).cloned();
+            if known.is_none() {
+                let message = "stands for a secret that is not here; write the secret itself".to_owned();
+                let column = columns::at(&self.known, &format!("/{}", path.join("/"))).into_owned();
+                errors.push(RowError { column, code: "missing", message });
+            }
+            columns::set(object, path, known);
         }
     }
 
@@ -339,15 +334,11 @@ impl Rows {
     }
 
     fn has_seen(&self, id: u32) -> bool {
-        self.seen.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
+        self.seen.get(&(id / 64)).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
     fn note(&mut self, id: u32) {
-        let at = id as usize / 64;
-        if at >= self.seen.len() {
-            self.seen.resize(at + 1, 0);
-        }
-        self.seen[at] |= 1 << (id % 64);
+        *self.seen.entry(id / 64).or_default() |= 1 << (id % 64);
     }
 }
 

@@ -202,6 +202,7 @@ pub fn account() -> Account {
         lists: Vec::new(),
         deals: Vec::new(),
         conversions: Vec::new(),
+        pixels: Vec::new(),
         category_maps: Vec::new(),
         rates,
         exchanges: vec![exchange(1, "demo", 1), exchange(2, "demo2", 2)],
@@ -400,6 +401,8 @@ fn exchange(id: u16, name: &str, at: i64) -> ExchangeProfile {
         eid_sources: vec!["harbour-mutual.example".to_owned()],
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 
@@ -411,6 +414,7 @@ fn segments() -> Vec<Segment> {
         name: name.to_owned(),
         parent: parent.map(SegmentId),
         sensitive,
+        ..Segment::default()
     };
     let mut segments = vec![node(1, "persona".to_owned(), "Persona", None, false)];
     for (position, (group, key, name)) in Group::ALL.iter().enumerate() {

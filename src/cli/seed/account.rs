@@ -56,6 +56,7 @@ pub fn account(params: &WorldParams) -> Account {
         lists: Vec::new(),
         deals: Vec::new(),
         conversions: Vec::new(),
+        pixels: Vec::new(),
         category_maps: Vec::new(),
         rates: Rates::new(Currency::USD),
         exchanges: vec![exchange()],
@@ -99,6 +100,8 @@ fn exchange() -> ExchangeProfile {
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn segments(params: &WorldParams) -> Vec<Segment> {
         name,
         parent,
         sensitive: false,
+        ..Segment::default()
     };
     let leaf = |rank: u32| {
         let parent = Some(node_above(params, rank));

@@ -1,5 +1,6 @@
 //! Segments, advertisers, campaigns and line items: JSON → model.
 
+use super::behaviour;
 use super::known::{Known, Uniques, reference, reference_here};
 use super::report::{Code, Report};
 use super::targeting;
@@ -54,30 +55,37 @@ pub(super) fn segments(report: &mut Report, known: &mut Known, wires: Vec<Segmen
         let parent =
             wire.parent.and_then(|key| report.within("parent", |report| known.segment(report, &key)));
         let key = wire.key.unwrap_or_default();
+        let id = known.segments.get(&key).copied().unwrap_or_default();
         Segment {
-            id: known.segments.get(&key).copied().unwrap_or_default(),
+            id,
             name: wire.name.unwrap_or_else(|| key.clone()),
             key,
             parent,
             sensitive: wire.sensitive.unwrap_or(false),
+            source: behaviour::source(report, known, (wire.rule, wire.interest, wire.customers)),
+            values: behaviour::values(report, wire.values.0),
+            external: behaviour::external(report, known, id, wire.external),
         }
     });
     // A node that is missing or double has been reported already, and would be found again here.
-    if errors_before == report.errors.len()
-        && let Err(TaxonomyError::Cycle(id)) = Taxonomy::build(&segments)
-    {
-        let index = segments.iter().position(|segment| segment.id == id).unwrap_or_default();
-        report.within("segments", |report| {
-            report.within(index, |report| {
-                report.error_at(
-                    "parent",
-                    Code::Conflict,
-                    "the parents lead round in a circle; make one of them a root",
-                );
-            });
-        });
+    if errors_before == report.errors.len() {
+        match Taxonomy::build(&segments) {
+            Ok(tree) => behaviour::refuse_sensitive(report, &tree, &segments),
+            Err(TaxonomyError::Cycle(id)) => refuse_circle(report, &segments, id),
+            Err(_) => {}
+        }
     }
     segments
+}
+
+fn refuse_circle(report: &mut Report, segments: &[Segment], id: SegmentId) {
+    let index = segments.iter().position(|segment| segment.id == id).unwrap_or_default();
+    report.within("segments", |report| {
+        report.within(index, |report| {
+            let message = "the parents lead round in a circle; make one of them a root";
+            report.error_at("parent", Code::Conflict, message);
+        });
+    });
 }
 
 /// Reads all advertisers and remembers their ids and zones.

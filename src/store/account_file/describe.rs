@@ -9,7 +9,7 @@
 use super::editor::Part;
 use super::wire::{
     AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
-    ListWire, RatesWire, SafetyWire, SegmentWire,
+    ListWire, PixelWire, RatesWire, SafetyWire, SegmentWire,
 };
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -37,6 +37,8 @@ pub enum Form {
     Any,
     /// Several of one form.
     List(Box<Form>),
+    /// An object of texts by any names.
+    Texts,
     /// An object, its members in the order of the struct.
     Object(Vec<Member>),
 }
@@ -59,6 +61,7 @@ pub fn members(part: Part) -> Vec<Member> {
         Part::List => of::<ListWire>(),
         Part::Deal => of::<DealWire>(),
         Part::Conversion => of::<ConversionWire>(),
+        Part::Pixel => of::<PixelWire>(),
         Part::LineItem => of::<LineItemWire>(),
     };
     match form {
@@ -126,9 +129,14 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         Ok(value)
     }
 
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        *self.0 = Form::Texts;
+        visitor.visit_map(Each { rest: [].iter(), name: "", members: &mut Vec::new() })
+    }
+
     forward_to_deserialize_any! {
         i8 i16 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
-        map enum identifier ignored_any
+        enum identifier ignored_any
     }
 }
 
@@ -199,6 +207,9 @@ mod tests {
         );
         assert_eq!(at(Part::Creative, "cattax"), Form::Whole);
         assert_eq!(at(Part::Segment, "sensitive"), Form::Switch);
+        assert_eq!(at(Part::Segment, "values"), Form::Texts);
+        assert_eq!(at(Part::Segment, "rule.within_s"), Form::Whole);
+        assert_eq!(at(Part::Segment, "interest.weights.cart"), Form::Text);
         assert_eq!(at(Part::Exchange, "price_codec"), Form::Any);
         for part in [Part::Rates, Part::Safety, Part::Advertiser, Part::Campaign] {
             assert!(!members(part).is_empty(), "{part:?}");

@@ -4,7 +4,7 @@
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
-use super::{lists, price_codec};
+use super::{behaviour, lists, price_codec};
 
 pub(super) use super::creative::dump::creative;
 use crate::model::account::Account;
@@ -33,6 +33,9 @@ pub enum Inconsistent {
     /// A flight begins or ends outside the years that a date can have.
     #[error("{0} ms is no moment that can be written as a date")]
     Moment(i64),
+    /// A time that the file counts in days is none of whole days.
+    #[error("{0} s are no whole days")]
+    Days(u32),
 }
 
 /// Names by id, for references.
@@ -57,7 +60,7 @@ impl<'a> Names<'a> {
         self.exchanges.get(id).map(|name| (*name).to_owned()).ok_or(Inconsistent::Exchange(*id))
     }
 
-    fn segment(&self, id: &SegmentId) -> Result<String, Inconsistent> {
+    pub(super) fn segment(&self, id: &SegmentId) -> Result<String, Inconsistent> {
         self.segments.get(id).map(|key| (*key).to_owned()).ok_or(Inconsistent::Segment(*id))
     }
 }
@@ -83,6 +86,7 @@ pub(super) fn account(account: &Account) -> Result<AccountWire, Inconsistent> {
             .map(|deal| Ok(lists::write_deal(deal, names.exchange(&deal.exchange)?)))
             .collect::<Result<_, Inconsistent>>()?,
         conversions: account.conversions.iter().map(lists::write_conversion).collect(),
+        pixels: account.pixels.iter().map(behaviour::write_pixel).collect(),
     })
 }
 
@@ -160,6 +164,8 @@ pub(super) fn exchange(profile: &ExchangeProfile) -> ExchangeWire {
         eid_sources: profile.eid_sources.clone(),
         match_user_id: Some(profile.match_user_id),
         gdpr_default: Some(name_of(profile.gdpr_default)),
+        sync_url: profile.sync_url.clone(),
+        sync_domains: profile.sync_domains.clone(),
     }
 }
 
@@ -179,12 +185,18 @@ fn auth(auth: &ExchangeAuth) -> AuthWire {
 }
 
 pub(super) fn segment(segment: &Segment, names: &Names<'_>) -> Result<SegmentWire, Inconsistent> {
+    let (rule, interest, customers) = behaviour::write_source(&segment.source, names)?;
     Ok(SegmentWire {
         id: quoted(segment.id),
         key: Some(segment.key.clone()),
         name: Some(segment.name.clone()),
         parent: segment.parent.map(|parent| names.segment(&parent)).transpose()?,
         sensitive: Some(segment.sensitive),
+        values: Texts(segment.values.clone()),
+        external: segment.external.iter().map(behaviour::write_external).collect(),
+        rule,
+        interest,
+        customers,
     })
 }
 

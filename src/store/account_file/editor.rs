@@ -10,18 +10,20 @@
 
 mod checks;
 mod look;
+mod names;
 
 use super::known::Known;
 use super::report::{Code, Finding, Report};
 use super::wire::{
     AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
-    ListWire, RatesWire, SafetyWire, SegmentWire,
+    ListWire, PixelWire, RatesWire, SafetyWire, SegmentWire,
 };
-use super::{buying, creative, exchange, lists, safety};
+use super::{behaviour, buying, creative, exchange, lists, safety};
 use crate::model::account::Account;
+use crate::model::behaviour::{Pixel, Source};
 use crate::model::creative::Creative;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId};
+use crate::model::ids::{CreativeId, ListId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
 use crate::model::list::{Conversion, Deal, List};
 use crate::model::money::Currency;
@@ -55,6 +57,8 @@ pub enum Part {
     Deal,
     /// What counts as a conversion.
     Conversion,
+    /// Where events are reported.
+    Pixel,
     /// A line item.
     LineItem,
 }
@@ -73,6 +77,7 @@ impl Part {
             Part::List => "lists",
             Part::Deal => "deals",
             Part::Conversion => "conversions",
+            Part::Pixel => "pixels",
             Part::LineItem => "line_items",
         }
     }
@@ -121,6 +126,7 @@ enum Before {
     List(Option<Kept<Arc<List>>>),
     Deal(Option<Kept<Deal>>),
     Conversion(Option<Kept<Conversion>>),
+    Pixel(Option<Kept<Pixel>>),
     LineItem(Option<Box<Kept<LineItem>>>),
 }
 
@@ -146,6 +152,7 @@ pub struct Editor {
     lists: Table<Arc<List>>,
     deals: Table<Deal>,
     conversions: Table<Conversion>,
+    pixels: Table<Pixel>,
     line_items: Table<LineItem>,
     tenants: HashMap<u32, Known>,
     stopped: HashSet<u32>,
@@ -178,6 +185,7 @@ impl Default for Editor {
             lists: Table::new(),
             deals: Table::new(),
             conversions: Table::new(),
+            pixels: Table::new(),
             line_items: Table::new(),
             tenants: HashMap::new(),
             stopped: HashSet::new(),
@@ -230,6 +238,13 @@ impl Editor {
         fn serving<T: Clone>(table: &Table<T>) -> impl Iterator<Item = T> {
             table.values().filter(|kept| kept.serves).map(|kept| kept.value.clone())
         }
+        /// Of what is archived only the place in its tree is left.
+        fn segment(Kept { serves, value, .. }: &Kept<Segment>) -> Segment {
+            match serves {
+                true => value.clone(),
+                false => Segment { source: Source::Listed, external: Vec::new(), ..value.clone() },
+            }
+        }
         let mut line_items: Vec<LineItem> = serving(&self.line_items).collect();
         let is_shown = |id: CreativeId| self.creatives.get(&id.0).is_some_and(|kept| kept.serves);
         let deals: HashMap<ListId, Arc<List>> =
@@ -261,10 +276,11 @@ impl Editor {
             campaigns: self.campaigns.values().map(|kept| kept.value.clone()).collect(),
             line_items,
             creatives: serving(&self.creatives).collect(),
-            segments: self.segments.values().map(|kept| kept.value.clone()).collect(),
+            segments: self.segments.values().map(segment).collect(),
             lists: serving(&self.lists).collect(),
             deals: serving(&self.deals).collect(),
             conversions: serving(&self.conversions).collect(),
+            pixels: serving(&self.pixels).collect(),
             safety: self.safety.clone(),
             category_maps: Vec::new(),
         }
@@ -298,6 +314,24 @@ impl Editor {
     /// The exchange of that name.
     pub fn exchange_named(&self, name: &str) -> Option<&ExchangeProfile> {
         self.exchanges.values().map(|kept| &kept.value).find(|profile| profile.name == name)
+    }
+
+    /// Every segment, with the tenant that it belongs to.
+    pub fn segments(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        self.segments.values().map(|kept| (kept.tenant, &kept.value))
+    }
+
+    /// Whether a segment or one above it is sensitive.
+    pub fn is_sensitive(&self, segment: u32) -> bool {
+        let mut next = Some(segment);
+        // Parents never lead round in a circle.
+        while let Some(kept) = next.and_then(|id| self.segments.get(&id)) {
+            if kept.value.sensitive {
+                return true;
+            }
+            next = kept.value.parent.map(|parent| parent.0).filter(|parent| *parent != kept.value.id.0);
+        }
+        false
     }
 
     /// One advertiser.
@@ -339,10 +373,7 @@ impl Editor {
     fn take(&mut self, report: &mut Report, entry: &Entry<'_>) -> Option<Before> {
         let Entry { part, tenant, id, doc, serves } = *entry;
         let Editor { rates, safety: rules, exchanges, tenants, .. } = self;
-        let known = tenants.entry(tenant).or_insert_with(|| Known {
-            exchanges: exchanges.values().map(|kept| (kept.value.name.clone(), kept.value.id)).collect(),
-            ..Known::default()
-        });
+        let known = names::known(tenants, exchanges, tenant);
         match part {
             Part::Rates => {
                 let Parsed::<'_, RatesWire> { wire, .. } = parse(report, part, doc)?;
@@ -371,7 +402,11 @@ impl Editor {
             Part::Segment => {
                 let Parsed::<'_, SegmentWire> { wire, .. } = parse(report, part, doc)?;
                 let taken = wire.key.as_ref().and_then(|key| known.segments.get(key).copied());
+                known.forget_external(self.segments.get(&id).map(|kept| &kept.value));
                 let value = buying::segments(report, known, vec![wire]).pop()?;
+                if !serves {
+                    known.forget_external(Some(&value));
+                }
                 self.check_segment(report, id, taken, &value);
                 Some(Before::Segment(self.segments.insert(id, Kept { tenant, serves, value })))
             }
@@ -433,6 +468,14 @@ impl Editor {
                 self.name_again(part, tenant, id);
                 Some(Before::Conversion(before))
             }
+            Part::Pixel => {
+                let Parsed::<'_, PixelWire> { wire, .. } = parse(report, part, doc)?;
+                let value = behaviour::pixels(report, known, vec![wire]).pop()?;
+                if let Some(Kept { value: before, .. }) = self.pixels.get(&id) {
+                    fixed(report, part, "advertiser", before.advertiser == value.advertiser);
+                }
+                Some(Before::Pixel(self.pixels.insert(id, Kept { tenant, serves, value })))
+            }
             Part::LineItem => {
                 let Parsed::<'_, LineItemWire> { doc, .. } = parse(report, part, doc)?;
                 let doc = raw(report, part, &doc)?;
@@ -493,65 +536,14 @@ impl Editor {
                 restore(&mut self.conversions, id, before);
                 Part::Conversion
             }
+            Before::Pixel(before) => {
+                restore(&mut self.pixels, id, before);
+                Part::Pixel
+            }
             Before::LineItem(before) => {
                 return restore(&mut self.line_items, id, before.map(|before| *before));
             }
         };
         self.name_again(part, tenant, id);
-    }
-
-    /// Makes what can be referred to what the tables hold.
-    fn name_again(&mut self, part: Part, tenant: u32, id: u32) {
-        match part {
-            Part::Exchange => return self.name_exchanges(),
-            Part::Segment => return self.name_segments(tenant),
-            _ => {}
-        }
-        let Some(known) = self.tenants.get_mut(&tenant) else { return };
-        match part {
-            Part::Advertiser => match self.advertisers.get(&id) {
-                Some(kept) => {
-                    drop(known.advertisers.insert(AdvertiserId(id), kept.value.time_zone.clone()));
-                }
-                None => drop(known.advertisers.remove(&AdvertiserId(id))),
-            },
-            Part::Campaign => match self.campaigns.get(&id) {
-                Some(kept) => drop(known.campaigns.insert(CampaignId(id), Some(kept.value.advertiser))),
-                None => drop(known.campaigns.remove(&CampaignId(id))),
-            },
-            Part::Creative => match self.creatives.get(&id) {
-                Some(kept) => drop(known.creatives.insert(CreativeId(id), Some(kept.value.advertiser))),
-                None => drop(known.creatives.remove(&CreativeId(id))),
-            },
-            Part::List => match self.lists.get(&id) {
-                Some(kept) => drop(known.lists.insert(ListId(id), Arc::clone(&kept.value))),
-                None => drop(known.lists.remove(&ListId(id))),
-            },
-            Part::Deal => match self.deals.get(&id) {
-                Some(kept) => drop(known.deals.insert(DealId(id), kept.value.as_list())),
-                None => drop(known.deals.remove(&DealId(id))),
-            },
-            Part::Conversion => match self.conversions.get(&id) {
-                Some(kept) => {
-                    known.conversions.insert(ConversionId(id), Some(kept.value.advertiser));
-                }
-                None => drop(known.conversions.remove(&ConversionId(id))),
-            },
-            Part::Rates | Part::Safety | Part::Exchange | Part::Segment | Part::LineItem => {}
-        }
-    }
-
-    fn name_exchanges(&mut self) {
-        let names: HashMap<String, ExchangeId> =
-            self.exchanges.values().map(|kept| (kept.value.name.clone(), kept.value.id)).collect();
-        self.tenants.values_mut().for_each(|known| known.exchanges.clone_from(&names));
-    }
-
-    fn name_segments(&mut self, tenant: u32) {
-        let own = self.segments.values().filter(|kept| kept.tenant == tenant);
-        let keys = own.map(|kept| (kept.value.key.clone(), kept.value.id)).collect();
-        if let Some(known) = self.tenants.get_mut(&tenant) {
-            known.segments = keys;
-        }
     }
 }

@@ -10,12 +10,13 @@ use super::values::Named;
 use super::wire::{AuthWire, ExchangeWire, HoldsWire, HouseWire, RatesWire};
 use crate::model::exchange::{
     BillingEvent, ExchangeAuth, ExchangeProfile, GdprDefault, HoldLives, HouseRules, IpNet, MissingPrice,
-    PriceCodec, PriceUnit,
+    PriceCodec, PriceUnit, UID_MACRO,
 };
 use crate::model::ids::ExchangeId;
 use crate::model::money::{Cpm, Currency};
 use crate::model::rates::{Age, Rate, Rates};
 use crate::model::token::Bucket;
+use crate::model::url::HttpUrl;
 use std::ops::RangeInclusive;
 
 /// Shortest secret of an exchange; the ones that people invent are shorter.
@@ -184,12 +185,27 @@ fn profile(
             report.within("seller_system", |report| super::targeting::domain(report, system))
         }),
         open_bids: report.whole("open_bids", wire.open_bids, OPEN_BIDS).unwrap_or(1) as usize,
-        eid_sources: eid_sources(report, wire.eid_sources),
+        eid_sources: domains(report, "eid_sources", wire.eid_sources),
         match_user_id: wire.match_user_id.unwrap_or(false),
         gdpr_default: report
             .named("gdpr_default", wire.gdpr_default.as_deref())
             .unwrap_or(GdprDefault::Applies),
+        sync_url: sync_url(report, wire.sync_url),
+        sync_domains: domains(report, "sync_domains", wire.sync_domains),
     }
+}
+
+/// An https address with a place for our uid.
+fn sync_url(report: &mut Report, url: Option<String>) -> Option<String> {
+    let url = url?;
+    let plain = HttpUrl::parse(&url.replace(UID_MACRO, "uid"));
+    if !plain.is_ok_and(|plain| plain.is_https()) || !url.contains(UID_MACRO) {
+        let message =
+            format!("is no https address with {UID_MACRO} in it; say where the exchange takes our uid");
+        report.error_at("sync_url", Code::Malformed, message);
+        return None;
+    }
+    Some(url)
 }
 
 fn house(report: &mut Report, wire: &HouseWire, on_loopback: bool) -> HouseRules {
@@ -403,7 +419,7 @@ fn holds(report: &mut Report, wire: &HoldsWire) -> HoldLives {
     lives
 }
 
-fn eid_sources(report: &mut Report, sources: Vec<String>) -> Vec<String> {
-    let read = report.each("eid_sources", sources, super::targeting::domain);
+fn domains(report: &mut Report, key: &'static str, sources: Vec<String>) -> Vec<String> {
+    let read = report.each(key, sources, super::targeting::domain);
     read.into_iter().flatten().collect()
 }

@@ -3,10 +3,11 @@
 use super::report::{Code, Report};
 use super::wire::Quoted;
 use crate::model::ids::{
-    AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId, SegmentId,
+    AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId, PixelId, SegmentId,
 };
 use crate::model::list::List;
 use crate::model::suggest::closest;
+use crate::model::taxonomy::{ExternalSegment, Segment};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
@@ -28,6 +29,12 @@ pub(super) struct Known {
     pub(super) deals: HashMap<DealId, Arc<List>>,
     /// With their owners, where these exist.
     pub(super) conversions: HashMap<ConversionId, Option<AdvertiserId>>,
+    /// With their owners, where these exist.
+    pub(super) pixels: HashMap<PixelId, Option<AdvertiserId>>,
+    /// What others call segments.
+    pub(super) external: HashMap<ExternalSegment, SegmentId>,
+    /// Segments by key that will be there when all of it is read; rules may name them already.
+    pub(super) coming: HashMap<String, SegmentId>,
 }
 
 impl Known {
@@ -39,6 +46,23 @@ impl Known {
     /// A reference to a segment by its key, at the current place.
     pub(super) fn segment(&self, report: &mut Report, key: &str) -> Option<SegmentId> {
         named(report, "segment", &self.segments, key)
+    }
+}
+
+impl Known {
+    /// Frees the names that others have for a segment.
+    pub(super) fn forget_external(&mut self, segment: Option<&Segment>) {
+        let Some(segment) = segment else { return };
+        for name in &segment.external {
+            if self.external.get(name) == Some(&segment.id) {
+                self.external.remove(name);
+            }
+        }
+    }
+
+    /// A reference to a segment as the category of events, which may come later, at the current place.
+    pub(super) fn category(&self, report: &mut Report, key: &str) -> Option<SegmentId> {
+        self.coming.get(key).copied().or_else(|| self.segment(report, key))
     }
 }
 

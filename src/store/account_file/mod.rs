@@ -19,6 +19,7 @@
 //! entries one by one). Of a status only
 //! "may serve" is kept, so what was `draft` or `archived` is written as `paused`.
 
+mod behaviour;
 mod buying;
 mod creative;
 mod describe;
@@ -169,6 +170,17 @@ pub fn write(account: &Account, path: &Path) -> Result<(), AccountErrors> {
     .map_err(|source| AccountErrors::Io { action: "write", path: path.to_owned(), source })
 }
 
+/// An account as [`write()`] writes it.
+pub fn text(account: &Account) -> Result<String, AccountErrors> {
+    let wire = dump::account(account)
+        .map_err(|source| AccountErrors::Inconsistent { path: PathBuf::from("-"), source })?;
+    serde_json::to_string_pretty(&wire).map_err(|why| AccountErrors::Io {
+        action: "write",
+        path: PathBuf::from("-"),
+        source: io::Error::from(why),
+    })
+}
+
 /// Everything in the order in which it is referred to. What is refused becomes some default, so that all errors are
 /// found; the caller drops the account then.
 fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Account {
@@ -189,13 +201,14 @@ fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Accoun
     let mut known = Known::default();
     let rates = report.within("rates", |report| exchange::rates(report, wire.rates));
     let exchanges = exchange::read_all(report, &mut known, &rates, wire.exchanges);
-    let segments = buying::segments(report, &mut known, wire.segments);
     let advertisers = buying::advertisers(report, &mut known, &rates, wire.advertisers);
+    let conversions = lists::conversions(report, &mut known, wire.conversions);
+    let pixels = behaviour::pixels(report, &mut known, wire.pixels);
+    let segments = buying::segments(report, &mut known, wire.segments);
     let campaigns = buying::campaigns(report, &mut known, wire.campaigns);
     let creatives = creative::read_all(report, &mut known, wire.creatives);
     let lists = lists::lists(report, &mut known, wire.lists);
     let deals = lists::deals(report, &mut known, wire.deals);
-    let conversions = lists::conversions(report, &mut known, wire.conversions);
     let line_items = buying::line_items(report, &known, wire.line_items);
     let safety = report.within("safety", |report| safety::read(report, wire.safety));
     Account {
@@ -209,6 +222,7 @@ fn account(report: &mut Report, wire: AccountText<'_>, limits: Limits) -> Accoun
         lists,
         deals,
         conversions,
+        pixels,
         safety,
         category_maps: Vec::new(),
     }
@@ -230,6 +244,24 @@ fn explain(error: &serde_json::Error) -> String {
     let typed = names.next().filter(|_| message.starts_with("unknown field"));
     match typed.map(|typed| (typed, closest(typed, names))) {
         Some((typed, Some(near))) => format!("unknown field {typed:?}; did you mean {near:?}?"),
-        _ => message.to_owned(),
+        _ => plainly(message),
     }
+}
+
+/// A message of the parser without the names of our types.
+fn plainly(message: &str) -> String {
+    if message.contains("did not match any variant of untagged enum") {
+        return "has none of the forms that it can have".to_owned();
+    }
+    let Some((given, expected)) = message.split_once(", expected ") else { return message.to_owned() };
+    let is_number =
+        |name: &str| name.len() <= 5 && name.starts_with(['i', 'u']) && name[1..].parse::<u8>().is_ok();
+    let expected = match expected.split(' ').collect::<Vec<_>>()[..] {
+        ["struct", ..] | [.., "enum", _] => "an object",
+        ["a", "sequence"] => "a list",
+        ["a", "map"] => "an object",
+        [name] if is_number(name) => "a whole number",
+        _ => expected,
+    };
+    format!("{given}, expected {expected}")
 }

@@ -7,12 +7,13 @@
 //! Invariant: what the readers take is of the schema, an empty list where none may stand aside. The reverse holds but for
 //! what a schema cannot say: how members stand to one another, references, what is fixed since an entry was made.
 
+use super::behaviour::SOURCES;
 use super::creative::OF_MEDIA;
 use super::editor::Part;
 use super::values::{MAX_SIDE, Named};
 use super::wire::{
     AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
-    ListWire, Quoted, RatesWire, SafetyWire, SegmentWire,
+    ListWire, PixelWire, Quoted, RatesWire, SafetyWire, SegmentWire,
 };
 use crate::model::list::ListKind;
 use crate::model::targeting::MediaType;
@@ -26,13 +27,14 @@ pub fn schema(part: Part) -> Value {
         Part::Rates => RatesWire::spec(),
         Part::Safety => SafetyWire::spec(),
         Part::Exchange => ExchangeWire::spec(),
-        Part::Segment => SegmentWire::spec(),
+        Part::Segment => SegmentWire::spec().with("oneOf", by_source()),
         Part::Advertiser => AdvertiserWire::spec(),
         Part::Campaign => CampaignWire::spec(),
         Part::Creative => CreativeWire::spec().with("oneOf", by_medium()),
         Part::List => ListWire::spec(),
         Part::Deal => DealWire::spec(),
         Part::Conversion => ConversionWire::spec(),
+        Part::Pixel => PixelWire::spec(),
         Part::LineItem => LineItemWire::spec(),
     };
     spec.into()
@@ -74,6 +76,19 @@ fn by_medium() -> Vec<Value> {
         of(MediaType::Audio, &wrapped, &["files"], tag),
         native,
     ]
+}
+
+/// What segments of each source have and have not.
+fn by_source() -> Vec<Value> {
+    let of = |own: Option<&str>| {
+        let others = SOURCES.into_iter().filter(|name| Some(*name) != own);
+        let mut members: Map<String, Value> = others.map(|name| (name.to_owned(), false.into())).collect();
+        if own.is_some() {
+            members.insert("sensitive".to_owned(), json!({ "enum": [false] }));
+        }
+        json!({ "title": own.unwrap_or("listed"), "properties": members, "required": own.into_iter().collect::<Vec<_>>() })
+    };
+    [None].into_iter().chain(SOURCES.map(Some)).map(of).collect()
 }
 
 /// What describes itself.
@@ -155,6 +170,11 @@ impl Spec {
     pub(super) fn such_as(self, example: impl Into<Value>) -> Spec {
         let example = example.into();
         self.with("examples", Value::Array(vec![example]))
+    }
+
+    /// An object of texts by any names.
+    pub(super) fn texts(of: Spec) -> Spec {
+        Spec::of(json!({ "type": "object", "additionalProperties": Value::from(of) }))
     }
 
     /// At most so many characters of a text.
@@ -305,6 +325,11 @@ pub(super) fn price() -> Spec {
 /// A factor, exact to the millionth.
 pub(super) fn factor() -> Spec {
     decimal(&["0.8"])
+}
+
+/// An exact decimal that is no money, or money of no one currency.
+pub(super) fn number(example: &str) -> Spec {
+    decimal(&[example])
 }
 
 /// A currency.

@@ -4,6 +4,7 @@
 use super::report::{Code, Report};
 use super::wire::Quoted;
 use crate::model::auction::Size;
+use crate::model::behaviour::{Action, Tier};
 use crate::model::creative::Approval;
 use crate::model::line_item::ChannelKind;
 use crate::model::list::{Counting, ListKind};
@@ -78,6 +79,27 @@ impl Named for ListKind {
         ("keyword", ListKind::Keyword),
         ("deal", ListKind::Deal),
         ("address", ListKind::Address),
+    ];
+}
+
+impl Named for Action {
+    const ALL: &'static [(&'static str, Action)] = &[
+        ("view", Action::View),
+        ("search", Action::Search),
+        ("cart", Action::Cart),
+        ("purchase", Action::Purchase),
+        ("conversion", Action::Conversion),
+        ("custom", Action::Custom),
+    ];
+}
+
+impl Named for Tier {
+    const ALL: &'static [(&'static str, Tier)] = &[
+        ("new", Tier::New),
+        ("active", Tier::Active),
+        ("loyal", Tier::Loyal),
+        ("lapsing", Tier::Lapsing),
+        ("lost", Tier::Lost),
     ];
 }
 
@@ -172,7 +194,7 @@ impl Report {
             _ => {
                 let what =
                     "an amount such as \"12.50\": not negative, at most 9 decimals, at most 9223372036";
-                self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+                self.error_at(key, amiss(text, 9_223_372_036.0), format!("{text:?} is not {what}"));
                 None
             }
         }
@@ -185,7 +207,7 @@ impl Report {
         if price.is_none() {
             let what =
                 "a price per thousand such as \"2.50\": not negative, at most 6 decimals, at most 1000000";
-            self.error_at(key, Code::Malformed, format!("{text:?} is not {what}"));
+            self.error_at(key, amiss(text, 1e6), format!("{text:?} is not {what}"));
         }
         price.map(Cpm)
     }
@@ -322,6 +344,12 @@ impl Report {
         }
         moment
     }
+}
+
+/// What is wrong with a decimal that was not taken: a number that is too large, or none that could be taken at all.
+fn amiss(text: &str, most: f64) -> Code {
+    let is_beyond = text.parse::<f64>().is_ok_and(|number| number > most);
+    if is_beyond { Code::OutOfRange } else { Code::Malformed }
 }
 
 /// A decimal ≥ 0 in millionths, at most 10^12 of them; `None` when it is malformed or finer.

@@ -129,14 +129,25 @@ impl Read<'_> {
         sql::one(self.connection, "look for an external id", SQL, params, |row| row.get(0))
     }
 
-    /// The id that [`Write::insert`] would give next.
+    /// The id that [`Write::insert`] would give next: the first one behind the last that is not taken.
     pub fn coming_id(&self, kind: Kind) -> Result<u32, ChangeError> {
-        let last = self.last_id(kind)?;
-        let next = if kind.is_singleton() { Some(1) } else { last.checked_add(1) };
-        next.ok_or(ChangeError::NoIdLeft { kind })
+        if kind.is_singleton() {
+            return Ok(1);
+        }
+        let mut last = self.last_id(kind)?;
+        const SQL: &str = "SELECT 1 FROM resource WHERE kind = ?1 AND id = ?2";
+        while last < kind.max_id() {
+            last += 1;
+            // Each taken id is passed once: the next one that is given out stands behind it.
+            let taken = sql::one(self.connection, "look for an id", SQL, params![kind, last], |_| Ok(()))?;
+            if taken.is_none() {
+                return Ok(last);
+            }
+        }
+        Err(ChangeError::NoIdLeft { kind })
     }
 
-    /// The last id of a kind that was given out; 0 where there was none.
+    /// Up to which id every one of a kind was given out; 0 where there was none.
     pub fn last_id(&self, kind: Kind) -> Result<u32, ControlError> {
         const LAST: &str = "SELECT last FROM resource_id WHERE kind = ?1";
         let last = sql::one(self.connection, "read the last id", LAST, [kind], |row| row.get::<_, u32>(0))?;
@@ -282,23 +293,38 @@ impl Write<'_> {
         }
     }
 
-    /// The id of a new row. A wanted one may lie below the last one given out, if it never was: imports bring their
-    /// ids in any order.
-    fn next_id(&self, kind: Kind, wanted: Option<u32>) -> Result<u32, ChangeError> {
-        let last = self.last_id(kind)?;
-        let singleton = kind.is_singleton().then_some(1);
-        let id = match singleton.or(wanted) {
-            Some(0) => return Err(ChangeError::ZeroId { kind }),
-            Some(id) if id <= last && self.get(kind, id)?.is_some() => {
-                return Err(ChangeError::Exists { kind, id });
-            }
-            Some(id) => id,
-            None => last.checked_add(1).ok_or(ChangeError::NoIdLeft { kind })?,
+    /// The id of a new row. A wanted one may be any that is free: imports bring their ids in any order. It moves what is
+    /// given out next only where it would have been next, so that nobody who names ids can use up those of the others.
+    fn next_id(&mut self, kind: Kind, wanted: Option<u32>) -> Result<u32, ChangeError> {
+        let coming = match self.coming_id(kind) {
+            // Then a wanted one may be left all the same.
+            Err(ChangeError::NoIdLeft { .. }) => None,
+            other => Some(other?),
         };
+        let id = match wanted.filter(|_| !kind.is_singleton()) {
+            Some(0) => return Err(ChangeError::ZeroId { kind }),
+            Some(id) => id,
+            None => coming.ok_or(ChangeError::NoIdLeft { kind })?,
+        };
+        if self.get(kind, id)?.is_some() {
+            return Err(ChangeError::Exists { kind, id });
+        }
+        if coming == Some(id) {
+            self.count_ids(kind, id)?;
+        }
+        Ok(id)
+    }
+
+    /// Leaves out ids up to the largest one of an account that comes from elsewhere, for ids that it has used and does not
+    /// bring any more. Beyond half of what the kind has nothing is left out: what comes must not use up the rest.
+    pub fn leave_out_ids(&mut self, kind: Kind, up_to: u32) -> Result<(), ControlError> {
+        if up_to > kind.max_id() / 2 { Ok(()) } else { self.count_ids(kind, up_to) }
+    }
+
+    fn count_ids(&mut self, kind: Kind, last: u32) -> Result<(), ControlError> {
         const SQL: &str = "INSERT INTO resource_id VALUES (?1, ?2) \
              ON CONFLICT (kind) DO UPDATE SET last = max(last, excluded.last)";
-        sql::run(self.connection, "give out an id", SQL, params![kind, id])?;
-        Ok(id)
+        sql::run(self.connection, "give out an id", SQL, params![kind, last]).map(drop)
     }
 }
 

@@ -82,9 +82,10 @@ impl Write<'_> {
         Ok(sql::run(self.connection, "give an idempotency key back", SQL, params![scope, key])? > 0)
     }
 
-    /// Removes the keys whose time is over; how many there were.
-    pub fn sweep_idempotent(&mut self) -> Result<usize, ControlError> {
-        const SQL: &str = "DELETE FROM idempotency WHERE created_ms <= ?1";
-        sql::run(self.connection, "remove old idempotency keys", SQL, [self.now_ms() - KEPT_MS])
+    /// Removes keys whose time is over, the oldest first; how many there were, at most `most`.
+    pub fn sweep_idempotent(&mut self, most: u32) -> Result<usize, ControlError> {
+        const SQL: &str = "DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency \
+             WHERE created_ms <= ?1 ORDER BY created_ms LIMIT ?2)";
+        sql::run(self.connection, "remove old idempotency keys", SQL, params![self.now_ms() - KEPT_MS, most])
     }
 }

@@ -98,6 +98,12 @@ impl JobQuery {
         Cursor::new(self.fingerprint(), SortKey::Number(job.id.into()), job.id.into())
     }
 
+    /// Whether it asks for a job, as far as its order and its tenant go.
+    pub fn asks_for(&self, job: &JobRow) -> bool {
+        self.account.is_none_or(|account| account == job.account)
+            && self.after.as_ref().is_none_or(|after| i64::from(job.id) < after.id)
+    }
+
     fn fingerprint(&self) -> [u8; 8] {
         fingerprint(&format!("jobs {:?}", self.account))
     }
@@ -147,6 +153,13 @@ impl Read<'_> {
         sql::many(self.connection, "list jobs", &sql.text, sql.params(), row)
     }
 
+    /// The last id that was given to a job; 0 where there was none.
+    pub fn last_job(&self) -> Result<u32, ControlError> {
+        const SQL: &str = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'";
+        let last = sql::one(self.connection, "read the last job", SQL, [], |row| row.get::<_, u32>(0))?;
+        Ok(last.unwrap_or(0))
+    }
+
     /// The jobs that have not ended, oldest first.
     pub fn open_jobs(&self) -> Result<Vec<JobRow>, ControlError> {
         const SQL: &str =
@@ -168,11 +181,56 @@ impl Write<'_> {
         sql::only(self.connection, "add a job", SQL, params, row)
     }
 
+    /// Writes a job as it is, which has its id from elsewhere; one that has ended already stays as it is.
+    pub fn place_job(&mut self, job: &JobRow) -> Result<(), ControlError> {
+        const SQL: &str = "INSERT INTO jobs (id, account, kind, collection, options, actor, request_id, state, \
+             created_ms, finished_ms, outcome) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (id) DO UPDATE SET state = excluded.state, outcome = excluded.outcome, \
+             finished_ms = excluded.finished_ms WHERE state IN ('queued', 'running')";
+        let JobRow { id, account, kind, collection, options, actor, request_id, .. } = job;
+        let JobRow { state, created_ms, finished_ms, outcome, .. } = job;
+        let params = params![
+            id,
+            account,
+            kind,
+            collection,
+            options,
+            actor,
+            request_id,
+            state,
+            created_ms,
+            finished_ms,
+            outcome
+        ];
+        sql::run(self.connection, "write a job", SQL, params).map(drop)
+    }
+
     /// Says how far a job is; one that has ended already stays as it is.
     pub fn update_job(&mut self, id: u32, state: JobState, outcome: &str) -> Result<(), ControlError> {
+        let finished = state.has_ended().then(|| self.now_ms());
+        self.set_job(id, state, outcome, finished)
+    }
+
+    /// Says how a job has ended at a moment, which may be long after its transaction began.
+    pub fn end_job(
+        &mut self,
+        id: u32,
+        state: JobState,
+        outcome: &str,
+        at_ms: i64,
+    ) -> Result<(), ControlError> {
+        self.set_job(id, state, outcome, Some(at_ms))
+    }
+
+    fn set_job(
+        &mut self,
+        id: u32,
+        state: JobState,
+        outcome: &str,
+        finished: Option<i64>,
+    ) -> Result<(), ControlError> {
         const SQL: &str = "UPDATE jobs SET state = ?2, outcome = ?3, finished_ms = ?4 \
              WHERE id = ?1 AND state IN ('queued', 'running')";
-        let finished = state.has_ended().then(|| self.now_ms());
         sql::run(self.connection, "change a job", SQL, params![id, state, outcome, finished]).map(drop)
     }
 

@@ -4,6 +4,7 @@
 use super::error::ControlError;
 use super::sql::{self, names};
 use super::transaction::Read;
+use crate::model::token::Bucket;
 use rusqlite::params;
 
 names! {
@@ -27,6 +28,8 @@ names! {
         Exchange = "exchange",
         /// What counts as a conversion.
         Conversion = "conversion",
+        /// Where events are reported.
+        Pixel = "pixel",
         /// The rates of exchange: one row, of the platform.
         Rates = "rates",
         /// What no line item may be bought into: one row, of the platform.
@@ -53,7 +56,7 @@ impl Kind {
     pub fn parent(self) -> Option<Kind> {
         match self {
             Kind::LineItem => Some(Kind::Campaign),
-            Kind::Campaign | Kind::Creative | Kind::Conversion => Some(Kind::Advertiser),
+            Kind::Campaign | Kind::Creative | Kind::Conversion | Kind::Pixel => Some(Kind::Advertiser),
             Kind::Segment | Kind::List | Kind::Deal => Some(Kind::Advertiser),
             Kind::Advertiser | Kind::Exchange | Kind::Rates | Kind::Safety => None,
         }
@@ -63,7 +66,19 @@ impl Kind {
     pub fn is_singleton(self) -> bool {
         matches!(self, Kind::Rates | Kind::Safety)
     }
+
+    /// The largest id that one can have: audiences and tracking tokens have no room for longer ones.
+    pub fn max_id(self) -> u32 {
+        match self {
+            Kind::Segment => MAX_SEGMENT_ID,
+            Kind::Exchange => Bucket::MAX_EXCHANGE.0.into(),
+            _ => u32::MAX,
+        }
+    }
 }
+
+/// 24 bits.
+const MAX_SEGMENT_ID: u32 = (1 << 24) - 1;
 
 /// A resource as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

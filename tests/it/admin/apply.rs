@@ -163,6 +163,69 @@ fn ids_of_another_account_are_not_taken_over() {
     let path = format!("/v1/apply?account_id={}", other["id"].as_str().unwrap());
     let problem = bare.refused(422, "POST", &path, &[JSON], &file.to_string());
     assert_eq!(problem["errors"][0]["pointer"], "/advertisers/0/id", "{problem}");
+    let said = problem["errors"][0]["message"].as_str().unwrap();
+    assert!(said.starts_with("is taken") && !said.contains("belongs"), "{said}");
+}
+
+#[test]
+fn ids_that_a_tenant_names_are_the_only_ones_that_it_takes() {
+    let bare = Bare::in_memory();
+    let key = bare.make("api_keys", &json!({ "name": "trader", "role": "trader", "account_id": "1" }));
+    let bearer = format!("Bearer {}", key["secret"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str()), JSON];
+    let last = u32::MAX.to_string();
+    let file = json!({
+        "advertisers": [{ "id": last, "name": "A", "currency": "USD" }, { "id": "2", "name": "B" }],
+        "campaigns": [{ "id": last, "name": "A", "advertiser": last }],
+        "lists": [{ "id": last, "name": "A", "type": "domain" }],
+        "segments": [{ "id": "16777215", "key": "a", "name": "A" }],
+    });
+    let reply = bare.raw("POST", "/v1/apply", &headers, file.to_string().as_bytes()).unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let made = |collection: &str, body: Value| bare.make(collection, &body)["id"].clone();
+    let advertiser = || json!({ "name": "next", "currency": "USD" });
+    assert_eq!(
+        (made("advertisers", advertiser()), made("advertisers", advertiser())),
+        ("1".into(), "3".into())
+    );
+    assert_eq!(made("campaigns", json!({ "name": "next", "advertiser_id": "1" })), "1");
+    assert_eq!(made("lists", json!({ "name": "next", "type": "domain" })), "1");
+    assert_eq!(made("segments", json!({ "key": "next", "name": "next" })), "1");
+    // What the platform brings back from an export may have had more once.
+    let file = json!({ "segments": [{ "id": "70", "key": "b", "name": "B" }] });
+    apply(&bare, "", &file);
+    assert_eq!(made("segments", json!({ "key": "after", "name": "after" })), "71");
+}
+
+#[test]
+fn an_export_is_of_one_account_and_says_so_where_there_are_several() {
+    let (bare, dir) = bare();
+    let root = dir.path().to_str().unwrap();
+    let export = |more: &[&str]| {
+        let done = Command::new(program()).args(["export", "--data-dir", root]).args(more).output().unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (done.status.code().unwrap(), said(&done.stdout), said(&done.stderr))
+    };
+    let names = |file: &str| -> Vec<String> {
+        let file: Value = serde_json::from_str(file).unwrap();
+        let advertisers = file["advertisers"].as_array().unwrap().iter();
+        advertisers.map(|advertiser| advertiser["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let (code, said, wrong) = export(&["-"]);
+    assert_eq!((code, names(&said)), (0, vec!["Harbour".to_owned()]), "{wrong}");
+    let other = bare.make("accounts", &json!({ "name": "the other one" }));
+    assert_eq!(export(&["-"]).0, 0, "nothing is its");
+    let own = json!({ "name": "Theirs", "currency": "USD", "account_id": other["id"] });
+    bare.make("advertisers", &own);
+    let (code, _, why) = export(&["-"]);
+    assert!(code == 2 && why.contains("2 (\"the other one\")") && why.contains("--account"), "{why}");
+    let (code, said, wrong) = export(&["--account", "2", "-"]);
+    assert_eq!((code, names(&said)), (0, vec!["Theirs".to_owned()]), "{wrong}");
+    let theirs: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary(&apply(&bare, "?account_id=2", &theirs))[..3], [0, 0, 0], "it is what there is");
+    let (code, said, _) = export(&["--account", "1", "-"]);
+    assert_eq!((code, names(&said)), (0, vec!["Harbour".to_owned()]));
+    assert_eq!(export(&["--account", "7", "-"]).0, 2);
 }
 
 #[test]

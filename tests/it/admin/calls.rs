@@ -162,9 +162,11 @@ impl Bare {
             bootstrap_key: config.admin.bootstrap_key,
             clock: Arc::new(SystemClock::new()),
             published: Box::new(|| {}),
-            balances: Box::new(|_, _| None),
+            serving: Box::new(()),
+            people: super::world::people(),
             rate: Rate { per_s: 1_000_000, burst: 1_000_000 },
             bid_listener: ([127, 0, 0, 1], 0).into(),
+            public_url: "https://t.example/dsp/".to_owned(),
             jobs: super::world::job_options(),
         };
         let admin = Admin::new(setup).unwrap();

@@ -78,9 +78,17 @@ fn mutate(dice: &mut Seeded, value: &mut Value) {
 /// What there is to refer to after [`world`].
 fn known() -> BTreeMap<String, Vec<String>> {
     let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for collection in
-        ["accounts", "advertisers", "campaigns", "creatives", "deals", "conversions", "api_keys", "users"]
-    {
+    for collection in [
+        "accounts",
+        "advertisers",
+        "campaigns",
+        "creatives",
+        "deals",
+        "conversions",
+        "pixels",
+        "api_keys",
+        "users",
+    ] {
         known.insert(format!("{collection}.id"), vec!["1".to_owned()]);
     }
     known.insert("line_items.id".to_owned(), vec!["1".to_owned()]);
@@ -110,8 +118,10 @@ const LISTS: [(&str, &str); 10] = [
 fn world() -> Bare {
     let bare = Bare::in_memory();
     bare.make_all();
+    bare.make("segments", &json!({ "key": "crm.others", "name": "n" }));
     bare.make("deals", &json!({ "name": "n", "exchange": "north", "deal_id": "d" }));
     bare.make("conversions", &json!({ "name": "n", "advertiser_id": "1" }));
+    bare.make("pixels", &json!({ "name": "n", "advertiser_id": "1", "origins": ["https://shop.example"] }));
     bare.make("api_keys", &json!({ "name": "n", "role": "analyst" }));
     let person = json!({ "email": "ada@agency.example", "role": "trader" }).to_string();
     assert_eq!(
@@ -240,7 +250,9 @@ impl Route<'_> {
         for parameter in self.operation["parameters"].as_array().unwrap() {
             // A page token is what a list gave, and the half of the calls that are tried are enough.
             let name = parameter["name"].as_str().unwrap();
-            if parameter["in"] != "query" || dice.below(4) > 0 || (is_described && name == "page_token") {
+            let is_needed = is_described && parameter["required"] == true;
+            let is_left_out = !is_needed && dice.below(4) > 0;
+            if parameter["in"] != "query" || is_left_out || (is_described && name == "page_token") {
                 continue;
             }
             let value = match self.maker.make(dice, &parameter["schema"]) {

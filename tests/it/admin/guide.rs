@@ -12,13 +12,13 @@ const MARK: &str = "---- the next block ----";
 
 /// A block of commands, and what the guide shows of its output: the language and the text.
 #[derive(Debug)]
-struct Step {
-    commands: String,
+pub(super) struct Step {
+    pub(super) commands: String,
     shown: Option<(String, String)>,
 }
 
 /// The fenced blocks of a guide.
-fn steps(guide: &str) -> Vec<Step> {
+pub(super) fn steps(guide: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = guide.lines();
     while let Some(line) = lines.next() {

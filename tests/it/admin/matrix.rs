@@ -62,7 +62,7 @@ macro_rules! tenants {
     };
 }
 
-const OF_TENANTS: [[Row; 9]; 8] = [
+const OF_TENANTS: [[Row; 9]; 9] = [
     tenants!("advertisers", "advertiser_viewer"),
     tenants!("campaigns", "advertiser_viewer"),
     tenants!("line_items", "advertiser_viewer"),
@@ -71,11 +71,18 @@ const OF_TENANTS: [[Row; 9]; 8] = [
     tenants!("lists", "analyst"),
     tenants!("deals", "analyst"),
     tenants!("conversions", "advertiser_viewer"),
+    tenants!("pixels", "advertiser_viewer"),
 ];
 
 const OTHERS: &[Row] = &[
     ("GET", "/v1/lists/{id}/items", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/lists/{id}/items:upload", "trader", Of::Tenant, "write"),
+    ("GET", "/v1/pixels/{id}/tag", "analyst", Of::Tenant, "read"),
+    ("POST", "/v1/segments/{id}/members:upload", "trader", Of::Tenant, "write"),
+    ("GET", "/v1/segments/{id}/stats", "analyst", Of::Tenant, "read"),
+    ("POST", "/v1/segments:overlap", "analyst", Of::Tenant, "read"),
+    ("POST", "/v1/people:erase", "admin", Of::Platform, "admin"),
+    ("POST", "/v1/people:export", "admin", Of::Platform, "admin"),
     ("GET", "/openapi.json", "advertiser_viewer", Of::Everybody, ""),
     ("GET", "/docs", "advertiser_viewer", Of::Open, ""),
     ("GET", "/v1/me", "advertiser_viewer", Of::Everybody, ""),
@@ -151,6 +158,7 @@ struct Things {
     line_item: String,
     creative: String,
     conversion: String,
+    pixel: String,
     job: String,
 }
 
@@ -163,9 +171,10 @@ fn things(world: &World) -> Things {
     let line_item = world.make("line_items", world.draft("line_items", "", &campaign));
     let creative = world.make("creatives", world.draft("creatives", &advertiser, ""));
     let conversion = world.make("conversions", world.draft("conversions", &advertiser, ""));
+    let pixel = world.make("pixels", world.draft("pixels", &advertiser, ""));
     let job = world.post(BOOTSTRAP, "/v1/imports/advertisers", "name\n".into()).expect(200);
     let job = job["id"].as_str().unwrap().to_owned();
-    Things { advertiser, campaign, line_item, creative, conversion, job }
+    Things { advertiser, campaign, line_item, creative, conversion, pixel, job }
 }
 
 fn callers(world: &World, things: &Things) -> Vec<Caller> {
@@ -255,16 +264,19 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if of == Of::Tenant && is_foreign && path.contains("{id}") {
         return 404;
     }
-    let has_parent = ["campaigns", "line_items", "creatives", "conversions", "transactions"]
-        .iter()
-        .any(|name| path.strip_prefix("/v1/") == Some(name));
+    let has_parent =
+        ["campaigns", "line_items", "creatives", "conversions", "pixels", "transactions", "segments:overlap"]
+            .iter()
+            .any(|name| path.strip_prefix("/v1/") == Some(name));
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
     if path.starts_with("/v1/imports/") {
         return 200;
     }
+    let looks = ["/v1/segments:overlap", "/v1/people:erase", "/v1/people:export"];
     let makes = path != "/v1/jobs/{id}:cancel"
+        && !looks.contains(&path)
         && method == "POST"
         && !["/v1/bulk", "/v1/apply"].contains(&path)
         && (!path.contains("{id}") || path.ends_with(":rotate"));
@@ -281,16 +293,19 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         ("GET", "line_items") => things.line_item.clone(),
         ("GET", "creatives") => things.creative.clone(),
         ("GET", "conversions") => things.conversion.clone(),
+        ("GET", "pixels") => things.pixel.clone(),
         (_, "jobs") => things.job.clone(),
         (_, "accounts") => "1".to_owned(),
         (_, "users") => world.make("users/invite", world.draft("users", "", "")),
         // A new one each time, because what is archived stays so.
         _ => world.make(collection, world.draft(collection, &things.advertiser, &things.campaign)),
     };
-    let target = path.replace("{id}", &id);
+    let consent = if path.ends_with("members:upload") { "?consent=given" } else { "" };
+    let target = path.replace("{id}", &id) + consent;
     let body = match method {
         _ if matches!(row.3, Of::Own | Of::Open) || path == "/v1/users/{id}" => said(world, method, path),
         "PATCH" => Some(json!({ "notes": "changed" })),
+        "POST" if path.ends_with("members:upload") => Some("cookie\n".into()),
         "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
         // A table without a row is taken by every kind.
         "POST" if collection == "imports" => Some("name\n".into()),
@@ -412,7 +427,8 @@ fn a_list_shows_what_is_the_callers_and_the_platform_may_look_into_one_account()
     let (first, second) = (key("1"), key(&other));
     let things = things(&world);
     let of_accounts = ["segments", "lists", "deals"];
-    let of_advertisers = ["advertisers", "campaigns", "line_items", "creatives", "conversions", "api_keys"];
+    let of_advertisers =
+        ["advertisers", "campaigns", "line_items", "creatives", "conversions", "pixels", "api_keys"];
     for collection in of_advertisers.into_iter().chain(of_accounts) {
         let of_first = match collection {
             one if of_accounts.contains(&one) => vec![world.make(one, world.draft(one, "", ""))],

@@ -1,6 +1,6 @@
 //! What is paid in, what is answered twice, what is recorded, and many changes at once.
 
-use super::calls::{Bare, Calls, JSON, advertiser, line_item};
+use super::calls::{Bare, Calls, JSON, advertiser, line_item, problem};
 use crate::server::Reply;
 use serde_json::{Value, json};
 
@@ -68,6 +68,107 @@ fn money_that_must_not_move_does_not() {
     assert_eq!(wallet(&bare), "10.00");
     // What was refused keeps no key.
     assert_eq!(pay(&bare, "b", "top_up", "1.00").status, 201);
+}
+
+#[test]
+fn an_amount_is_written_as_everywhere_and_has_no_other_members() {
+    let bare = Bare::in_memory();
+    bare.make("advertisers", &advertiser("Harbour"));
+    let check = |number: usize, kind: &str, amount: Value, expected: Result<&str, (&str, &str)>| {
+        let body = json!({ "advertiser_id": "1", "kind": kind, "amount": amount }).to_string();
+        let key = format!("amount {number}");
+        let reply = bare.call("POST", "/v1/transactions", &[JSON, ("idempotency-key", &key)], &body);
+        match expected {
+            Ok(balance) => {
+                assert_eq!(reply.status, 201, "{body}: {}", reply.text());
+                assert_eq!(
+                    reply.json()["balance"],
+                    json!({ "amount": balance, "currency": "USD" }),
+                    "{body}"
+                );
+            }
+            Err((pointer, code)) => {
+                assert_eq!(reply.status, 422, "{body}: {}", reply.text());
+                let error = &reply.json()["errors"][0];
+                assert_eq!(
+                    (&error["pointer"], &error["code"]),
+                    (&pointer.into(), &code.into()),
+                    "{body}: {error}"
+                );
+            }
+        }
+    };
+    let cases = [
+        ("top_up", json!({ "amount": "5", "currency": "USD" }), Ok("5.00")),
+        ("top_up", json!("2.50"), Ok("7.50")),
+        ("top_up", json!({ "micros": 500_000, "currency": "USD" }), Ok("8.00")),
+        ("adjustment", json!({ "micros": -1_000_000 }), Ok("7.00")),
+        ("top_up", json!({ "amount": "5", "currency": "USD", "x": 1 }), Err(("/amount", "malformed"))),
+        ("top_up", json!({ "amount": "5", "currency": "EUR" }), Err(("/amount/currency", "conflict"))),
+        ("top_up", json!({ "amount": "5", "currency": 5 }), Err(("/amount/currency", "malformed"))),
+        ("top_up", json!({ "amount": "5", "micros": 5 }), Err(("/amount", "malformed"))),
+        ("top_up", json!({ "amount": "9223372037" }), Err(("/amount/amount", "out_of_range"))),
+        ("top_up", json!({ "amount": "0.0000000001" }), Err(("/amount/amount", "malformed"))),
+        ("top_up", json!("0"), Err(("/amount", "out_of_range"))),
+        ("top_up", json!("-1"), Err(("/amount", "out_of_range"))),
+        ("top_up", json!(5), Err(("/amount", "malformed"))),
+        ("top_up", Value::Null, Err(("/amount", "malformed"))),
+    ];
+    for (number, (kind, amount, expected)) in cases.into_iter().enumerate() {
+        check(number, kind, amount, expected);
+    }
+}
+
+#[test]
+fn a_key_stands_for_one_call_with_its_parameters_and_is_never_ignored() {
+    let bare = Bare::in_memory();
+    bare.make_all();
+    bare.make("accounts", &json!({ "name": "second" }));
+    bare.make("accounts", &json!({ "name": "third" }));
+    bare.make("lists", &json!({ "name": "Good", "type": "domain" }));
+    let call = |path: &str, key: &str, body: &Value| {
+        bare.call("POST", path, &[JSON, ("idempotency-key", key)], &body.to_string())
+    };
+    // Another call with the same key is none that comes again.
+    let values = json!({ "values": ["a.example"] });
+    let (add, remove) = ("/v1/lists/1/items:upload?mode=add", "/v1/lists/1/items:upload?mode=remove");
+    let owner = |account: u32| format!("/v1/advertisers?account_id={account}");
+    let empty = json!({ "name": "A" });
+    for (first, second, body) in [
+        (add.to_owned(), remove.to_owned(), &values),
+        (owner(2), owner(3), &empty),
+        ("/v1/apply".to_owned(), "/v1/apply?prune=true".to_owned(), &json!({})),
+        ("/v1/line_items/1:pause".to_owned(), "/v1/line_items/1:activate".to_owned(), &Value::Null),
+    ] {
+        let key = format!("of {first}");
+        let done = call(&first, &key, body);
+        assert!(done.status < 300, "{first}: {}", done.text());
+        let again = call(&first, &key, body);
+        assert_eq!((again.status, again.body.clone()), (done.status, done.body.clone()), "{first}");
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{first}");
+        assert_eq!(again.header("location"), done.header("location"), "{first}");
+        let other = call(&second, &key, body);
+        assert_eq!(other.status, 422, "{second}: {}", other.text());
+    }
+    assert_eq!(bare.get("/v1/lists/1/items")["items"], json!(["a.example"]));
+    // What makes an account makes one; what shows a secret keeps nothing, and says so.
+    let count = |name: &str| bare.get(&format!("/v1/{name}"))[name].as_array().unwrap().len();
+    let (accounts, keys) = (count("accounts"), count("api_keys"));
+    let made = [0, 1].map(|_| call("/v1/accounts", "a", &json!({ "name": "fourth" })).json()["id"].clone());
+    assert_eq!((made[0].clone(), count("accounts")), (made[1].clone(), accounts + 1));
+    for (path, body) in [
+        ("/v1/api_keys", json!({ "name": "k", "role": "analyst" })),
+        ("/v1/api_keys/1:rotate", json!({})),
+        ("/v1/users/invite", json!({ "email": "ada@agency.example", "role": "analyst" })),
+        ("/v1/invites:accept", json!({})),
+        ("/v1/session", json!({})),
+        ("/v1/me/totp", json!({})),
+    ] {
+        let refused = call(path, "b", &body);
+        assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+        assert!(problem(&refused)["detail"].as_str().unwrap().contains("Idempotency-Key"), "{path}");
+    }
+    assert_eq!((count("api_keys"), count("users")), (keys, 0));
 }
 
 #[test]

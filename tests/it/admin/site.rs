@@ -58,6 +58,15 @@ impl Site {
         [self.bid, self.track, self.admin, self.ops] = at;
     }
 
+    /// Ends it in the middle of whatever it does, and starts it again.
+    pub(super) fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (child, at) = start(self.dir.path(), &self.sets);
+        self.child = child;
+        [self.bid, self.track, self.admin, self.ops] = at;
+    }
+
     fn stop(&mut self) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();

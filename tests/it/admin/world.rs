@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
-use outbid::admin::{Admin, JobOptions, Rate, Setup};
+use outbid::admin::{Admin, Forget, JobOptions, PeopleKept, PeopleSource, Rate, Setup};
+use outbid::audience::{AudienceIndex, IdKey, Store};
 use outbid::config::Secret;
 use outbid::model::clock::{Clock, FixedClock, Now};
+use outbid::model::ids::UserKey;
 use outbid::serve::{Api, ApiRequest};
 use outbid::store::control::Control;
 use serde_json::{Value, json};
@@ -53,6 +55,15 @@ pub(super) fn job_options() -> JobOptions {
     JobOptions { dir: ROOT.path().join(number.to_string()), import_bytes: 256 << 20 }
 }
 
+/// People who are kept in memory, nobody at the beginning.
+pub(super) fn people() -> PeopleSource {
+    let store = Arc::new(Store::in_memory(AudienceIndex::default(), IdKey([5; 16])));
+    let forgetting = Arc::clone(&store);
+    let forget: Forget = Arc::new(move |keys: &[UserKey]| Ok(forgetting.forget(keys, 0)));
+    let kept = PeopleKept { store, plan: Arc::default(), forget };
+    Box::new(move || Some(kept.clone()))
+}
+
 pub(super) struct World {
     pub(super) admin: Admin,
     pub(super) control: Control,
@@ -75,9 +86,11 @@ impl World {
             bootstrap_key: Some(Secret::new(BOOTSTRAP.to_owned())),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             published: Box::new(|| {}),
-            balances: Box::new(|_, _| None),
+            serving: Box::new(()),
+            people: people(),
             rate,
             bid_listener: ([127, 0, 0, 1], 0).into(),
+            public_url: "https://t.example/dsp/".to_owned(),
             jobs: job_options(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -198,6 +211,9 @@ impl World {
             "lists" => json!({ "name": name, "type": "domain" }),
             "deals" => json!({ "name": name, "exchange": "matrix", "deal_id": name }),
             "conversions" => json!({ "name": name, "advertiser_id": advertiser }),
+            "pixels" => {
+                json!({ "name": name, "advertiser_id": advertiser, "origins": ["https://shop.example"] })
+            }
             "exchanges" => {
                 json!({ "name": format!("exchange-{number}"), "price_codec": "plain", "price_unit": "cpm" })
             }
@@ -205,6 +221,11 @@ impl World {
                 "advertiser_id": advertiser, "kind": "top_up", "amount": { "amount": "1", "currency": "USD" },
             }),
             "apply" => json!({}),
+            "segments:overlap" => {
+                let ids = [0, 1].map(|_| self.make("segments", self.draft("segments", "", "")));
+                json!({ "segment_ids": ids })
+            }
+            "people:erase" | "people:export" => json!({ "ids": [{ "type": "cookie", "value": name }] }),
             "bulk" => json!({ "operations": [] }),
             "accounts" => json!({ "name": name }),
             "api_keys" => json!({ "name": name, "role": "analyst" }),

@@ -50,10 +50,10 @@ fn a_bad_file_is_named_with_what_is_wrong() {
     check(b"", &SECRET, "it ends inside the first bytes");
     check(b"something else", &SECRET, "does not begin like an audience index");
     check(&good, &IdKey([0; 16]), "another identity key");
-    check(&good[..good.len() - 1], &SECRET, "it ends inside the match table");
+    check(&good[..good.len() - 1], &SECRET, "it ends inside the orders");
     let mut changed = good.clone();
     changed[8] = 1;
-    check(&changed, &SECRET, "format version 1, this program reads version 2");
+    check(&changed, &SECRET, "format version 1, this program reads version 3");
     let mut changed = good.clone();
     changed[good.len() / 2] ^= 4;
     check(&changed, &SECRET, "is damaged: the checksum of ");

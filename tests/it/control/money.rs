@@ -185,6 +185,6 @@ fn a_request_that_comes_again_gets_its_answer_and_acts_once() {
     assert_eq!(begin("a", 1), Begun::Replay(answer()));
     clock.advance_ms(1);
     assert_eq!(begin("a", 2), Begun::New, "a day later the key is free");
-    assert_eq!(control.write(|tx| tx.sweep_idempotent()).unwrap(), 1);
+    assert_eq!(control.write(|tx| tx.sweep_idempotent(10)).unwrap(), 1);
     assert_eq!(begin("b", 4), Begun::New);
 }

@@ -49,13 +49,37 @@ fn ids_ascend_in_each_kind_and_imports_bring_theirs_in_any_order() {
     assert_eq!(id(Kind::Deal, None).unwrap(), 1);
     assert_eq!(id(Kind::List, None).unwrap(), 1);
     assert_eq!(id(Kind::Deal, Some(900)).unwrap(), 900);
-    assert_eq!(id(Kind::Deal, Some(40)).unwrap(), 40);
-    assert_eq!(id(Kind::Deal, None).unwrap(), 901);
-    assert!(matches!(id(Kind::Deal, Some(40)), Err(ChangeError::Exists { id: 40, .. })));
+    assert_eq!(id(Kind::Deal, Some(3)).unwrap(), 3);
+    assert!(matches!(id(Kind::Deal, Some(3)), Err(ChangeError::Exists { id: 3, .. })));
     assert!(matches!(id(Kind::Deal, Some(0)), Err(ChangeError::ZeroId { .. })));
     assert_eq!(id(Kind::Deal, Some(u32::MAX)).unwrap(), u32::MAX);
-    assert!(matches!(id(Kind::Deal, None), Err(ChangeError::NoIdLeft { .. })));
+    // Only those themselves are taken.
+    assert_eq!(id(Kind::Deal, None).unwrap(), 2);
+    assert_eq!(id(Kind::Deal, None).unwrap(), 4);
     assert_eq!(id(Kind::List, None).unwrap(), 2);
+}
+
+#[test]
+fn ids_of_an_account_from_elsewhere_are_left_out_as_far_as_enough_stay() {
+    let control = store();
+    let id = |kind| insert(&control, new(kind, "x")).map(|row| row.id);
+    let leave = |kind, up_to| control.write(move |tx| tx.leave_out_ids(kind, up_to)).unwrap();
+    leave(Kind::Deal, 700);
+    leave(Kind::Deal, 30);
+    assert_eq!(id(Kind::Deal).unwrap(), 701);
+    leave(Kind::Deal, u32::MAX);
+    assert_eq!(id(Kind::Deal).unwrap(), 702);
+    // What a kind can have at most, and then no more.
+    let of_segment = |id| insert(&control, New { id: Some(id), ..new(Kind::Segment, "x") });
+    leave(Kind::Segment, (1 << 24) - 2);
+    assert_eq!(id(Kind::Segment).unwrap(), 1);
+    leave(Kind::Exchange, 100);
+    of_segment((1 << 24) - 1).unwrap();
+    assert_eq!(id(Kind::Segment).unwrap(), 2);
+    assert_eq!(id(Kind::Exchange).unwrap(), 101);
+    let all = Kind::Exchange.max_id();
+    (102..=all).for_each(|next| assert_eq!(id(Kind::Exchange).unwrap(), next));
+    assert!(matches!(id(Kind::Exchange), Err(ChangeError::NoIdLeft { .. })));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use outbid::budget::Hold;
 use outbid::engine::{Deadline, NoObserver, Request, decide};
 use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{Limits, Place, parse};
+use outbid::model::taxonomy::ExternalSegment;
 use serde_json::json;
 
 /// Allocations of a request after the same core has seen it before, the clock moving on; and how many bids it got.
@@ -101,6 +102,19 @@ fn any_other_request_allocates_hardly_anything() {
     }
     assert!(most <= 3, "{most} allocations");
     assert!(answered > 10, "{answered} answered");
+}
+
+#[test]
+fn what_a_request_says_of_its_user_costs_no_allocation() {
+    let world = World::small(|account| {
+        let name = |id: u32| ExternalSegment { segtax: 4, provider: None, id: id.to_string() };
+        account.segments[0].external = (0..500).map(name).collect();
+        account.line_items[0].targeting.segments.any_of = vec![account.segments[0].id];
+    });
+    let said: Vec<_> = (0..100).map(|id| json!({ "id": id.to_string() })).collect();
+    let data = json!([{ "name": "data.example", "segment": said, "ext": { "segtax": 4 } }]);
+    let (count, bids) = allocations(&world, &plain(|request| request["user"]["data"] = data), true);
+    assert!(count <= 3 && bids == 1, "{count} allocations, {bids} bids");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use super::request::plain;
 use super::run::Server;
 use super::world::{World, campaign, line_item};
+use crate::privacy::encode::{Tc, gpp, us};
 use outbid::audience::Membership;
 use outbid::model::ids::{SegmentId, UserKey};
 use outbid::model::line_item::Multipliers;
 use outbid::model::no_bid::NoBidReason;
 use outbid::model::targeting::SegmentRule;
+use outbid::privacy::{Policy, Restriction};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -107,4 +109,75 @@ fn what_one_request_knew_is_forgotten_by_the_next() {
     assert_eq!(server.bids(&world, &private).unwrap()[0].micros, 2_000_000);
     let unknown = plain(|r| r["user"] = json!({}));
     assert_eq!(server.bids(&world, &unknown).unwrap()[0].micros, 2_000_000);
+}
+
+const VENDOR: u16 = 755;
+
+/// Like [`world`], with an id in the vendor list.
+fn world_of_a_vendor(policy: Policy) -> World {
+    let mut world = world();
+    world.settings.privacy = Policy { vendor_id: Some(VENDOR), ..policy };
+    world
+}
+
+/// A request from Germany under the GDPR with such a consent string.
+fn with_consent(tc: &Tc) -> impl Fn(&mut Value) {
+    let text = tc.text();
+    move |r| {
+        r["device"]["geo"]["country"] = json!("DEU");
+        r["regs"] = json!({"gdpr": 1});
+        r["user"]["consent"] = json!(text);
+    }
+}
+
+#[test]
+fn who_consents_is_known_and_each_purpose_counts_for_itself() {
+    let world = world_of_a_vendor(Policy::default());
+    let user_of = |change: &dyn Fn(&mut Value)| {
+        Server::new(&world)
+            .decide(&world, 1, &plain(change), |_, decided| decided.unwrap().bids[0].claims.user)
+    };
+    let all = Tc::all_for(VENDOR);
+    assert_eq!(bids(&world, with_consent(&all)), [(1, 6_000_000)]);
+    // Without personalised ads the user may still be recognised, for caps; the segments stay closed.
+    let no_ads = Tc { consented: vec![1, 2, 3, 7], ..all.clone() };
+    assert_eq!(bids(&world, with_consent(&no_ads)), [(1, 2_000_000)]);
+    assert_eq!(user_of(&with_consent(&no_ads)), world.id_key.cookie("u0"));
+    let no_storage = Tc { consented: (2..=11).collect(), ..all.clone() };
+    assert_eq!(bids(&world, with_consent(&no_storage)), [(1, 2_000_000)]);
+    assert_eq!(user_of(&with_consent(&no_storage)), UserKey(0));
+    let explained = Server::new(&world).explain(&world, 1, &plain(with_consent(&no_ads)));
+    assert_eq!(explained.restriction, Some(Restriction::TcfPurpose));
+}
+
+#[test]
+fn a_house_that_demands_a_purpose_for_the_context_bids_on_nothing_without_it() {
+    let world = world_of_a_vendor(Policy { context_needs_purpose_2: true, ..Policy::default() });
+    let refused = |tc: &Tc| Server::new(&world).bids(&world, &plain(with_consent(tc))).unwrap_err();
+    let all = Tc::all_for(VENDOR);
+    assert_eq!(bids(&world, with_consent(&all)), [(1, 6_000_000)]);
+    assert_eq!(refused(&Tc { consented: vec![1, 3, 4], ..all }), NoBidReason::Consent);
+    assert_eq!(bids(&world, |_| {}), [(1, 6_000_000)]);
+}
+
+#[test]
+fn a_refusal_of_what_is_sensitive_beats_the_consent_on_record() {
+    let mut account = world().account;
+    account.line_items[1].targeting.segments.any_of = vec![SegmentId(3)];
+    let world = World::of(account, world().members);
+    let national = |field: usize, value: u8| {
+        let mut fields = [0; 27];
+        fields[field] = value;
+        let text = gpp(&[(7, us(1, &fields, None))]);
+        move |r: &mut Value| {
+            r["user"]["buyeruid"] = json!("u2");
+            r["regs"] = json!({"gpp": text, "gpp_sid": [7]});
+        }
+    };
+    assert_eq!(bids(&world, national(11, 0)), [(2, 5_000_000)]);
+    assert_eq!(bids(&world, national(11, 2)), [(2, 5_000_000)]);
+    assert_eq!(bids(&world, national(11, 1)), [(1, 2_000_000)]);
+    let explanation = Server::new(&world).explain(&world, 1, &plain(national(11, 1)));
+    assert_eq!((explanation.refused.as_slice(), explanation.restriction), (&[SegmentId(3)][..], None));
+    assert!(explanation.segments.is_empty());
 }

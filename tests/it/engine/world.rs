@@ -120,6 +120,7 @@ impl World {
                 max_candidates: 256,
                 max_charge: Nanos(i64::MAX),
                 max_cpm: Cpm::MAX,
+                privacy: outbid::privacy::Policy::default(),
             },
             keys: TokenKeys::new(&TokenKey { id: 1, secret: [7; 32] }, &[]).unwrap(),
             urls: PublicUrl::parse("https://track.example").unwrap(),
@@ -148,6 +149,7 @@ impl World {
             lists: Vec::new(),
             deals: Vec::new(),
             conversions: Vec::new(),
+            pixels: Vec::new(),
             category_maps: Vec::new(),
         };
         change(&mut account);
@@ -181,7 +183,14 @@ fn segments() -> Vec<Segment> {
 
 fn segment((id, parent): (u32, Option<u32>)) -> Segment {
     let (key, name) = (format!("s{id}"), String::new());
-    Segment { id: SegmentId(id), key, name, parent: parent.map(SegmentId), sensitive: id == 3 }
+    Segment {
+        id: SegmentId(id),
+        key,
+        name,
+        parent: parent.map(SegmentId),
+        sensitive: id == 3,
+        ..Segment::default()
+    }
 }
 
 pub(super) fn profile(id: u16) -> ExchangeProfile {
@@ -215,6 +224,8 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
         eid_sources: Vec::new(),
         match_user_id: false,
         gdpr_default: GdprDefault::Applies,
+        sync_url: None,
+        sync_domains: Vec::new(),
     }
 }
 
@@ -339,6 +350,7 @@ impl Dice {
             lists: Vec::new(),
             deals: Vec::new(),
             conversions: Vec::new(),
+            pixels: Vec::new(),
             category_maps: Vec::new(),
         }
     }

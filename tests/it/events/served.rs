@@ -1,9 +1,10 @@
 //! What a server records, read back by the command.
 
 use crate::server::{Server, Setup, good_request};
-use outbid::events::{EventLog, EventReader, Item, LogName, Options, Retention};
+use outbid::events::{EventLog, EventReader, Item, LogName, Logs, Options, Retention, Veil};
 use outbid::model::clock::Clock;
-use outbid::model::event::{Event, NoticeEvent, What};
+use outbid::model::event::{Event, NoticeEvent, Noticed, What};
+use outbid::model::ids::UserKey;
 use outbid::model::money::Cpm;
 use outbid::telemetry::clock::SystemClock;
 use serde_json::Value;
@@ -244,4 +245,47 @@ fn who_follows_the_log_sees_a_bill_within_a_second() {
     follow.kill().unwrap();
     follow.wait().unwrap();
     assert!(best < Duration::from_secs(1), "{best:?}");
+}
+
+#[test]
+fn nobody_can_tell_whose_the_records_of_somebody_forgotten_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (mut logs, _) = Logs::open(&dir.path().join("events"), OPTIONS).unwrap();
+    let keys = dir.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    logs.cover_by(Veil::open(&keys, clock.now().unix_ms).unwrap());
+    let (log, thread) = logs.start(1, Arc::clone(&clock)).unwrap();
+    let people = [UserKey(0x1111_2222_3333_4444), UserKey(0x9999_8888_7777_6666)];
+    let click_of = |user: UserKey| {
+        let Event { at_ms, what: What::Notice(noticed) } = super::click(1) else {
+            panic!("a click is a notice")
+        };
+        Event { at_ms, what: What::Notice(Noticed { user, ..noticed }) }
+    };
+    people.iter().for_each(|user| log.record(click_of(*user), None));
+    let named: Vec<UserKey> = (records(dir.path(), LogName::Notices, 2).iter())
+        .map(|event| match event.what {
+            What::Notice(noticed) => noticed.user,
+            _ => panic!("{event:?}"),
+        })
+        .collect();
+    let names = || {
+        let veil = Veil::open(&keys, clock.now().unix_ms).unwrap();
+        people.map(|user| veil.cover(user))
+    };
+    assert_eq!(names()[..], named[..], "who has the keys can follow somebody");
+    assert!(people.iter().all(|user| !named.contains(user)));
+    log.forget(&[people[0]]).unwrap();
+    assert_ne!(names()[0], named[0]);
+    assert_eq!(names()[1], named[1], "others keep theirs");
+    log.end();
+    thread.join().unwrap();
+    let bytes: Vec<u8> = std::fs::read_dir(dir.path().join("events/notices"))
+        .unwrap()
+        .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    for user in people {
+        assert!(!bytes.windows(8).any(|window| window == user.0.to_le_bytes()), "{user} is in the log");
+    }
 }

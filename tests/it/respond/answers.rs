@@ -70,6 +70,8 @@ pub(super) fn world() -> World {
             eid_sources: Vec::new(),
             match_user_id: false,
             gdpr_default: GdprDefault::Applies,
+            sync_url: None,
+            sync_domains: Vec::new(),
         },
         keys: TokenKeys::new(&TokenKey { id: 1, secret: [7; 32] }, &[]).unwrap(),
         urls: PublicUrl::parse("https://track.example/t").unwrap(),

@@ -230,3 +230,19 @@ fn many_cores_answer_alike() {
         assert_eq!(server.metric(r#"outbid_bids_total{exchange="demo"}"#), 13);
     }
 }
+
+#[test]
+fn what_closes_the_users_data_is_counted_and_so_is_what_counts_for_nothing() {
+    let server = Setup::demo().start();
+    let mut client = server.exchange();
+    for us_privacy in ["1YNN", "1YYN", "2YYN"] {
+        let mut request = good_request(us_privacy);
+        request["device"]["geo"]["country"] = json!("USA");
+        request["regs"] = json!({"gdpr": 0, "us_privacy": us_privacy});
+        client.bid("demo", request.to_string().as_bytes()).unwrap();
+    }
+    let closed =
+        |why: &str| server.metric(&format!("outbid_privacy_requests_total{{restriction=\"{why}\"}}"));
+    assert_eq!([closed("none"), closed("us_privacy_opt_out"), closed("lmt")], [2, 1, 0]);
+    assert_eq!(server.metric("outbid_privacy_ignored_total{signal=\"us_privacy\"}"), 1);
+}

@@ -129,6 +129,13 @@ impl Client {
         Ok(reply)
     }
 
+    /// Everything that comes until the server closes the connection.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.ahead);
+        self.stream.read_to_end(&mut rest).unwrap();
+        rest
+    }
+
     /// Whether the server closed the connection without another byte.
     pub(crate) fn is_closed(&mut self) -> bool {
         assert!(self.ahead.is_empty(), "more than one answer: {:?}", String::from_utf8_lossy(&self.ahead));

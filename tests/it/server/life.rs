@@ -11,7 +11,10 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 16] = [
+const AT_FIRST_EVENT: [&str; 19] = [
+    catalogue::AUDIENCE_LOG_FAILURES.name,
+    catalogue::PERSON_EVENTS.name,
+    catalogue::SYNCS.name,
     // Of a control plane, which these servers have not.
     catalogue::ADMIN_LOGINS.name,
     catalogue::ADMIN_PASSWORD_HASHES.name,

@@ -8,9 +8,11 @@ mod bad_bodies;
 mod bids;
 mod bombs;
 mod client;
+mod customers;
 mod life;
 mod media;
 mod notices;
+mod people;
 mod protobuf;
 mod reload;
 mod rows;
@@ -21,7 +23,7 @@ pub(crate) use client::{Client, Reply};
 pub(crate) use protobuf::timeless;
 
 use crate::judge::{JudgeContext, judge, lint_pair};
-use outbid::audience::{AudienceIndex, Builder, IdKey};
+use outbid::audience::{AudienceIndex, Builder, IdKey, Store};
 use outbid::budget::{Billed, Books, EventLog, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
@@ -35,6 +37,7 @@ use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +58,8 @@ pub(crate) struct Setup {
     log: Box<dyn EventLog>,
     wall: Option<Arc<dyn WallSteps>>,
     events: Option<outbid::events::EventLog>,
+    clock: Option<Arc<dyn Clock>>,
+    home: Option<PathBuf>,
 }
 
 impl Setup {
@@ -76,7 +81,8 @@ impl Setup {
             "ledger.segment_bytes=1048576",
         ];
         let (sets, account) = (sets.map(str::to_owned).into(), world::account());
-        let mut setup = Setup { sets, account, log: Box::new(NoLog), wall: None, events: None };
+        let mut setup =
+            Setup { sets, account, log: Box::new(NoLog), wall: None, events: None, clock: None, home: None };
         setup.sets.push(format!("track.public_url={PUBLIC_URL}"));
         setup.sets.push(format!("admin.bootstrap_key={ADMIN_KEY}"));
         for profile in &mut setup.account.exchanges {
@@ -106,6 +112,18 @@ impl Setup {
     /// Records what happens.
     pub(crate) fn events(mut self, log: outbid::events::EventLog) -> Setup {
         self.events = Some(log);
+        self
+    }
+
+    /// Takes another clock than the system's.
+    pub(crate) fn clock(mut self, clock: Arc<dyn Clock>) -> Setup {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Keeps the audience in this directory, and begins with what is there.
+    pub(crate) fn home(mut self, home: &Path) -> Setup {
+        self.home = Some(home.to_owned());
         self
     }
 
@@ -140,12 +158,15 @@ impl Setup {
             max_candidates: config.engine.max_candidates,
             max_charge: Nanos(i64::MAX),
             max_cpm: Cpm::MAX,
+            privacy: outbid::serve::privacy_policy(&config.privacy),
         };
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
-            audience: audience(),
-            id_key: ID_KEY,
+            audience: match self.home {
+                Some(home) => Store::open(&home, ID_KEY).unwrap().0,
+                None => Store::in_memory(audience(), ID_KEY),
+            },
             ledger,
             events: self.events,
             token_keys: token_keys(),
@@ -159,8 +180,8 @@ impl Setup {
 
     /// Starts it, or says why it may not start.
     pub(crate) fn try_start(self) -> Result<Server, ServeError> {
-        let clock = SystemClock::new();
-        let shared = Arc::new(Shared::new(self.parts(Arc::new(clock))));
+        let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let shared = Arc::new(Shared::new(self.parts(clock)));
         let running = serve::start(Arc::clone(&shared))?;
         Ok(Server { at: running.addresses, shared, running: Some(running) })
     }

@@ -56,6 +56,7 @@ impl Line {
             max_candidates: 256,
             max_charge: Nanos(i64::MAX),
             max_cpm: Cpm::MAX,
+            privacy: outbid::privacy::Policy::default(),
         };
         let profile = self.snapshot.catalog.exchange(exchange).unwrap();
         let request = Request {

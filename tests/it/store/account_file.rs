@@ -216,15 +216,15 @@ fn json_that_cannot_be_read_says_where_and_what_was_meant() {
 
 #[test]
 fn money_is_exact_or_refused() {
-    use Code::Malformed;
+    use Code::{Malformed, OutOfRange};
     one("/advertisers/0/wallet", json!("0.0000000001"), Malformed, "at most 9 decimals");
-    one("/advertisers/0/wallet", json!("9223372036.854775808"), Malformed, "at most 9223372036");
-    one("/advertisers/0/wallet", json!("1e400"), Malformed, "is not an amount");
+    one("/advertisers/0/wallet", json!("9223372036.854775808"), OutOfRange, "at most 9223372036");
+    one("/advertisers/0/wallet", json!("1e400"), OutOfRange, "is not an amount");
     one("/advertisers/0/data_fee", json!("0.0000001"), Malformed, "at most 6 decimals");
     one("/advertisers/0/platform_share", json!("1.01"), Malformed, "from 0 to 1");
     one("/line_items/0/bid/amount", json!("NaN"), Malformed, "a price per thousand");
-    one("/line_items/0/bid/amount", json!("1000000.01"), Malformed, "at most 1000000");
-    one("/line_items/0/bid/amount", json!("0"), Code::OutOfRange, "never wins");
+    one("/line_items/0/bid/amount", json!("1000000.01"), OutOfRange, "at most 1000000");
+    one("/line_items/0/bid/amount", json!("0"), OutOfRange, "never wins");
     let budget = [("/line_items/0/budget", json!({"daily": "ten"}))];
     check(&budget, "/line_items/0/budget/daily", Malformed, "is not an amount");
     let factor = [("/line_items/0/multipliers", json!({"countries": [{"value": "US", "factor": "-1"}]}))];

@@ -66,6 +66,7 @@ fn taxonomy() -> Taxonomy {
         name: String::new(),
         parent: parent.map(SegmentId),
         sensitive: false,
+        ..Segment::default()
     };
     Taxonomy::build(&[node(1, None), node(2, Some(1)), node(3, Some(2)), node(4, None)])
         .expect("it is a forest")

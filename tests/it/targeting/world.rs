@@ -82,6 +82,7 @@ pub(super) fn taxonomy() -> Taxonomy {
         name: String::new(),
         parent: parent.map(SegmentId),
         sensitive: false,
+        ..Segment::default()
     });
     Taxonomy::build(&segments).expect("it is a forest")
 }

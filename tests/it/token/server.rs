@@ -1,6 +1,6 @@
 //! A server on loopback with an exchange of the test's choice, and a client that says everything about an answer.
 
-use outbid::audience::{AudienceIndex, IdKey};
+use outbid::audience::{AudienceIndex, IdKey, Store};
 use outbid::budget::{AccountKey, Ledger};
 use outbid::config::{self, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -68,8 +68,7 @@ impl Server {
         let shared = Arc::new(Shared::new(SharedParts {
             config,
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
-            audience: AudienceIndex::default(),
-            id_key: IdKey([3; 16]),
+            audience: Store::in_memory(AudienceIndex::default(), IdKey([3; 16])),
             ledger,
             events: None,
             token_keys: keys.clone(),
@@ -83,6 +82,7 @@ impl Server {
                 max_candidates: 16,
                 max_charge: Nanos(i64::MAX),
                 max_cpm: Cpm::MAX,
+                privacy: outbid::privacy::Policy::default(),
             },
         }));
         let running = Some(start(Arc::clone(&shared)).unwrap());

@@ -266,7 +266,7 @@ catalogue! {
         "Sections apply and what they say is missing.",
         "Send gpp with gpp_sid.";
     US_PRIVACY_ODD: Warning, "us-privacy-odd", REGS,
-        "It is no US privacy string, so that only the context is used.",
+        "It is no US privacy string, so that it counts for nothing.",
         "Send 1 and three of Y, N and -, such as \"1YNN\".";
     GPC_ODD: Warning, "gpc-odd", "community extension GPC",
         "Global Privacy Control is said by the text \"1\".",

@@ -1,8 +1,10 @@
 //! What an entry is held to beside its own readers: what was fixed when it was created, and what its kind must be unique in.
 
+use super::super::behaviour;
 use super::super::explain;
 use super::super::report::{Code, Finding, Report};
 use super::{Editor, Kept, Part};
+use crate::model::behaviour::Source;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::SegmentId;
 use crate::model::list::Deal;
@@ -67,16 +69,48 @@ impl Editor {
             at(report, part, "key", Code::Duplicate, format!("is already the key of segment {taken}"));
         }
         let mut above = value.parent.filter(|parent| parent.0 != id);
+        let mut is_below_sensitive = false;
         // No chain of parents is longer than there are segments.
         for _ in 0..=self.segments.len() {
-            above = match above {
-                Some(node) if node.0 == id => {
-                    let message = "the parents lead round in a circle; make one of them a root";
-                    return at(report, part, "parent", Code::Conflict, message.to_owned());
-                }
-                Some(node) => self.segments.get(&node.0).and_then(|kept| kept.value.parent),
-                None => return,
-            };
+            let Some(node) = above else { break };
+            if node.0 == id {
+                let message = "the parents lead round in a circle; make one of them a root";
+                return at(report, part, "parent", Code::Conflict, message.to_owned());
+            }
+            let node = self.segments.get(&node.0).map(|kept| &kept.value);
+            is_below_sensitive |= node.is_some_and(|node| node.sensitive);
+            above = node.and_then(|node| node.parent);
+        }
+        // What it says of itself its reader has looked at, where it has no parent.
+        if (is_below_sensitive || (value.sensitive && value.parent.is_some()))
+            && let Some((member, message)) = behaviour::sensitive_source(value)
+        {
+            at(report, part, member, Code::Conflict, message);
+        }
+        if is_below_sensitive || value.sensitive {
+            self.check_below_sensitive(report, id);
+        }
+    }
+
+    /// What lies below a segment that becomes sensitive is filled by lists too.
+    fn check_below_sensitive(&self, report: &mut Report, id: u32) {
+        // What is new has nothing below it, and an import of a tree looks at nothing twice.
+        if !self.segments.contains_key(&id) {
+            return;
+        }
+        let is_below = |segment: &taxonomy::Segment| {
+            let parent = |segment: &taxonomy::Segment| segment.parent.and_then(|id| self.segments.get(&id.0));
+            let above = std::iter::successors(parent(segment), |kept| parent(&kept.value));
+            above.take(self.segments.len()).any(|kept| kept.value.id.0 == id)
+        };
+        let filled = self.segments.values().filter(|kept| kept.serves).map(|kept| &kept.value);
+        let mut filled = filled.filter(|segment| segment.source != Source::Listed && segment.id.0 != id);
+        if let Some(found) = filled.find(|segment| is_below(segment)) {
+            let message = format!(
+                "{:?}, which lies below, is filled by what people do, and that is no consent; take its rule out first",
+                found.key
+            );
+            at(report, Part::Segment, "sensitive", Code::Conflict, message);
         }
     }
 }

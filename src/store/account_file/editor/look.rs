@@ -1,12 +1,17 @@
 //! Looking at what an editor holds: whether something that was put made a difference, how it is written, who uses it.
 
 use super::super::dump::{self, Inconsistent, Names};
-use super::super::{lists, safety};
+use super::super::{behaviour, lists, safety};
 use super::{Before, Editor, Kept, Part, Put, Table, Undo};
-use crate::model::ids::ConversionId;
+use crate::model::behaviour::{Pixel, Source};
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::{ConversionId, PixelId, SegmentId};
 use crate::model::line_item::LineItem;
+use crate::model::list::{List, ListUse};
+use crate::model::taxonomy::Segment;
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 impl Editor {
     /// Whether what was put is anything else than what stood there before.
@@ -28,6 +33,7 @@ impl Editor {
             Before::Creative(before) => differs(&self.creatives, *id, before.as_deref()),
             Before::List(before) => differs(&self.lists, *id, before.as_ref()),
             Before::Deal(before) => differs(&self.deals, *id, before.as_ref()),
+            Before::Pixel(before) => differs(&self.pixels, *id, before.as_ref()),
             Before::Conversion(before) => differs(&self.conversions, *id, before.as_ref()),
             Before::LineItem(before) => differs(&self.line_items, *id, before.as_deref()),
         }
@@ -59,13 +65,32 @@ impl Editor {
                 json(names().exchange(&deal.exchange).map(|exchange| lists::write_deal(deal, exchange)))
             }
             Part::Conversion => json(Ok(lists::write_conversion(value(&self.conversions, id)?))),
+            Part::Pixel => json(Ok(behaviour::write_pixel(value(&self.pixels, id)?))),
             Part::LineItem => json(dump::line_item(value(&self.line_items, id)?, &names())),
         }
     }
 
-    /// The line items for serving that use a list, a deal or a conversion.
-    pub fn users(&self, part: Part, id: u32) -> Vec<u32> {
-        let uses = |item: &LineItem| {
+    /// One pixel.
+    pub fn pixel(&self, id: u32) -> Option<&Pixel> {
+        self.pixels.get(&id).map(|kept| &kept.value)
+    }
+
+    /// Every exchange, and whether it is for serving.
+    pub fn exchanges(&self) -> impl Iterator<Item = (&ExchangeProfile, bool)> {
+        self.exchanges.values().map(|kept| (&kept.value, kept.serves))
+    }
+
+    /// A list that a line item uses, or the deal that stands there as one, as it is now.
+    pub fn newest(&self, used: &ListUse) -> Option<Arc<List>> {
+        match used.list.exchange {
+            Some(_) => self.deals.get(&used.list.id.0).map(|kept| kept.value.as_list()),
+            None => self.lists.get(&used.list.id.0).map(|kept| Arc::clone(&kept.value)),
+        }
+    }
+
+    /// What is for serving and uses a list, a deal, a conversion or a pixel: line items and segments.
+    pub fn users(&self, part: Part, id: u32) -> Vec<(Part, u32)> {
+        let item_uses = |item: &LineItem| {
             let on_list = |is_deal: bool| {
                 let lists = item.targeting.lists.iter();
                 lists.map(|used| &used.list).any(|list| list.id.0 == id && list.exchange.is_some() == is_deal)
@@ -77,7 +102,17 @@ impl Editor {
                 _ => false,
             }
         };
-        let serving = self.line_items.iter().filter(|(_, kept)| kept.serves);
-        serving.filter(|(_, kept)| uses(&kept.value)).map(|(id, _)| *id).collect()
+        let segment_uses = |segment: &Segment| match (&segment.source, part) {
+            (Source::Rule(rule), Part::Conversion) => rule.filter.conversions.contains(&ConversionId(id)),
+            (Source::Rule(rule), Part::Pixel) => rule.filter.pixels.contains(&PixelId(id)),
+            (Source::Rule(rule), Part::Segment) => {
+                segment.id.0 != id && rule.filter.categories.contains(&SegmentId(id))
+            }
+            _ => false,
+        };
+        let items = self.line_items.iter().filter(|(_, kept)| kept.serves && item_uses(&kept.value));
+        let segments = self.segments.iter().filter(|(_, kept)| kept.serves && segment_uses(&kept.value));
+        let items = items.map(|(id, _)| (Part::LineItem, *id));
+        items.chain(segments.map(|(id, _)| (Part::Segment, *id))).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Who buys and for how much: segments, advertisers, campaigns, line items; lists, deals and conversions.
 
+use super::super::behaviour::EXTERNALS;
 use super::super::buying::{STRATEGY, WEIGHT};
 use super::super::lists::{CLICK_WINDOW_H, MAX_ITEMS, MAX_WINDOW_H, VIEW_WINDOW_H};
 use super::super::schema::{
@@ -7,7 +8,10 @@ use super::super::schema::{
     one_of_texts, price, refers, region, segment, text, time_zone, whole, word,
 };
 use super::super::values::STATUSES;
-use super::{Absent, HoursWire, MultipliersWire, Quoted, TargetingWire};
+use super::{
+    Absent, ExternalWire, HoursWire, MultipliersWire, Quoted, SegmentCustomersWire, SegmentInterestWire,
+    SegmentRuleWire, TargetingWire, Texts,
+};
 use crate::model::list::{Counting, ListKind};
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +69,18 @@ wire! {
         name: Option<String> = name(),
         /// The segment above it, by its key.
         parent: Option<String> = segment(),
-        /// Whether it says something about health, faith and the like, so that consent is needed.
+        /// Whether it says something about health, faith and the like, so that consent is needed. Holds for all below it.
         sensitive: Option<bool> = bool::spec().default(false),
+        /// What else is said of it, by names of at most 64 characters: `"price_level": "premium"`.
+        values: Texts,
+        /// What `user.data` of bid requests says that means this segment, once in an account.
+        external: Vec<ExternalWire> = list(ExternalWire::spec()).entries(EXTERNALS),
+        /// Who did this is in it.
+        rule: Option<SegmentRuleWire>,
+        /// Who is interested in its category is in it.
+        interest: Option<SegmentInterestWire>,
+        /// Customers of a tier are in it.
+        customers: Option<SegmentCustomersWire>,
     }
     AdvertiserWire {
         /// Its number.

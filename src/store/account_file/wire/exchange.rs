@@ -115,6 +115,10 @@ wire! {
         match_user_id: Option<bool> = bool::spec().default(false),
         /// What a request that does not say whether GDPR applies is taken for.
         gdpr_default: Option<String> = one_of::<GdprDefault>().default("applies"),
+        /// Where browsers are sent on to when ids are matched, with `${UID}` for our uid.
+        sync_url: Option<String> = formed("^https://", &["https://match.exchange.example/sync?dsp=12&uid=${UID}"]),
+        /// Hosts to which the exchange may have browsers sent back when ids are matched; each is listed itself.
+        sync_domains: Vec<String> = list(domain()),
     }
     HouseWire {
         /// What may be billed late before the exchange has earned trust. Default 10.00.

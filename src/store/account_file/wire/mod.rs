@@ -107,11 +107,13 @@ macro_rules! spec_of {
     };
 }
 
+mod behaviour;
 mod buying;
 mod creative;
 mod exchange;
 mod targeting;
 
+pub(super) use behaviour::*;
 pub(super) use buying::*;
 pub(super) use creative::*;
 pub(super) use exchange::*;
@@ -189,6 +191,8 @@ pub(super) struct AccountWire {
     pub(super) deals: Vec<DealWire>,
     #[serde(skip_serializing_if = "Absent::is_absent")]
     pub(super) conversions: Vec<ConversionWire>,
+    #[serde(skip_serializing_if = "Absent::is_absent")]
+    pub(super) pixels: Vec<PixelWire>,
 }
 
 /// An account as it is read: entries of the long lists stay text until their turn comes, so that a hundred thousand of
@@ -209,4 +213,5 @@ pub(super) struct AccountText<'t> {
     pub(super) lists: Vec<ListWire>,
     pub(super) deals: Vec<DealWire>,
     pub(super) conversions: Vec<ConversionWire>,
+    pub(super) pixels: Vec<PixelWire>,
 }

@@ -1,0 +1,188 @@
+//! What the description of the API says of people in segments.
+
+use super::rights::{MAX_IDS, TYPES};
+use super::{Task, upload};
+use crate::admin::openapi::answers::{maybe, moment, object, text};
+use serde_json::{Map, Value, json};
+
+/// A body's content type and schema.
+type Body = Option<(&'static str, Value)>;
+
+/// The status of the answer to a task, the answer's schema, that of the body, and what may stand in the query.
+pub(in crate::admin) fn documented(task: Task) -> (&'static str, Value, Body, &'static [&'static str]) {
+    let of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    const JSON: &str = "application/json";
+    match task {
+        Task::Upload => {
+            let said = "A row a person, or a JSON object a line (application/x-ndjson); see the guide.";
+            let list = json!({ "type": "string", "description": said });
+            ("202", of("job"), Some(("text/csv", list)), upload::PARAMETERS)
+        }
+        Task::Stats => ("200", of("segment_stats"), None, &[]),
+        Task::Overlap => ("200", of("segment_overlap"), Some((JSON, of("segments_chosen"))), &[]),
+        Task::Erase => ("200", of("erasure"), Some((JSON, of("person_ids"))), &[]),
+        Task::Export => ("200", of("person"), Some((JSON, of("person_ids"))), &[]),
+    }
+}
+
+fn count(said: &str) -> Value {
+    json!({ "type": "integer", "minimum": 0, "description": said })
+}
+
+fn several(item: Value, said: &str) -> Value {
+    json!({ "type": "array", "items": item, "description": said })
+}
+
+/// The schemas that others refer to.
+pub(in crate::admin) fn schemas() -> [(&'static str, Value); 6] {
+    [
+        ("segment_stats", stats()),
+        ("segments_chosen", chosen()),
+        ("segment_overlap", overlap()),
+        ("person_ids", ids()),
+        ("erasure", erasure()),
+        ("person", person()),
+    ]
+}
+
+fn stats() -> Value {
+    let counted = |said: &str| json!({ "type": ["integer", "null"], "minimum": 0, "description": said });
+    let members = json!({
+        "segment_id": text("The segment."),
+        "counted_at": {
+            "type": ["string", "null"], "format": "date-time",
+            "description": "When it was counted; null while the first count takes longer than a call waits: come again.",
+        },
+        "members": counted("Who is in it; of a node, in the node itself and not in those below."),
+        "in_base": counted("Of these, who has not changed since all was packed."),
+        "in_overlay": counted("Of these, who has."),
+        "listed": counted("Of these, whom lists have put in."),
+        "explicit_consent": counted("Of these, who has agreed explicitly."),
+    });
+    let required =
+        ["segment_id", "counted_at", "members", "in_base", "in_overlay", "listed", "explicit_consent"];
+    object(members, &required)
+}
+
+fn chosen() -> Value {
+    let id = json!({ "type": "string" });
+    let members = json!({
+        "segment_ids": {
+            "type": "array", "items": id, "minItems": 2, "maxItems": 10, "examples": [["1", "2"]],
+            "description": "The segments, each once.",
+        },
+    });
+    object(members, &["segment_ids"])
+}
+
+fn overlap() -> Value {
+    let size = object(
+        json!({ "segment_id": text("The segment."), "members": count("Who is in it.") }),
+        &["segment_id", "members"],
+    );
+    let both = several(text("A segment."), "The two segments.");
+    let pair = object(
+        json!({ "segment_ids": both, "members": count("Who is in both.") }),
+        &["segment_ids", "members"],
+    );
+    let members = json!({
+        "counted_at": moment("When it was counted."), "sizes": several(size, "Each segment."),
+        "overlaps": several(pair, "Each two of them."), "in_any": count("Who is in any of them."),
+        "in_all": count("Who is in all of them."),
+    });
+    object(members, &["counted_at", "sizes", "overlaps", "in_any", "in_all"])
+}
+
+fn ids() -> Value {
+    let id = object(
+        json!({
+            "type": { "type": "string", "enum": TYPES, "description": "What sort of identifier it is." },
+            "value": text("The identifier; of addresses and numbers the SHA-256 in hex."),
+            "source": text("Of an eid, the domain of who made it."),
+            "exchange": text("Of an exchange's id, the name of the exchange."),
+        }),
+        &["type", "value"],
+    );
+    let examples = json!([
+        [{ "type": "cookie", "value": "q2bXw0" }],
+        [{ "type": "email_sha256", "value": "0f".repeat(32) }, { "type": "ifa", "value": "6d92078a" }],
+        [{ "type": "eid", "value": "abc", "source": "id5-sync.com" }],
+    ]);
+    let members = json!({
+        "ids": {
+            "type": "array", "items": id, "minItems": 1, "maxItems": MAX_IDS, "examples": examples,
+            "description": "Identifiers of one person; those that they are tied to are found.",
+        },
+    });
+    object(members, &["ids"])
+}
+
+fn erasure() -> Value {
+    let members = json!({
+        "id": text("Its number, as the record has it."), "erased_at": moment("When it was."),
+        "keys": count("Identifiers that were the person's."), "memberships": count("Memberships that were there."),
+        "links": count("Ties between identifiers that were there."),
+        "traces": count("Identifiers of whose behaviour something was kept."),
+    });
+    object(members, &["id", "erased_at", "keys", "memberships", "links", "traces"])
+}
+
+fn person() -> Value {
+    let of_segment = |more: Value| {
+        let mut members: Map<String, Value> = Map::new();
+        members.insert("segment_id".to_owned(), text("The segment."));
+        members.insert("key".to_owned(), maybe("What it is called; null where it is gone."));
+        members.insert("account_id".to_owned(), maybe("Whose segment it is."));
+        if let Value::Object(more) = more {
+            members.extend(more);
+        }
+        let required: Vec<String> = members.keys().cloned().collect();
+        json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
+    };
+    let expires = json!({
+        "type": ["string", "null"], "format": "date-time", "description": "When it ends; null is never.",
+    });
+    let origins = json!({
+        "type": "string", "enum": ["first_party", "partner", "observed", "inferred"],
+        "description": "By whom: an advertiser's list, a partner's, what was done, or a model.",
+    });
+    let consent = json!({ "type": "boolean", "description": "Whether explicit consent is on record." });
+    let score = json!({ "type": ["number", "null"], "description": "How strong it is now; 1 is one look." });
+    let customer = object(
+        json!({
+            "advertiser_id": text("Whose customer."), "purchases": count("How many purchases."),
+            "spend": text("What they were worth, in the advertiser's currency."),
+            "first_purchase_at": moment("The first one."), "last_purchase_at": moment("The last one."),
+        }),
+        &["advertiser_id", "purchases", "spend", "first_purchase_at", "last_purchase_at"],
+    );
+    let touch = object(
+        json!({
+            "line_item_id": text("The line item."), "creative_id": text("The creative."),
+            "clicked": { "type": "boolean", "description": "Whether it was clicked, and not only seen." },
+            "at": moment("When."),
+        }),
+        &["line_item_id", "creative_id", "clicked", "at"],
+    );
+    let link = object(
+        json!({
+            "kind": {
+                "type": "string", "enum": ["exchange_id", "hashed_address", "browser_or_device"],
+                "description": "What sort of identifier.",
+            },
+            "count": count("How many."),
+        }),
+        &["kind", "count"],
+    );
+    let events = several(moment("When."), "When the last of them were.");
+    let member = json!({ "expires_at": expires, "origin": origins, "explicit_consent": consent });
+    let members = json!({
+        "exported_at": moment("When it was asked for."),
+        "segments": several(of_segment(member), "Segments that the person is in."),
+        "interests": several(of_segment(json!({ "score": score })), "Interests, as they are now."),
+        "counts": several(of_segment(json!({ "at": events })), "Events that rules count."),
+        "customers": several(customer, "What was bought."), "touches": several(touch, "Ads that were clicked or seen."),
+        "links": several(link, "How many identifiers are known to be the person's, by their sort."),
+    });
+    object(members, &["exported_at", "segments", "interests", "counts", "customers", "touches", "links"])
+}

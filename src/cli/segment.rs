@@ -1,0 +1,194 @@
+//! `outbid segment`: customer lists into segments of a running server, and how many are in them.
+
+use super::remote::{Answered, Remote};
+use super::{Common, Failure};
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often the job is asked for.
+const PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum What {
+    /// Puts the people of a list into a segment, or takes them out, and waits until it is done.
+    Load(LoadArguments),
+    /// Says how many are in a segment.
+    Stat(StatArguments),
+}
+
+/// Which segment of which server.
+#[derive(Debug, clap::Args)]
+pub(super) struct Where {
+    /// The segment by its key, such as crm.buyers, or by its id.
+    #[arg(long, value_name = "KEY")]
+    segment: String,
+    /// The admin listener of the server.
+    #[arg(long, value_name = "http://HOST:PORT", env = "OUTBID_URL")]
+    url: String,
+    /// An API key; without it, the configured admin.bootstrap_key.
+    #[arg(long, value_name = "KEY", env = "OUTBID_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The account, where the key is the platform's.
+    #[arg(long, value_name = "ID")]
+    account: Option<u32>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LoadArguments {
+    /// The list: CSV, or a JSON object a line where the name ends in .ndjson or .jsonl; - is CSV from standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    at: Where,
+    /// What the people of the list have agreed to: given, or explicit, which sensitive segments need.
+    #[arg(long, value_parser = ["given", "explicit"])]
+    consent: String,
+    /// What is done: add, remove, or replace, which takes out whom the list does not name.
+    #[arg(long, default_value = "add", value_parser = ["add", "remove", "replace"])]
+    mode: String,
+    /// After how many days memberships end, where a row says nothing; without it never.
+    #[arg(long, value_name = "DAYS")]
+    ttl_days: Option<u32>,
+    /// Whose customers these are, for what was bought.
+    #[arg(long, value_name = "ID")]
+    advertiser: Option<u32>,
+    /// Counts, and changes nothing.
+    #[arg(long)]
+    validate_only: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatArguments {
+    #[command(flatten)]
+    at: Where,
+}
+
+pub(super) fn run(common: &Common, what: &What) -> Result<(), Failure> {
+    match what {
+        What::Load(arguments) => load(common, arguments),
+        What::Stat(StatArguments { at }) => stat(common, at),
+    }
+}
+
+fn load(common: &Common, arguments: &LoadArguments) -> Result<(), Failure> {
+    let LoadArguments { file, at, consent, mode, ttl_days, advertiser, validate_only } = arguments;
+    let list = read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_json = file.extension().is_some_and(|ending| ending == "ndjson" || ending == "jsonl");
+    let media = if is_json { "application/x-ndjson" } else { "text/csv" };
+    let remote = Remote::at(common, &at.url, at.key.as_deref())?;
+    let id = at.segment_id(&remote)?;
+    let mut path = format!(
+        "/v1/segments/{id}/members:upload?consent={consent}&mode={mode}&validate_only={validate_only}{}",
+        at.account_and('&')
+    );
+    for (name, value) in [("ttl_days", ttl_days), ("advertiser_id", advertiser)] {
+        path.extend(value.iter().map(|value| format!("&{name}={value}")));
+    }
+    let begun = remote.send(&path, media, &list)?;
+    let mut job = begun.ok().with_context(|| format!("{} was not taken", file.display()))?;
+    let job_id = job["id"].as_str().unwrap_or_default().to_owned();
+    while ["queued", "running"].contains(&job["state"].as_str().unwrap_or_default()) {
+        std::thread::sleep(PAUSE);
+        job = remote.call("GET", &format!("/v1/jobs/{job_id}{}", at.account_and('?')), None)?.ok()?;
+    }
+    show_job(&job, at.json);
+    if job["state"] == "succeeded" {
+        return Ok(());
+    }
+    let reason = job["reason"].as_str().unwrap_or("it says nothing");
+    Err(Failure::Failed(anyhow!("job {job_id} ended as {}: {reason}", job["state"].as_str().unwrap_or("?"))))
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    let mut list = Vec::new();
+    std::io::stdin().read_to_end(&mut list)?;
+    Ok(list)
+}
+
+fn show_job(job: &Value, json: bool) {
+    if json {
+        println!("{job:#}");
+        return;
+    }
+    let count = |name: &str| job[name].as_u64().unwrap_or(0);
+    for error in job["errors"].as_array().into_iter().flatten() {
+        let text = |name: &str| error[name].as_str().unwrap_or_default();
+        println!("! line {}: {} {}", error["line"], text("column"), text("message"));
+    }
+    println!(
+        "{} rows: {} added, {} changed, {} removed, {} as they were, {} refused; {} were known",
+        count("rows"),
+        count("added"),
+        count("changed"),
+        count("removed"),
+        count("unchanged"),
+        count("refused"),
+        count("matched")
+    );
+}
+
+fn stat(common: &Common, at: &Where) -> Result<(), Failure> {
+    let remote = Remote::at(common, &at.url, at.key.as_deref())?;
+    let id = at.segment_id(&remote)?;
+    let path = format!("/v1/segments/{id}/stats{}", at.account_and('?'));
+    let stats = loop {
+        let stats = remote.call("GET", &path, None)?.ok()?;
+        if !stats["counted_at"].is_null() {
+            break stats;
+        }
+        std::thread::sleep(PAUSE);
+    };
+    if at.json {
+        println!("{stats:#}");
+        return Ok(());
+    }
+    let text = |name: &str| stats[name].as_str().unwrap_or_default();
+    println!(
+        "{} members at {}, {} of them by lists, {} with explicit consent",
+        stats["members"],
+        text("counted_at"),
+        stats["listed"],
+        stats["explicit_consent"]
+    );
+    Ok(())
+}
+
+impl Where {
+    /// The parameter that names the account, behind a mark.
+    fn account_and(&self, mark: char) -> String {
+        self.account.map_or_else(String::new, |account| format!("{mark}account_id={account}"))
+    }
+
+    /// The id of the segment.
+    fn segment_id(&self, remote: &Remote) -> Result<String, Failure> {
+        if self.segment.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(self.segment.clone());
+        }
+        let mut token = String::new();
+        loop {
+            let path = format!("/v1/segments?page_size=1000&fields=id,key{token}{}", self.account_and('&'));
+            let page: Answered = remote.call("GET", &path, None)?;
+            let page = page.ok().context("cannot look for the segment")?;
+            let mut segments = page["segments"].as_array().into_iter().flatten();
+            if let Some(found) = segments.find(|segment| segment["key"] == self.segment.as_str()) {
+                return Ok(found["id"].as_str().unwrap_or_default().to_owned());
+            }
+            match page["next_page_token"].as_str() {
+                Some(next) => token = format!("&page_token={next}"),
+                None => {
+                    let key = &self.segment;
+                    return Err(Failure::Failed(anyhow!("there is no segment with the key {key:?}")));
+                }
+            }
+        }
+    }
+}
