@@ -16,6 +16,11 @@ use crate::serve::{Addresses, Shared};
 use anyhow::{Context, anyhow};
 use serde_json::Value;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a bid that should come may be missing: many times what a busy disk takes to make a lease durable.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Makes every journey and prints the table. Returns what went wrong, in words.
 pub(super) fn travel(shared: &Arc<Shared>, at: &Addresses) -> Result<Vec<String>, Failure> {
@@ -62,10 +67,7 @@ struct Trip<'t> {
 impl Trip<'_> {
     /// Returns what the notices should have charged.
     fn make(&mut self, number: u32) -> Result<Nanos, Failure> {
-        let id = format!("demo-{number}-{:08x}", rand::random::<u32>());
-        let body = samples::request(&id, self.sample).to_string();
-        let path = format!("/openrtb2/{}", self.sample.exchange);
-        let answer = client::send(self.at.bid, "POST", &path, body.as_bytes())?;
+        let (id, answer) = self.ask(number)?;
         let bid = match (answer.status, self.sample.expected) {
             (204, None) => {
                 self.cells.extend(["no bid", "", "", "", "", ""].map(str::to_owned));
@@ -104,6 +106,23 @@ impl Trip<'_> {
             multiplier_ppm: self.sample.multiplier_ppm(),
         };
         Ok(charge(clearing, &terms).context("charge")?)
+    }
+
+    /// The id that was asked under and the answer. A bid never waits for the disk: where a line item's money for the
+    /// next impression is still being made durable, the answer is 204 and an exchange's next request gets the bid. So
+    /// a 204 where a bid is expected is asked again, as an exchange would, for [`PATIENCE`].
+    fn ask(&self, number: u32) -> Result<(String, Answer), Failure> {
+        let started = Instant::now();
+        let path = format!("/openrtb2/{}", self.sample.exchange);
+        loop {
+            let id = format!("demo-{number}-{:08x}", rand::random::<u32>());
+            let body = samples::request(&id, self.sample).to_string();
+            let answer = client::send(self.at.bid, "POST", &path, body.as_bytes())?;
+            if answer.status != 204 || self.sample.expected.is_none() || started.elapsed() > PATIENCE {
+                return Ok((id, answer));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The creative says which line item answered.
