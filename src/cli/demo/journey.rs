@@ -17,7 +17,7 @@ use anyhow::{Context, anyhow};
 use serde_json::Value;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a bid that should come may be missing: many times what a busy disk takes to make a lease durable.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -112,13 +112,14 @@ impl Trip<'_> {
     /// next impression is still being made durable, the answer is 204 and an exchange's next request gets the bid. So
     /// a 204 where a bid is expected is asked again, as an exchange would, for [`PATIENCE`].
     fn ask(&self, number: u32) -> Result<(String, Answer), Failure> {
-        let started = Instant::now();
+        let clock = self.shared.clock();
+        let until_ns = clock.mono_ns() + PATIENCE.as_nanos() as u64;
         let path = format!("/openrtb2/{}", self.sample.exchange);
         loop {
             let id = format!("demo-{number}-{:08x}", rand::random::<u32>());
             let body = samples::request(&id, self.sample).to_string();
             let answer = client::send(self.at.bid, "POST", &path, body.as_bytes())?;
-            if answer.status != 204 || self.sample.expected.is_none() || started.elapsed() > PATIENCE {
+            if answer.status != 204 || self.sample.expected.is_none() || clock.mono_ns() > until_ns {
                 return Ok((id, answer));
             }
             thread::sleep(Duration::from_millis(20));
