@@ -97,6 +97,7 @@ fn profile() -> ExchangeProfile {
 
 fn creative() -> Creative {
     Creative {
+        frequency: Default::default(),
         id: CreativeId(9),
         advertiser: AdvertiserId(1),
         name: String::new(),

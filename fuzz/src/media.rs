@@ -79,6 +79,7 @@ fn creative(bits: u8, texts: &Texts) -> Creative {
         trackers: StreamEvent::ALL.map(|event| (event, texts.tracker.clone())).to_vec(),
     };
     Creative {
+        frequency: Default::default(),
         id: CreativeId(9),
         advertiser: AdvertiserId(1),
         name: texts.name.clone(),

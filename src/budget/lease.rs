@@ -81,6 +81,8 @@ pub struct Granted<H> {
 pub trait HoldSource {
     /// The guard that releases on drop.
     type Hold;
+    /// Whether anything is moved at all; else it is a look.
+    const MOVES: bool = true;
 
     /// Sets `request.amount` aside, or says why not.
     fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<Self::Hold>, NoBidReason>;

@@ -22,6 +22,7 @@ mod core;
 mod days;
 mod edits;
 pub mod file_storage;
+pub mod frequency;
 mod funding;
 mod gate;
 mod house;

@@ -4,6 +4,7 @@ use super::{Common, Failure};
 use crate::admin::{self, Admin, Rate, Serving, Setup};
 use crate::audience::{self, AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
+use crate::budget::frequency::FrequencyTable;
 use crate::budget::journal::Options;
 use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Stop};
 use crate::config::{self, Config, Sources};
@@ -246,6 +247,15 @@ fn people(data: &DataDir, key: IdKey) -> Result<audience::Store, Failure> {
     Ok(store)
 }
 
+/// How often people were shown what, to be counted on.
+fn shown(data: &DataDir, config: &Config, now: Now) -> Result<FrequencyTable, Failure> {
+    let storage =
+        FileStorage::open(&data.frequency()).context("cannot look into the frequency table's folder")?;
+    let now_s = now.unix_s().clamp(0, i64::from(u32::MAX)) as u32;
+    FrequencyTable::open(config.engine.frequency_users, Box::new(storage), now_s)
+        .map_err(|error| Failure::Damaged(anyhow!("{}: {error}", data.frequency().display())))
+}
+
 /// A data directory without an account is most often a mistyped one, so nothing is created in it.
 pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
     if root.join("account.json").exists() || root.join("control.db").exists() {
@@ -276,6 +286,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let compiled_ns = clock.mono_ns() - compiling_ns;
     let id_key = id_key(data)?;
     let audience = people(data, id_key)?;
+    let frequency = Arc::new(shown(data, &config, now)?);
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
@@ -319,6 +330,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         wall: Some(system_clock),
         config,
         audience,
+        frequency,
         ledger,
         events: Some(events),
         public_url,

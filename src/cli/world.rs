@@ -102,6 +102,7 @@ impl World {
             profile,
             snapshot: &self.snapshot,
             audience: &self.audience,
+            frequency: None,
             id_key: &self.id_key,
             settings: &self.settings,
             now: self.clock.now(),

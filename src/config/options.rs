@@ -164,6 +164,9 @@ options! {
         cores: u32 = 0 in 0..=1_024;
         /// Line items that are scored exactly for one impression, those with the highest possible price first.
         max_candidates: usize = 256 in 1..=65_536;
+        /// People of whom it is kept how often they were shown what, about 150 bytes each. Beyond that, line items with
+        /// frequency caps do not bid on people who are not among them.
+        frequency_users: u64 = 10_000_000 in 1_000..=1_000_000_000;
     }
     /// The HTTP edge of the bid and tracking listeners.
     server: Server {

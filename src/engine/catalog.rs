@@ -6,6 +6,7 @@ use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
+use crate::budget::frequency::Rules;
 use crate::budget::{ExchangeTerms, Funding, Terms, hold_for};
 use crate::model::behaviour::Pixel;
 use crate::model::category::CategoryMap;
@@ -37,6 +38,8 @@ pub struct CatalogCreative {
     pub markup: Arc<CompiledMarkup>,
     /// Its categories in the other taxonomies in which they can be said.
     pub translated: Vec<(u16, Vec<String>)>,
+    /// How often one person may be shown it.
+    pub frequency: Option<Rules>,
 }
 
 /// A line item with what the bid path needs of its parents.
@@ -56,6 +59,8 @@ pub struct CatalogLineItem {
     pub multipliers: CompiledMultipliers,
     /// No offer is above this, in the advertiser's currency.
     pub upper_bid: Cpm,
+    /// How often one person may be shown it, or anything of its campaign or its advertiser.
+    pub frequency: Box<[Rules]>,
     /// Its creatives in the order of assignment.
     pub creatives: Vec<Assigned>,
     /// What the approved creatives fill, sorted, without repetition.
@@ -117,6 +122,8 @@ impl Head {
 pub struct Catalog {
     /// Grows with every rebuild.
     pub version: u64,
+    /// Something has a frequency cap.
+    pub(super) caps: bool,
     pub(super) exchanges: Vec<ExchangeProfile>,
     pub(super) exchange_by_name: HashMap<String, usize>,
     /// Profiles of catalogs before that are no more, so that notices of their open bids are understood.
@@ -269,6 +276,17 @@ impl Catalog {
     /// One creative by its stable id.
     pub fn creative_by_id(&self, id: CreativeId) -> Option<&CatalogCreative> {
         self.creative_by_id.get(&id).map(|i| &self.creatives[*i])
+    }
+
+    /// The frequency caps that an impression counts for.
+    pub fn capped_by(
+        &self,
+        line_item: LineItemId,
+        creative: CreativeId,
+    ) -> impl Iterator<Item = &Rules> + Clone {
+        let line = self.line_item_ix(line_item).map(|ix| self.line_item(ix));
+        let creative = self.creative_by_id(creative).and_then(|entry| entry.frequency.as_ref());
+        line.map_or(&[][..], |line| &line.frequency).iter().chain(creative)
     }
 
     /// The classification trees.

@@ -3,9 +3,10 @@
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
 use super::creative::{self, Audience, Draw, Picked};
-use super::decide::{ImpTerms, Place, Reasons, hold_life};
+use super::decide::{ImpTerms, Place, Reasons, hold_life, unix_s};
 use super::observer::{Observer, Rejection};
 use super::pod::{self, Candidate};
+use crate::budget::frequency::Pending;
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
 use crate::model::auction::{Channel, Deal};
 use crate::model::bid::Bid;
@@ -116,6 +117,10 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             if !self.wants(line) {
                 continue;
             }
+            if core.counts_shows && !line.frequency.iter().all(|rules| core.seen.allows(rules)) {
+                self.note(survivor.line_item, NoBidReason::Frequency, None);
+                continue;
+            }
             match self.score(core, line, survivor.line_item) {
                 Ok(offer) => {
                     if best.is_none_or(|at| offer.rank() > self.offers[at].rank()) {
@@ -191,11 +196,14 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             geo: &request.auction.device.geo,
             hour: core.hours.get(line.zone),
         };
-        let mut draw = Draw { audience, seed: mix(tie), passed_over: 0 };
+        let capped = self.capped_creatives(core, line);
+        let mut draw = Draw { audience, seed: mix(tie), passed_over: capped };
         let mut first = None;
         loop {
             let creative = match creative::pick(line, request, self.place.imp, self.deal, &draw) {
                 Ok(creative) => creative,
+                // Another creative would have done, and was shown often enough.
+                Err(_) if capped != 0 && first.is_none() => return Err((NoBidReason::Frequency, None)),
                 Err(reason) => return Err(first.unwrap_or((reason, None))),
             };
             let floors = FloorInputs {
@@ -216,6 +224,40 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 Err(refused) => return Err(refused),
             }
         }
+    }
+
+    /// Which creatives of a line item the person was shown often enough, as [`Draw::passed_over`]; those beyond the 64th
+    /// are refused when the bid is made.
+    fn capped_creatives(&self, core: &Core, line: &CatalogLineItem) -> u64 {
+        let creatives = self.request.catalog().creatives();
+        let capped = |position: usize| {
+            let rules = creatives[position].frequency.as_ref();
+            rules.is_some_and(|rules| !core.seen.allows(rules))
+        };
+        if !core.counts_shows {
+            return 0;
+        }
+        let places = (0u32..64).zip(&line.creatives).filter(|(_, assigned)| capped(assigned.position));
+        places.fold(0, |set, (at, _)| set | 1 << at)
+    }
+
+    /// Counts the bid for every cap that it falls under, or says that one of them is reached: others may have bid on the same
+    /// person since [`Core::seen`] was read, this request's impressions among them.
+    fn show<S: HoldSource>(
+        &self,
+        core: &Core,
+        line: &'r CatalogLineItem,
+        best: &Best<'r>,
+    ) -> Result<Option<Pending<'r>>, NoBidReason> {
+        let request = self.request;
+        let Some(table) = request.frequency.filter(|_| core.counts_shows && S::MOVES) else {
+            return Ok(None);
+        };
+        let position = line.creatives[best.creative.at].position;
+        let rules = line.frequency.iter().chain(&request.catalog().creatives()[position].frequency);
+        let life_s = table.open_life_s(request.profile.id);
+        let begun = table.begin(core.lookup.primary, rules, core.bid_ids.peek(), unix_s(request), life_s);
+        begun.map_err(|_| NoBidReason::Frequency)
     }
 
     fn offer(
@@ -263,16 +305,17 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         })
     }
 
-    /// Sets the full charge aside and makes the bid.
+    /// Counts the impression for frequency caps, sets the full charge aside and makes the bid.
     pub(super) fn hold<S: HoldSource>(
         &self,
         core: &mut Core,
         holds: &mut S,
         best: &Best<'r>,
         bids_before: usize,
-    ) -> Result<(Bid<'r>, S::Hold), NoBidReason> {
+    ) -> Result<(Bid<'r>, S::Hold, Option<Pending<'r>>), NoBidReason> {
         let request = self.request;
         let line = self.line(best);
+        let show = self.show::<S>(core, line, best)?;
         let life = hold_life(request, self.place.imp, best.creative.medium.media_type())?;
         let advertiser = &request.catalog().advertisers()[line.advertiser];
         let rate = request.snapshot.rates.cross(self.place.currency, advertiser.currency);
@@ -338,7 +381,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             exp_s: life.exp_s,
             claims,
         };
-        Ok((bid, granted.hold))
+        Ok((bid, granted.hold, show))
     }
 }
 

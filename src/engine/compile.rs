@@ -7,11 +7,12 @@ use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
+use crate::budget::frequency::Rules;
 use crate::model::account::Account;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId};
-use crate::model::line_item::{Campaign, CreativeAssignment, LineItem};
+use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem};
 use crate::model::targeting::Fit;
 use crate::model::taxonomy::Taxonomy;
 use crate::pricing::{CompiledMultipliers, Pricer};
@@ -79,11 +80,13 @@ impl Catalog {
             let zone = zones.add(&advertisers[above.1].time_zone)?;
             let assigned = parents.creatives_of(&item, &taxonomy)?;
             let fits = approved_fits(&assigned, &creatives);
+            let frequency = frequency(&item, &campaigns[above.0], &advertisers[above.1]);
             let active = item.active && campaigns[above.0].active && advertisers[above.1].active;
             let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
             let currency = advertisers[above.1].currency;
             line_items.push(CatalogLineItem {
                 active,
+                frequency,
                 pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency },
                 upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
                 fits,
@@ -95,8 +98,11 @@ impl Catalog {
                 item,
             });
         }
+        let caps = line_items.iter().any(|line| !line.frequency.is_empty())
+            || creatives.iter().any(|entry| entry.frequency.is_some());
         Ok(Catalog {
             version,
+            caps,
             matcher: matcher(&line_items, &taxonomy, before)?,
             exchange_by_name: exchanges.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect(),
             departed: before.map(|before| before.departed_from(&exchanges)).unwrap_or_default(),
@@ -139,9 +145,20 @@ fn compile_creatives(
             }
         };
         let translated = translations(&creative, maps);
-        Ok(CatalogCreative { creative, markup, translated })
+        let frequency = Rules::new(creative.id, &creative.frequency);
+        Ok(CatalogCreative { creative, markup, translated, frequency })
     };
     creatives.into_iter().map(compile).collect()
+}
+
+/// The caps that an impression of a line item counts for, whatever its creative.
+fn frequency(item: &LineItem, campaign: &Campaign, advertiser: &Advertiser) -> Box<[Rules]> {
+    let rules = [
+        Rules::new(advertiser.id, &advertiser.frequency),
+        Rules::new(campaign.id, &campaign.frequency),
+        Rules::new(item.id, &item.frequency),
+    ];
+    rules.into_iter().flatten().collect()
 }
 
 /// The index of before where it would become the same.

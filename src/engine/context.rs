@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::device::FamilyCache;
 use super::snapshot::Snapshot;
 use crate::audience::{AudienceIndex, IdKey, Keys, Lookup};
+use crate::budget::frequency::{FrequencyTable, Seen};
 use crate::model::auction::Auction;
 use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
@@ -43,6 +44,8 @@ pub struct Request<'r> {
     pub snapshot: &'r Snapshot,
     /// Who belongs to which segment.
     pub audience: &'r AudienceIndex,
+    /// How often people were shown what; `None` where nobody counts.
+    pub frequency: Option<&'r FrequencyTable>,
     /// Key of the user hashes.
     pub id_key: &'r IdKey,
     /// Settings.
@@ -72,6 +75,11 @@ impl BidIds {
         BidIds { next: BidId { epoch, core, sequence: 0 } }
     }
 
+    /// What [`BidIds::next`] will be.
+    pub(super) fn peek(&self) -> BidId {
+        self.next
+    }
+
     /// The next id.
     pub(super) fn next(&mut self) -> BidId {
         let id = self.next;
@@ -88,6 +96,9 @@ pub struct Core {
     pub(super) keys: Keys,
     pub(super) lookup: Lookup,
     pub(super) user_permitted: bool,
+    /// This request's impressions count for frequency caps, and `seen` says what was shown before.
+    pub(super) counts_shows: bool,
+    pub(super) seen: Seen,
     pub(super) segment_entries: Vec<u32>,
     /// Those with deals first, each half by falling upper bound.
     pub(super) survivors: Vec<Survivor>,
@@ -128,6 +139,8 @@ impl Core {
             keys: Keys::default(),
             lookup: Lookup::default(),
             user_permitted: false,
+            counts_shows: false,
+            seen: Seen::default(),
             segment_entries: Vec::new(),
             survivors: Vec::new(),
             survivors_with_deals: 0,

@@ -7,6 +7,7 @@ use super::observer::{Observer, Rejection};
 use super::pod;
 use crate::audience;
 use crate::budget::HoldSource;
+use crate::budget::frequency::Pending;
 use crate::model::auction::{Channel, Deal, Imp};
 use crate::model::bid::Bid;
 use crate::model::ids::SegmentId;
@@ -29,6 +30,8 @@ pub struct Decision<'r, H> {
     pub bids: ArenaVec<'r, Bid<'r>>,
     /// `holds[i]` guards the money of `bids[i]`.
     pub holds: ArenaVec<'r, H>,
+    /// `shows[i]` guards what `bids[i]` counts for frequency caps, if anything.
+    pub shows: ArenaVec<'r, Option<Pending<'r>>>,
 }
 
 /// Decides one request. An error is the reason for the whole request: the first in rank order of what its
@@ -53,7 +56,11 @@ pub fn decide<'r, S: HoldSource, O: Observer>(
         return Err(NoBidReason::Deadline);
     }
     let arena = request.arena;
-    let mut decision = Decision { bids: ArenaVec::new_in(arena), holds: ArenaVec::new_in(arena) };
+    let mut decision = Decision {
+        bids: ArenaVec::new_in(arena),
+        holds: ArenaVec::new_in(arena),
+        shows: ArenaVec::new_in(arena),
+    };
     let mut reason: Option<NoBidReason> = None;
     for (position, imp) in request.auction.imps.iter().enumerate() {
         let before = decision.bids.len();
@@ -102,6 +109,7 @@ fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O
     core.lookup.clear();
     core.segment_entries.clear();
     core.user_permitted = false;
+    core.counts_shows = false;
     let Some(opportunity) = request.auction.opportunities().next() else { return };
     let permissions = privacy::gate(&opportunity, &rules(request));
     core.last_permissions = Some(permissions);
@@ -110,6 +118,7 @@ fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O
         audience::keys(request.auction, request.profile, request.id_key, proof, &mut core.keys);
         request.audience.identify(&core.keys, request.now.unix_s(), proof, &mut core.lookup);
     }
+    count_shows(request, core);
     core.user_permitted = permissions.segments().is_some();
     if let Some(proof) = permissions.segments() {
         let taxonomy = request.catalog().taxonomy();
@@ -120,6 +129,20 @@ fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O
         core.segment_entries.sort_unstable();
     }
     observer.audience(&core.lookup);
+}
+
+/// Looks up what the person was shown, where anything is capped and this request counts.
+fn count_shows(request: &Request<'_>, core: &mut Core) {
+    let table = request.frequency.filter(|_| request.catalog().caps && !request.auction.test);
+    core.counts_shows = table.is_some();
+    if let Some(table) = table {
+        table.look(core.lookup.primary, unix_s(request), &mut core.seen);
+    }
+}
+
+/// The request's second, as frequency caps keep it.
+pub(super) fn unix_s(request: &Request<'_>) -> u32 {
+    request.now.unix_s().clamp(0, i64::from(u32::MAX)) as u32
 }
 
 /// The rules of the privacy gate for one request.
@@ -208,10 +231,11 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
             && let Some(best) = choice.best(core, &decision.bids)
         {
             match choice.hold(core, holds, &best, decision.bids.len() - first_bid) {
-                Ok((bid, hold)) => {
+                Ok((bid, hold, show)) => {
                     choice.observer.chosen(place.position, best.line_item, deal.map(|d| d.id));
                     decision.bids.push(bid);
                     decision.holds.push(hold);
+                    decision.shows.push(show);
                     room -= 1;
                 }
                 Err(reason) => choice.reject(&best, reason),

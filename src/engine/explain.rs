@@ -160,6 +160,7 @@ struct Peek<'l> {
 
 impl HoldSource for Peek<'_> {
     type Hold = ();
+    const MOVES: bool = false;
 
     fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<()>, NoBidReason> {
         let amount = request.amount.0;

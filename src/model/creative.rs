@@ -1,6 +1,7 @@
 //! Creatives and their compiled markup templates.
 
 use super::auction::Size;
+use super::frequency::Frequency;
 use super::ids::{AdvertiserId, CreativeId, ExchangeId};
 use super::targeting::{Fit, MediaType};
 
@@ -37,6 +38,8 @@ pub struct Creative {
     pub secure: bool,
     /// Where it may be served.
     pub approvals: Approvals,
+    /// How often one person may be shown it.
+    pub frequency: Frequency,
     /// `bid.ext.dsa`; without it the creative is not shown where it is required.
     pub transparency: Option<Transparency>,
 }

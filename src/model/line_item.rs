@@ -1,5 +1,6 @@
 //! Advertisers, campaigns and line items as configured.
 
+use super::frequency::Frequency;
 use super::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, LineItemId};
 use super::money::{Cpm, Currency, Nanos};
 use super::targeting::{HourMask, Targeting};
@@ -22,6 +23,8 @@ pub struct Advertiser {
     pub data_fee: Cpm,
     /// Platform share of the media cost in parts per million.
     pub platform_ppm: i64,
+    /// How often one person may be shown anything of it.
+    pub frequency: Frequency,
     /// Whether it may serve.
     pub active: bool,
 }
@@ -62,10 +65,53 @@ pub struct Campaign {
     pub name: String,
     /// Spend limits.
     pub budget: Budget,
+    /// How often one person may be shown anything of it.
+    pub frequency: Frequency,
     /// When it may serve.
     pub flight: Flight,
     /// Whether it may serve.
     pub active: bool,
+}
+
+/// How a line item's price is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Strategy {
+    /// The price, changed by nothing but multipliers: what does not fit the plan of spending is left out.
+    #[default]
+    FixedCpm,
+    /// At most the price: less where that spends the budget as planned as well.
+    MaxCpm,
+}
+
+/// How the money is spread over the time that it is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PacingMode {
+    /// As soon as there is something to buy.
+    #[default]
+    Asap,
+    /// As traffic comes, so that the money ends with the time.
+    Even,
+    /// The same, up to a fifth ahead of it.
+    Ahead,
+}
+
+/// The time that the money is spread over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PacingPeriod {
+    /// Each day's budget over the day.
+    #[default]
+    Daily,
+    /// The budget of the whole life over the flight.
+    Flight,
+}
+
+/// How a line item spends its budget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Pacing {
+    /// How.
+    pub mode: PacingMode,
+    /// Over which time.
+    pub period: PacingPeriod,
 }
 
 /// A line item.
@@ -83,10 +129,16 @@ pub struct LineItem {
     pub flight: Flight,
     /// Whether it may serve.
     pub active: bool,
-    /// Fixed price in the advertiser's currency, before multipliers.
+    /// How its price is found.
+    pub strategy: Strategy,
+    /// The price in the advertiser's currency, before multipliers.
     pub bid: Cpm,
     /// Never bid above this.
     pub max_bid: Cpm,
+    /// How it spends its budget.
+    pub pacing: Pacing,
+    /// How often one person may be shown it.
+    pub frequency: Frequency,
     /// Price differences by audience, time, place, device, channel.
     pub multipliers: Multipliers,
     /// Whom to reach.

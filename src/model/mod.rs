@@ -16,6 +16,7 @@ pub mod country;
 pub mod creative;
 pub mod event;
 pub mod exchange;
+pub mod frequency;
 pub mod ids;
 pub mod line_item;
 pub mod list;

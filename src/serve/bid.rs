@@ -8,6 +8,7 @@ use super::limits::{InFlight, Overload, RateCap};
 use super::record::Recorder;
 use super::state::Shared;
 use crate::budget::CoreBudget;
+use crate::budget::frequency::Pending;
 use crate::engine::{self, BidIds, Core, Deadline, NoObserver, Request, Snapshot};
 use crate::exchange::respond::{self, Response};
 use crate::exchange::{self, InflateError, Inflater, Limits, ParseError, Place};
@@ -263,6 +264,7 @@ impl BidHandler {
             profile: known.profile,
             snapshot: known.snapshot,
             audience: shared.audience(),
+            frequency: Some(&shared.frequency),
             id_key: shared.id_key(),
             settings: &shared.settings,
             now: shared.clock.now(),
@@ -311,9 +313,10 @@ impl BidHandler {
             decision.bids.iter().enumerate().filter(|(index, _)| is_written(*index)).map(|(_, bid)| bid);
         core.recorder.bids(&auction, sent, request.now.unix_ms);
         // From here on the answer goes out: what it promises stays held. A test moves no money.
-        for (index, hold) in decision.holds.into_iter().enumerate() {
+        for (index, (hold, show)) in decision.holds.into_iter().zip(decision.shows).enumerate() {
             if !auction.test && is_written(index) {
                 hold.keep();
+                show.into_iter().for_each(Pending::keep);
             }
         }
         self.metrics.exchange(known.slot).bids.add(done.bids as u64);

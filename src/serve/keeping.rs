@@ -1,4 +1,4 @@
-//! Keeping the audience: its log is synced, its overlay folded into the base, tiers of customers are moved, and the whole
+//! Keeping the audience and what people were shown: its log is synced, its overlay folded into the base, tiers of customers are moved, and the whole
 //! is saved when the log has grown or somebody was erased.
 
 use super::state::{Phase, Shared};
@@ -23,9 +23,18 @@ pub(super) fn keep_audience(shared: &Arc<Shared>) {
         if let Err(error) = slow.spawn_scoped(scope, || keep_base(shared)) {
             tracing::error!(%error, "no thread folds the audience; its overlay grows");
         }
-        let mut failed = false;
+        let (mut failed, mut shown_failed) = (false, false);
         loop {
             let closing = shared.phase() >= Phase::Closing;
+            match shared.frequency.sync() {
+                Ok(()) => shown_failed = false,
+                Err(error) if !shown_failed => {
+                    tracing::error!(%error, "counted impressions are not on the disk until they are saved anew");
+                    shown_failed = true;
+                    shared.metrics.counter(catalogue::FREQUENCY_LOG_FAILURES, &[]).increment(1);
+                }
+                Err(_) => {}
+            }
             match shared.people().sync() {
                 Ok(()) => failed = false,
                 Err(error) if !failed => {
@@ -48,7 +57,7 @@ fn keep_base(shared: &Shared) {
     if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "the audience is kept at the usual priority");
     }
-    let (mut ticks, mut not_before) = (0u64, 0);
+    let (mut ticks, mut not_before, mut shown_not_before) = (0u64, 0, 0);
     while shared.phase() < Phase::Closing {
         std::thread::sleep(Duration::from_millis(SYNC_EVERY_MS));
         ticks += 1;
@@ -68,6 +77,16 @@ fn keep_base(shared: &Shared) {
             if swept.refused > 0 {
                 tracing::warn!(refused = swept.refused, "customers have too many segments for their tiers");
             }
+        }
+        if ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            shared.frequency.expire(now_s.clamp(0, i64::from(u32::MAX)) as u32);
+        }
+        if shared.frequency.wants_save()
+            && ticks >= shown_not_before
+            && let Err(error) = shared.frequency.save()
+        {
+            tracing::error!(%error, "how often people were shown what was not saved; its log grows");
+            shown_not_before = ticks + TICKS_AFTER_FAILURE;
         }
         let due = people.logged_bytes() > LOG_BYTES || people.wants_save();
         if due && ticks >= not_before {

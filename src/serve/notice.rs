@@ -11,6 +11,7 @@ use super::loss::Loss;
 use super::person::{People, PersonPath, pixel};
 use super::record;
 use super::state::{Phase, Shared};
+use crate::budget::frequency::Show;
 use crate::budget::{Posting, Resolution, Seen};
 use crate::exchange::price;
 use crate::exchange::{NoticeKind, NoticePath, NoticeQuery, Notified, TokenClass, TokenError, verify_token};
@@ -201,8 +202,15 @@ impl NoticeHandler {
             self.tell(kind, profile, claims, query).await;
         }
         match (kind, assessed) {
-            (_, Some(assessed)) => self.bill(profile, claims, &assessed, now).await,
+            (_, Some(assessed)) => {
+                let class = self.bill(profile, claims, &assessed, now).await;
+                if matches!(class, Class::Accepted | Class::Late | Class::House) {
+                    self.show(claims, now);
+                }
+                class
+            }
             (NoticeKind::Loss, None) => {
+                self.shared.frequency.end(claims.user, claims.bid);
                 if counted {
                     self.count_loss(profile, claims, Loss::of(query.loss), now);
                 }
@@ -341,6 +349,22 @@ impl NoticeHandler {
             });
         }
         class
+    }
+
+    /// Counts the impression for the frequency caps that it falls under.
+    fn show(&self, claims: &TokenClaims, now: Now) {
+        if claims.user == UserKey(0) {
+            return;
+        }
+        let snapshot = self.shared.snapshots.load();
+        let show = Show {
+            user: claims.user,
+            bid: claims.bid,
+            exchange: claims.exchange,
+            issued_s: claims.issued_s,
+            at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+        };
+        self.shared.frequency.count(&show, snapshot.catalog.capped_by(claims.line_item, claims.creative));
     }
 
     /// Counts what is odd about a bill and logs it, at most once a second: when units differ, every bill is odd.

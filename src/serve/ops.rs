@@ -81,6 +81,10 @@ impl OpsHandler {
         gauge(catalogue::CLOCK_PENDING_STEP, &[], self.pending_step_ms().unwrap_or(0) as f64 / 1e3);
         let stats = shared.audience().stats();
         gauge(catalogue::AUDIENCE_USERS, &[], (stats.base_users + stats.overlay_users) as f64);
+        let shown = shared.frequency.counts();
+        gauge(catalogue::FREQUENCY_USERS, &[], shown.users as f64);
+        shared.metrics.counter(catalogue::FREQUENCY_LATE, &[]).absolute(shown.late);
+        shared.metrics.counter(catalogue::FREQUENCY_FULL, &[]).absolute(shown.full);
         for (part, bytes) in [
             ("records", stats.blob_bytes),
             ("offsets", stats.offset_bytes),

@@ -4,6 +4,7 @@ use super::admin::Api;
 use super::notice::Delivery;
 use super::publish::Requests;
 use crate::audience::{AudienceIndex, Forgotten, IdKey, Store};
+use crate::budget::frequency::FrequencyTable;
 use crate::budget::{Ledger, RunawayRule, SeenBids};
 use crate::config::{Config, OnRunaway, Secret};
 use crate::engine::{Settings, SnapshotCell};
@@ -40,6 +41,9 @@ pub enum NotForgotten {
     /// The log of the audience.
     #[error(transparent)]
     Audience(#[from] crate::audience::AudienceError),
+    /// The log of what was shown.
+    #[error(transparent)]
+    Frequency(#[from] crate::budget::frequency::FrequencyError),
     /// The keys of the event log.
     #[error(transparent)]
     Events(#[from] crate::events::EventsError),
@@ -57,6 +61,8 @@ pub struct SharedParts {
     pub ledger: Arc<Ledger>,
     /// What happened; `None` = nothing is recorded.
     pub events: Option<EventLog>,
+    /// How often people were shown what.
+    pub frequency: Arc<FrequencyTable>,
     /// Keys of the notice tokens.
     pub token_keys: TokenKeys,
     /// Base of every notice URL.
@@ -76,6 +82,7 @@ pub struct Shared {
     pub(crate) config: Config,
     pub(crate) snapshots: SnapshotCell,
     pub(crate) audience: Arc<Store>,
+    pub(crate) frequency: Arc<FrequencyTable>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: ArcSwap<TokenKeys>,
@@ -113,6 +120,7 @@ impl Shared {
             config: parts.config,
             snapshots: parts.snapshots,
             audience: Arc::new(parts.audience),
+            frequency: parts.frequency,
             ledger: parts.ledger,
             events: parts.events,
             token_keys: ArcSwap::from_pointee(parts.token_keys),
@@ -220,15 +228,25 @@ impl Shared {
         &self.audience
     }
 
-    /// Forgets everybody that these keys are of, in the audience and in the event log, durably.
+    /// How often people were shown what.
+    pub fn frequency(&self) -> &FrequencyTable {
+        &self.frequency
+    }
+
+    /// Forgets everybody that these keys are of, in the audience, in what they were shown and in the event log, durably.
     ///
     /// # Errors
     /// A disk refused. What can be read in memory is forgotten all the same; the same call again tries the disk again.
     pub fn forget(&self, keys: &[UserKey]) -> Result<Forgotten, NotForgotten> {
         let kin = self.people().kin(keys);
         let events = self.events.as_ref().map_or(Ok(()), |events| events.forget(&kin));
+        kin.iter().for_each(|key| {
+            self.frequency.erase(*key);
+        });
         let forgotten = self.people().forget_these(kin, self.clock.now().unix_s());
+        let shown = self.frequency.sync();
         self.people().sync()?;
+        shown?;
         events?;
         Ok(forgotten)
     }

@@ -332,6 +332,7 @@ impl<'w> Run<'w> {
             profile,
             snapshot: &self.world.snapshot,
             audience: &self.world.audience,
+            frequency: None,
             id_key: &self.world.id_key,
             settings: &self.world.settings,
             now,

@@ -216,6 +216,7 @@ fn manners(dice: &mut Dice, plan: &Plan) -> Manners {
 fn advertiser(dice: &mut Dice, plan: &Plan, id: u32) -> Advertiser {
     let currency = currency(dice.one(&["USD", "USD", "EUR", "JPY"]));
     Advertiser {
+        frequency: Default::default(),
         id: AdvertiserId(id),
         name: format!("advertiser {id}"),
         currency,
@@ -252,6 +253,7 @@ pub(super) fn budget(dice: &mut Dice, currency: Currency, most: i64) -> Budget {
 
 fn campaign(dice: &mut Dice, id: u32, owner: &Advertiser) -> Campaign {
     Campaign {
+        frequency: Default::default(),
         id: CampaignId(id),
         advertiser: owner.id,
         name: format!("campaign {id}"),
@@ -285,6 +287,9 @@ fn line_item(
         _ => vec![first, CreativeId(first.0 + 1)],
     };
     LineItem {
+        frequency: Default::default(),
+        strategy: Default::default(),
+        pacing: Default::default(),
         conversions: Vec::new(),
         id: LineItemId(id),
         campaign: campaign.id,
@@ -305,6 +310,7 @@ fn line_item(
 
 fn creatives(owner: AdvertiserId) -> impl Iterator<Item = Creative> {
     SIZES.into_iter().zip(0..).map(move |(size, nth)| Creative {
+        frequency: Default::default(),
         id: CreativeId(owner.0 * 10 + nth),
         advertiser: owner,
         name: String::new(),

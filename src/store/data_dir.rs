@@ -82,9 +82,8 @@ impl DataDir {
     /// Opens a data directory, creating what is missing of it, and locks it.
     pub fn open(root: &Path) -> Result<DataDir, DataDirError> {
         let mut fresh = false;
-        for (dir, mode) in
-            [("", 0o755), ("audience", 0o755), ("ledger", 0o755), ("events", 0o755), ("keys", 0o700)]
-        {
+        let open = ["", "audience", "frequency", "ledger", "events"].map(|dir| (dir, 0o755));
+        for (dir, mode) in open.into_iter().chain([("keys", 0o700)]) {
             let path = root.join(dir);
             fresh |= !path.exists();
             let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
@@ -126,6 +125,11 @@ impl DataDir {
     /// The directory of the audience store.
     pub fn audience(&self) -> PathBuf {
         self.root.join("audience")
+    }
+
+    /// The directory of what people were shown how often.
+    pub fn frequency(&self) -> PathBuf {
+        self.root.join("frequency")
     }
 
     /// The directory of the ledger's journal.

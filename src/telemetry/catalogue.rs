@@ -159,6 +159,13 @@ catalogue! {
          bad_input, bad_redirect.";
     AUDIENCE_LOG_FAILURES = Counter "outbid_audience_log_failures_total" []
         "Times that changes of the audience could not be made durable; they are when it is saved as a whole.";
+    FREQUENCY_USERS = Gauge "outbid_frequency_users" [] "People of whom it is kept how often they were shown what.";
+    FREQUENCY_LATE = Counter "outbid_frequency_late_total" []
+        "Impressions over a frequency cap, billed after their bid was taken for lost.";
+    FREQUENCY_FULL = Counter "outbid_frequency_full_total" []
+        "Bids not made because of as many people as may be it is kept how often they were shown what.";
+    FREQUENCY_LOG_FAILURES = Counter "outbid_frequency_log_failures_total" []
+        "Times that counted impressions could not be made durable; they are when the whole is saved.";
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
     AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay, filter, links.";
 

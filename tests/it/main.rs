@@ -10,6 +10,7 @@ mod control;
 mod corpus;
 mod engine;
 mod events;
+mod frequency;
 mod fuzz;
 mod journal;
 mod judge;

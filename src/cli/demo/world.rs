@@ -207,6 +207,7 @@ pub fn account() -> Account {
         rates,
         exchanges: vec![exchange(1, "demo", 1), exchange(2, "demo2", 2)],
         advertisers: vec![Advertiser {
+            frequency: Default::default(),
             id: AdvertiserId(1),
             name: "Harbour Mutual Insurance".to_owned(),
             currency: Currency::USD,
@@ -287,6 +288,7 @@ fn units(amount: i64) -> Nanos {
 
 fn campaign(id: u32, name: &str, lifetime: i64, daily: i64) -> Campaign {
     Campaign {
+        frequency: Default::default(),
         id: CampaignId(id),
         advertiser: AdvertiserId(1),
         name: name.to_owned(),
@@ -306,6 +308,9 @@ pub(super) fn line_item(
     creatives: Vec<CreativeAssignment>,
 ) -> LineItem {
     LineItem {
+        frequency: Default::default(),
+        strategy: Default::default(),
+        pacing: Default::default(),
         conversions: Vec::new(),
         id,
         campaign: CampaignId(1),
@@ -351,6 +356,7 @@ fn creative(id: CreativeId, key: &str, message: &str, size: Size) -> Creative {
 /// A creative of the insurer that leads to its page of this key.
 pub(super) fn creative_of(id: CreativeId, name: String, key: &str, content: Content) -> Creative {
     Creative {
+        frequency: Default::default(),
         id,
         advertiser: AdvertiserId(1),
         name,

@@ -111,6 +111,7 @@ fn usd(amount: i64) -> Nanos {
 
 fn advertiser(number: u32) -> Advertiser {
     Advertiser {
+        frequency: Default::default(),
         id: AdvertiserId(number),
         name: format!("Brand {number}"),
         currency: Currency::USD,
@@ -128,6 +129,7 @@ fn advertiser_of(campaign: u32) -> AdvertiserId {
 
 fn campaign(number: u32) -> Campaign {
     Campaign {
+        frequency: Default::default(),
         id: CampaignId(number),
         advertiser: advertiser_of(number),
         name: format!("Campaign {number}"),
@@ -155,6 +157,9 @@ fn line_item(id: u32, campaign: u32, own: &[Creative], targets: &Targets, d: &mu
         .collect();
     let targeting = targets.draw(d);
     LineItem {
+        frequency: Default::default(),
+        strategy: Default::default(),
+        pacing: Default::default(),
         conversions: Vec::new(),
         id: LineItemId(id),
         campaign: CampaignId(campaign),

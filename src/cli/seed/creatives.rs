@@ -33,6 +33,7 @@ fn creative(
     let domain = facts::brand_domain(u64::from(advertiser.0));
     let framed = dice.chance(250);
     Creative {
+        frequency: Default::default(),
         id,
         advertiser,
         name: format!("{domain} {size}"),

@@ -1,16 +1,17 @@
 //! Segments, advertisers, campaigns and line items: JSON → model.
 
 use super::behaviour;
+use super::frequency;
 use super::known::{Known, Uniques, reference, reference_here};
 use super::report::{Code, Report};
 use super::targeting;
 use super::wire::{
-    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, Quoted,
-    SegmentWire,
+    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, PacingWire,
+    Quoted, SegmentWire,
 };
 use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, LineItemId, SegmentId};
 use crate::model::line_item::{
-    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers,
+    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers, Pacing, Strategy,
 };
 use crate::model::list::ListUse;
 use crate::model::money::{Cpm, Nanos, PPM};
@@ -19,9 +20,6 @@ use crate::model::taxonomy::{Segment, Taxonomy, TaxonomyError};
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-/// How bids are found, as far as it is built.
-pub(super) const STRATEGY: &str = "fixed_cpm";
 
 /// How often a creative is shown beside the others of its line item.
 pub(super) const WEIGHT: RangeInclusive<i64> = 1..=1_000_000;
@@ -122,6 +120,7 @@ pub(super) fn advertisers(
             wallet: report.amount("wallet", wallet.as_ref()).unwrap_or(Nanos(0)),
             data_fee: report.price("data_fee", wire.data_fee.as_ref()).unwrap_or(Cpm(0)),
             platform_ppm: report.factor("platform_share", wire.platform_share.as_ref(), 1).unwrap_or(0),
+            frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             active: report.status(wire.status.as_deref()),
         }
     })
@@ -146,6 +145,7 @@ pub(super) fn campaigns(report: &mut Report, known: &mut Known, wires: Vec<Campa
             advertiser,
             name,
             budget: report.within("budget", |report| budget(report, &wire.budget)),
+            frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             flight: report.within("flight", |report| flight(report, &wire.flight)),
             active: report.status(wire.status.as_deref()),
         }
@@ -166,7 +166,7 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
         let name = report.name("name", wire.name).unwrap_or_default();
         uniques.name(report, (campaign, name.clone()), index);
         let active = report.status(wire.status.as_deref());
-        let (bid, max_bid) = report.within("bid", |report| price(report, &wire.bid));
+        let (strategy, bid, max_bid) = report.within("bid", |report| price(report, &wire.bid));
         let multipliers =
             report.within("multipliers", |r| targeting::multipliers(r, known, wire.multipliers));
         if bid == max_bid && raises(&multipliers) {
@@ -189,8 +189,11 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
             budget: report.within("budget", |report| budget(report, &wire.budget)),
             flight: report.within("flight", |report| flight(report, &wire.flight)),
             active,
+            strategy,
             bid,
             max_bid,
+            pacing: report.within("pacing", |report| pacing(report, &wire.pacing)),
+            frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             multipliers,
             targeting,
             creatives: assignments(report, known, owner, wire.creatives),
@@ -199,22 +202,27 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
     })
 }
 
-/// The bid and its maximum, which is the bid itself where none is given.
-fn price(report: &mut Report, wire: &BidWire) -> (Cpm, Cpm) {
-    match wire.strategy.as_deref() {
-        None | Some(STRATEGY) => {}
-        Some(
-            later @ ("max_cpm" | "max_cpc" | "target_cpc" | "target_cpa" | "target_roas" | "max_clicks"
-            | "max_conversions" | "reach"),
-        ) => report.error_at(
-            "strategy",
-            Code::NotSupported,
-            format!("{later} is not built yet; only {STRATEGY} is"),
-        ),
-        Some(other) => {
-            report.error_at("strategy", Code::Malformed, format!("{other:?} is not known; use {STRATEGY}"));
-        }
+/// How the budget is spread; what there is no budget for cannot be.
+fn pacing(report: &mut Report, wire: &PacingWire) -> Pacing {
+    Pacing {
+        mode: report.named("mode", wire.mode.as_deref()).unwrap_or_default(),
+        period: report.named("period", wire.period.as_deref()).unwrap_or_default(),
     }
+}
+
+/// The strategy, the bid and its maximum, which is the bid itself where none is given.
+fn price(report: &mut Report, wire: &BidWire) -> (Strategy, Cpm, Cpm) {
+    let strategy = match wire.strategy.as_deref() {
+        Some(
+            later @ ("max_cpc" | "target_cpc" | "target_cpa" | "target_roas" | "max_clicks"
+            | "max_conversions" | "reach"),
+        ) => {
+            let message = format!("{later} is not built yet; fixed_cpm and max_cpm are");
+            report.error_at("strategy", Code::NotSupported, message);
+            None
+        }
+        named => report.named("strategy", named),
+    };
     let amount = report.required("amount", wire.amount.as_ref());
     let amount = report.price("amount", amount);
     if amount == Some(Cpm(0)) {
@@ -231,7 +239,7 @@ fn price(report: &mut Report, wire: &BidWire) -> (Cpm, Cpm) {
         );
     }
     let amount = amount.unwrap_or_default();
-    (amount, max.unwrap_or(amount))
+    (strategy.unwrap_or_default(), amount, max.unwrap_or(amount))
 }
 
 fn raises(multipliers: &Multipliers) -> bool {

@@ -4,6 +4,7 @@ pub(super) mod dump;
 pub(super) mod native;
 pub(super) mod stream;
 
+use super::frequency;
 use super::known::{Known, Unique, Uniques, reference};
 use super::report::{Code, Report};
 use super::targeting::domain;
@@ -56,8 +57,10 @@ fn creative(
     let adomain = std::mem::take(&mut wire.adomain);
     let categories = categories(report, std::mem::take(&mut wire.iab_categories));
     let attributes = std::mem::take(&mut wire.attributes);
+    let frequency = std::mem::take(&mut wire.frequency);
     let creative = Creative {
         id,
+        frequency: report.within("frequency", |report| frequency::read(report, frequency)),
         advertiser,
         name,
         secure: false,

@@ -4,7 +4,7 @@
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
-use super::{behaviour, lists, price_codec};
+use super::{behaviour, frequency, lists, price_codec};
 
 pub(super) use super::creative::dump::creative;
 use crate::model::account::Account;
@@ -210,6 +210,7 @@ pub(super) fn advertiser(advertiser: &Advertiser) -> AdvertiserWire {
         wallet: quoted(advertiser.wallet),
         data_fee: quoted(advertiser.data_fee),
         platform_share: Some(factor(advertiser.platform_ppm)),
+        frequency: frequency::write(&advertiser.frequency),
     }
 }
 
@@ -234,6 +235,7 @@ pub(super) fn campaign(campaign: &Campaign) -> Result<CampaignWire, Inconsistent
         name: Some(campaign.name.clone()),
         status: status(campaign.active),
         budget: budget(campaign.budget),
+        frequency: frequency::write(&campaign.frequency),
         flight: flight(campaign.flight)?,
     })
 }
@@ -259,11 +261,16 @@ pub(super) fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWi
         name: Some(item.name.clone()),
         status: status(item.active),
         bid: BidWire {
-            strategy: Some("fixed_cpm".to_owned()),
+            strategy: Some(name_of(item.strategy)),
             amount: quoted(item.bid),
             max: quoted(item.max_bid),
         },
         budget: budget(item.budget),
+        pacing: PacingWire {
+            mode: Some(name_of(item.pacing.mode)),
+            period: Some(name_of(item.pacing.period)),
+        },
+        frequency: frequency::write(&item.frequency),
         flight: flight(item.flight)?,
         targeting: targeting(&item.targeting, names)?,
         multipliers: multipliers(&item.multipliers, names)?,

@@ -26,6 +26,7 @@ mod describe;
 mod dump;
 mod editor;
 mod exchange;
+mod frequency;
 mod known;
 mod lists;
 mod price_codec;

@@ -6,7 +6,9 @@ use super::wire::Quoted;
 use crate::model::auction::Size;
 use crate::model::behaviour::{Action, Tier};
 use crate::model::creative::Approval;
+use crate::model::frequency::UnknownUsers;
 use crate::model::line_item::ChannelKind;
+use crate::model::line_item::{PacingMode, PacingPeriod, Strategy};
 use crate::model::list::{Counting, ListKind};
 use crate::model::money::{Cpm, Currency, Nanos};
 use crate::model::suggest::closest;
@@ -101,6 +103,26 @@ impl Named for Tier {
         ("lapsing", Tier::Lapsing),
         ("lost", Tier::Lost),
     ];
+}
+
+impl Named for UnknownUsers {
+    const ALL: &'static [(&'static str, UnknownUsers)] =
+        &[("skip", UnknownUsers::Skip), ("serve", UnknownUsers::Serve)];
+}
+
+impl Named for Strategy {
+    const ALL: &'static [(&'static str, Strategy)] =
+        &[("fixed_cpm", Strategy::FixedCpm), ("max_cpm", Strategy::MaxCpm)];
+}
+
+impl Named for PacingMode {
+    const ALL: &'static [(&'static str, PacingMode)] =
+        &[("asap", PacingMode::Asap), ("even", PacingMode::Even), ("ahead", PacingMode::Ahead)];
+}
+
+impl Named for PacingPeriod {
+    const ALL: &'static [(&'static str, PacingPeriod)] =
+        &[("daily", PacingPeriod::Daily), ("flight", PacingPeriod::Flight)];
 }
 
 impl Named for Counting {

@@ -231,6 +231,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
 
 pub(super) fn advertiser(id: u32) -> Advertiser {
     Advertiser {
+        frequency: Default::default(),
         id: AdvertiserId(id),
         name: format!("advertiser {id}"),
         currency: Currency::USD,
@@ -244,6 +245,7 @@ pub(super) fn advertiser(id: u32) -> Advertiser {
 
 pub(super) fn campaign(id: u32, advertiser: u32) -> Campaign {
     Campaign {
+        frequency: Default::default(),
         id: CampaignId(id),
         advertiser: AdvertiserId(advertiser),
         name: format!("campaign {id}"),
@@ -256,6 +258,9 @@ pub(super) fn campaign(id: u32, advertiser: u32) -> Campaign {
 /// Bids `cpm` for anything with creative 1.
 pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
     LineItem {
+        frequency: Default::default(),
+        strategy: Default::default(),
+        pacing: Default::default(),
         conversions: Vec::new(),
         id: LineItemId(id),
         campaign: CampaignId(campaign),
@@ -277,6 +282,7 @@ pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
 
 pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
     Creative {
+        frequency: Default::default(),
         id: CreativeId(id),
         advertiser: AdvertiserId(advertiser),
         name: format!("creative {id}"),

@@ -76,6 +76,7 @@ pub(super) fn world() -> World {
         keys: TokenKeys::new(&TokenKey { id: 1, secret: [7; 32] }, &[]).unwrap(),
         urls: PublicUrl::parse("https://track.example/t").unwrap(),
         creative: Creative {
+            frequency: Default::default(),
             id: CreativeId(9),
             advertiser: AdvertiserId(1),
             name: "leader".to_owned(),

@@ -71,6 +71,7 @@ fn wrapped(ad: StreamAd) -> StreamAd {
 
 fn creative(content: Content) -> Creative {
     Creative {
+        frequency: Default::default(),
         id: CreativeId(9),
         advertiser: AdvertiserId(1),
         name: "A <film> & \"more\" ]]> é".to_owned(),

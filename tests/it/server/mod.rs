@@ -24,6 +24,8 @@ pub(crate) use protobuf::timeless;
 
 use crate::judge::{JudgeContext, judge, lint_pair};
 use outbid::audience::{AudienceIndex, Builder, IdKey, Store};
+use outbid::budget::file_storage::FileStorage;
+use outbid::budget::frequency::FrequencyTable;
 use outbid::budget::{Billed, Books, EventLog, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
@@ -160,6 +162,15 @@ impl Setup {
             max_cpm: Cpm::MAX,
             privacy: outbid::serve::privacy_policy(&config.privacy),
         };
+        let frequency = match &self.home {
+            Some(home) => {
+                let folder = home.join("frequency");
+                std::fs::create_dir_all(&folder).unwrap();
+                let storage = Box::new(FileStorage::open(&folder).unwrap());
+                FrequencyTable::open(1_000, storage, clock.now().unix_s() as u32).unwrap()
+            }
+            None => FrequencyTable::in_memory(1_000),
+        };
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
@@ -167,6 +178,7 @@ impl Setup {
                 Some(home) => Store::open(&home, ID_KEY).unwrap().0,
                 None => Store::in_memory(audience(), ID_KEY),
             },
+            frequency: Arc::new(frequency),
             ledger,
             events: self.events,
             token_keys: token_keys(),

@@ -345,6 +345,27 @@ fn creatives_are_checked_for_size_and_kind() {
 }
 
 #[test]
+fn caps_say_how_often_in_which_time() {
+    let at = |path: &str| format!("/line_items/0/frequency{path}");
+    let with = |value: Value| vec![("/line_items/0/frequency", value)];
+    let cap = |cap: Value| with(json!({ "caps": [cap] }));
+    check(&cap(json!({})), &at("/caps/0/max"), Code::Missing, "is missing");
+    check(&cap(json!({ "max": 0 })), &at("/caps/0/max"), Code::OutOfRange, "from 1");
+    let many = cap(json!({ "max": 101, "per": { "unit": "hour" } }));
+    check(&many, &at("/caps/0/max"), Code::OutOfRange, "more than 100");
+    let long = cap(json!({ "max": 1, "per": { "unit": "week", "count": 13 } }));
+    check(&long, &at("/caps/0/per/count"), Code::OutOfRange, "longer than 90 days");
+    let unit = cap(json!({ "max": 1, "per": { "unit": "days" } }));
+    check(&unit, &at("/caps/0/per/unit"), Code::Malformed, "did you mean \"day\"?");
+    let uncounted = cap(json!({ "max": 1, "per": { "count": 2 } }));
+    check(&uncounted, &at("/caps/0/per/count"), Code::Conflict, "a lifetime is not counted");
+    let five = with(json!({ "caps": vec![json!({ "max": 1 }); 5] }));
+    check(&five, &at("/caps"), Code::OutOfRange, "more than 4");
+    check(&with(json!({ "min_gap_s": -1 })), &at("/min_gap_s"), Code::OutOfRange, "from 0");
+    check(&with(json!({ "unknown_users": "ask" })), &at("/unknown_users"), Code::Malformed, "skip, serve");
+}
+
+#[test]
 fn what_is_not_built_yet_is_refused_and_not_ignored() {
     one("/line_items/0/bid/strategy", json!("target_cpa"), Code::NotSupported, "not built yet");
     one("/line_items/0/bid/strategy", json!("cheap"), Code::Malformed, "use fixed_cpm");

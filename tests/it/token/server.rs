@@ -1,6 +1,7 @@
 //! A server on loopback with an exchange of the test's choice, and a client that says everything about an answer.
 
 use outbid::audience::{AudienceIndex, IdKey, Store};
+use outbid::budget::frequency::FrequencyTable;
 use outbid::budget::{AccountKey, Ledger};
 use outbid::config::{self, Sources};
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -69,6 +70,7 @@ impl Server {
             config,
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
             audience: Store::in_memory(AudienceIndex::default(), IdKey([3; 16])),
+            frequency: Arc::new(FrequencyTable::in_memory(1_000)),
             ledger,
             events: None,
             token_keys: keys.clone(),

@@ -1,6 +1,7 @@
 //! Creatives: model → JSON.
 
 use super::super::dump::{Inconsistent, Names, quoted};
+use super::super::frequency;
 use super::super::values::Named;
 use super::super::wire::{
     ApprovalWire, CompanionWire, CreativeWire, DataWire, DsaWire, FileWire, ImageWire, StreamWire,
@@ -39,6 +40,7 @@ pub(in super::super) fn creative(
         iab_categories: creative.categories.clone(),
         cattax: Some(creative.cattax.into()),
         attributes: creative.attributes.clone(),
+        frequency: frequency::write(&creative.frequency),
         api: creative.api,
         language: creative.language.clone(),
         bundle: creative.bundle.clone(),

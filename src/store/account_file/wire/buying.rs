@@ -1,7 +1,8 @@
 //! Who buys and for how much: segments, advertisers, campaigns, line items; lists, deals and conversions.
 
 use super::super::behaviour::EXTERNALS;
-use super::super::buying::{STRATEGY, WEIGHT};
+use super::super::buying::WEIGHT;
+use super::super::frequency::{CAP_MAX, PER_COUNT, Unit};
 use super::super::lists::{CLICK_WINDOW_H, MAX_ITEMS, MAX_WINDOW_H, VIEW_WINDOW_H};
 use super::super::schema::{
     Described, Form, Spec, amount, country, currency, exchange, factor, formed, list, moment, name, one_of,
@@ -12,6 +13,8 @@ use super::{
     Absent, ExternalWire, HoursWire, MultipliersWire, Quoted, SegmentCustomersWire, SegmentInterestWire,
     SegmentRuleWire, TargetingWire, Texts,
 };
+use crate::model::frequency::{MAX_CAPS, MAX_WITHIN_S, UnknownUsers};
+use crate::model::line_item::{PacingMode, PacingPeriod, Strategy};
 use crate::model::list::{Counting, ListKind};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +102,34 @@ wire! {
         data_fee: Option<Quoted> = price().such_as("0.10").default("0.00"),
         /// The platform's part of what is spent, from 0 to 1, at most 6 decimals.
         platform_share: Option<Quoted> = factor().such_as("0.15").default("0.00"),
+        /// How often one person is shown anything of it.
+        frequency: FrequencyWire,
+    }
+    FrequencyWire {
+        /// At most so many impressions in such a time; every one of them holds.
+        caps: Vec<CapWire> = list(CapWire::spec()).entries(MAX_CAPS),
+        /// Seconds between two impressions of the same person.
+        min_gap_s: Option<i64> = whole(0..=i64::from(MAX_WITHIN_S)).default(0),
+        /// What is done about people whom nobody can tell apart: they are left out, or bid on without a cap.
+        unknown_users: Option<String> = one_of::<UnknownUsers>().default("skip"),
+    }
+    CapWire {
+        /// Impressions, at most 100 where there is a time.
+        max: Option<i64> = whole(CAP_MAX).required(),
+        /// In any stretch of time of this length, however days begin; without it for ever.
+        per: PerWire,
+    }
+    PerWire {
+        /// What is counted in.
+        unit: Option<String> = one_of::<Unit>(),
+        /// How many of them, in all at most 90 days.
+        count: Option<i64> = whole(PER_COUNT).default(1),
+    }
+    PacingWire {
+        /// As soon as there is something to buy, as traffic comes, or up to a fifth ahead of it.
+        mode: Option<String> = one_of::<PacingMode>().default("asap"),
+        /// Each day's budget over the day, or the lifetime's over the flight.
+        period: Option<String> = one_of::<PacingPeriod>().default("daily"),
     }
     BudgetWire {
         /// The most that is spent in all; without it no limit.
@@ -123,6 +154,8 @@ wire! {
         status: Option<String> = one_of_texts(STATUSES),
         /// What its line items may spend together.
         budget: BudgetWire,
+        /// How often one person is shown anything of it.
+        frequency: FrequencyWire,
         /// When it serves.
         flight: FlightWire,
     }
@@ -139,6 +172,10 @@ wire! {
         bid: BidWire = BidWire::spec().required(),
         /// What it may spend.
         budget: BudgetWire,
+        /// How it spreads its budget over the time that it is for.
+        pacing: PacingWire,
+        /// How often one person is shown it.
+        frequency: FrequencyWire,
         /// When it serves.
         flight: FlightWire,
         /// What it bids on; all dimensions must agree.
@@ -154,8 +191,9 @@ wire! {
     }
     BidWire {
         /// How the bid is found.
-        strategy: Option<String> = one_of_texts([STRATEGY]).default(STRATEGY),
-        /// The price per thousand impressions, more than 0, at most 6 decimals.
+        strategy: Option<String> = one_of::<Strategy>().default("fixed_cpm"),
+        /// The price per thousand impressions, more than 0, at most 6 decimals; of `max_cpm` the most that is bid where no
+        /// multiplier raises it.
         amount: Option<Quoted> = price().required(),
         /// The most that multipliers may raise it to, not less than it. Default the amount.
         max: Option<Quoted> = price().such_as("5.00"),

@@ -6,6 +6,7 @@ use super::super::schema::{
     Described, Form, Spec, domain, exchange, formed, list, mime, name, one_of, one_of_or_number,
     one_of_texts, refers, side, size, text, url, whole, word,
 };
+use super::FrequencyWire;
 use super::{Absent, NameOrNumber, Quoted};
 use crate::model::creative::{Approval, StreamEvent};
 use crate::model::targeting::MediaType;
@@ -57,6 +58,8 @@ wire! {
         iab_categories: Vec<String> = list(text().at_least(1).such_as("IAB2-3")),
         /// The taxonomy of the categories, as AdCOM numbers them.
         cattax: Option<i64> = whole(CODES).default(1),
+        /// How often one person is shown it.
+        frequency: FrequencyWire,
         /// Creative attributes, as AdCOM numbers them.
         attributes: Vec<i64> = list(whole(CODES)),
         /// AdCOM's subtype: 1 text, 2 XHTML, 3 JavaScript, 4 iframe. Default by the markup.
