@@ -103,6 +103,11 @@ impl Route {
         matches!(self.action, Action::Import | Action::Audience(audience::Task::Upload))
     }
 
+    /// Whether it is answered with a job.
+    pub(super) fn begins_job(&self) -> bool {
+        self.takes_long_bodies() || matches!(self.action, Action::Audience(audience::Task::Expand))
+    }
+
     /// What a key must be for; `None` where every key will do.
     pub(super) fn scope(&self) -> Option<Scope> {
         match self.action {

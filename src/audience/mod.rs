@@ -44,7 +44,7 @@ pub use identity::{IdKey, IdKind, Keys, MAX_KEYS, keys};
 pub use index::{AudienceIndex, Erased, Stats};
 pub use lookup::Lookup;
 pub use record::{EXPIRY_UNIT_S, Membership, Origin};
-pub use similar::{Expansion, MIN_SEED, Similar, SimilarError};
+pub use similar::{Expansion, MIN_SEED, Similar, SimilarError, Telling};
 pub use store::{Forgotten, Opened, SYNC_EVERY_MS, Store, Writer};
 pub use walk::{Member, Ties};
 

@@ -37,6 +37,19 @@ impl AudienceIndex {
         now_unix_s: i64,
         mut f: impl FnMut(&Member<'_>),
     ) {
+        self.while_each_member(segments, now_unix_s, |member| {
+            f(member);
+            true
+        });
+    }
+
+    /// The same, which ends as soon as `f` says false.
+    pub fn while_each_member(
+        &self,
+        segments: Option<&[SegmentId]>,
+        now_unix_s: i64,
+        mut f: impl FnMut(&Member<'_>) -> bool,
+    ) {
         let now = At::of(now_unix_s);
         let wanted = segments.map(|segments| {
             let mut wanted: Vec<u32> = segments.iter().map(|segment| segment.0).collect();
@@ -48,10 +61,8 @@ impl AudienceIndex {
             memberships.clear();
             records.sort_unstable_by_key(|record| record.segment());
             memberships.extend(records.iter().map(|record| record.membership()));
-            if !memberships.is_empty() {
-                f(&Member { key, is_changed, memberships: &memberships });
-            }
             records.clear();
+            memberships.is_empty() || f(&Member { key, is_changed, memberships: &memberships })
         };
         let is_wanted = |record: &Record| {
             record.expiry() > now.seconds
@@ -65,7 +76,9 @@ impl AudienceIndex {
                 // It was merged meanwhile.
                 None => records.extend(self.base_records(*key).into_iter().filter(is_wanted)),
             }
-            tell(*key, true, &mut records);
+            if !tell(*key, true, &mut records) {
+                return;
+            }
         }
         let mut told = changed.iter().peekable();
         for shard in &self.shards {
@@ -85,7 +98,9 @@ impl AudienceIndex {
                         }
                     }),
                 }
-                tell(key, false, &mut records);
+                if !tell(key, false, &mut records) {
+                    return;
+                }
             }
         }
     }

@@ -1,9 +1,10 @@
-//! `outbid segment`: customer lists into segments of a running server, and how many are in them.
+//! `outbid segment`: customer lists into segments of a running server, people like those of a segment, and how many are in
+//! them.
 
 use super::remote::{Answered, Remote};
 use super::{Common, Failure};
 use anyhow::{Context, anyhow};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) enum What {
     /// Puts the people of a list into a segment, or takes them out, and waits until it is done.
     Load(LoadArguments),
+    /// Finds people like those of a segment, puts them into another one, and says how good that is.
+    Similar(SimilarArguments),
     /// Says how many are in a segment.
     Stat(StatArguments),
 }
@@ -64,6 +67,27 @@ pub(super) struct LoadArguments {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct SimilarArguments {
+    #[command(flatten)]
+    at: Where,
+    /// The segment that is filled, by its key; it is made where there is none.
+    #[arg(long, value_name = "KEY")]
+    target: String,
+    /// How many people to find.
+    #[arg(long, value_name = "NUMBER")]
+    size: u64,
+    /// After how many days they leave; without it 30.
+    #[arg(long, value_name = "DAYS")]
+    ttl_days: Option<u32>,
+    /// Takes out whom earlier searches have put there and this one does not find.
+    #[arg(long)]
+    replace: bool,
+    /// Finds and measures, and puts nobody anywhere.
+    #[arg(long)]
+    validate_only: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct StatArguments {
     #[command(flatten)]
     at: Where,
@@ -72,6 +96,7 @@ pub(super) struct StatArguments {
 pub(super) fn run(common: &Common, what: &What) -> Result<(), Failure> {
     match what {
         What::Load(arguments) => load(common, arguments),
+        What::Similar(arguments) => similar(common, arguments),
         What::Stat(StatArguments { at }) => stat(common, at),
     }
 }
@@ -91,16 +116,16 @@ fn load(common: &Common, arguments: &LoadArguments) -> Result<(), Failure> {
         path.extend(value.iter().map(|value| format!("&{name}={value}")));
     }
     let begun = remote.send(&path, media, &list)?;
-    let mut job = begun.ok().with_context(|| format!("{} was not taken", file.display()))?;
-    let job_id = job["id"].as_str().unwrap_or_default().to_owned();
-    while ["queued", "running"].contains(&job["state"].as_str().unwrap_or_default()) {
-        std::thread::sleep(PAUSE);
-        job = remote.call("GET", &format!("/v1/jobs/{job_id}{}", at.account_and('?')), None)?.ok()?;
-    }
-    show_job(&job, at.json);
+    let begun = begun.ok().with_context(|| format!("{} was not taken", file.display()))?;
+    at.wait(&remote, begun, show_job)
+}
+
+/// Says whether a job that has ended did all of it.
+fn outcome(job: &Value) -> Result<(), Failure> {
     if job["state"] == "succeeded" {
         return Ok(());
     }
+    let job_id = job["id"].as_str().unwrap_or_default();
     let reason = job["reason"].as_str().unwrap_or("it says nothing");
     Err(Failure::Failed(anyhow!("job {job_id} ended as {}: {reason}", job["state"].as_str().unwrap_or("?"))))
 }
@@ -114,11 +139,46 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(list)
 }
 
-fn show_job(job: &Value, json: bool) {
-    if json {
-        println!("{job:#}");
+fn similar(common: &Common, arguments: &SimilarArguments) -> Result<(), Failure> {
+    let SimilarArguments { at, target, size, ttl_days, replace, validate_only } = arguments;
+    let remote = Remote::at(common, &at.url, at.key.as_deref())?;
+    let id = at.segment_id(&remote)?;
+    let path = format!("/v1/segments/{id}:expand?validate_only={validate_only}{}", at.account_and('&'));
+    let body = json!({ "target": target, "size": size, "ttl_days": ttl_days, "replace": replace });
+    let begun = remote.call("POST", &path, Some(&body.to_string()))?.ok().context("nobody is looked for")?;
+    at.wait(&remote, begun, |job| show_similar(job, target))
+}
+
+fn show_similar(job: &Value, target: &str) {
+    let found = &job["expansion"];
+    if found.is_null() {
         return;
     }
+    println!(
+        "{} people like the {} found among {} in {} ms: {} of {} that were held back, a lift of {} ({} to {})",
+        found["chosen"],
+        found["seed"],
+        found["population"],
+        found["took_ms"],
+        found["found"],
+        found["held_back"],
+        found["lift"],
+        found["lift_low"],
+        found["lift_high"]
+    );
+    for of in found["telling"].as_array().into_iter().flatten() {
+        let percent = |name: &str| of[name].as_f64().unwrap_or_default() * 100.0;
+        let key = of["key"].as_str().unwrap_or_default();
+        println!(
+            "  {key}: {:.1} % of them, {:.1} % of others",
+            percent("seed_share"),
+            percent("other_share")
+        );
+    }
+    println!("{target}: {} added, {} changed, {} removed", job["added"], job["changed"], job["removed"]);
+}
+
+fn show_job(job: &Value) {
     let count = |name: &str| job[name].as_u64().unwrap_or(0);
     for error in job["errors"].as_array().into_iter().flatten() {
         let text = |name: &str| error[name].as_str().unwrap_or_default();
@@ -153,9 +213,10 @@ fn stat(common: &Common, at: &Where) -> Result<(), Failure> {
     }
     let text = |name: &str| stats[name].as_str().unwrap_or_default();
     println!(
-        "{} members at {}, {} of them by lists, {} with explicit consent",
+        "{} members at {}, {} with those of segments below, {} by lists, {} with explicit consent",
         stats["members"],
         text("counted_at"),
+        stats["members_with_below"],
         stats["listed"],
         stats["explicit_consent"]
     );
@@ -166,6 +227,21 @@ impl Where {
     /// The parameter that names the account, behind a mark.
     fn account_and(&self, mark: char) -> String {
         self.account.map_or_else(String::new, |account| format!("{mark}account_id={account}"))
+    }
+
+    /// Waits until a job has ended, and shows it.
+    fn wait(&self, remote: &Remote, mut job: Value, show: impl Fn(&Value)) -> Result<(), Failure> {
+        let id = job["id"].as_str().unwrap_or_default().to_owned();
+        while ["queued", "running"].contains(&job["state"].as_str().unwrap_or_default()) {
+            std::thread::sleep(PAUSE);
+            job = remote.call("GET", &format!("/v1/jobs/{id}{}", self.account_and('?')), None)?.ok()?;
+        }
+        if self.json {
+            println!("{job:#}");
+        } else {
+            show(&job);
+        }
+        outcome(&job)
     }
 
     /// The id of the segment.

@@ -30,6 +30,8 @@ struct Size {
     /// Who has not changed since the base was packed, and who has.
     base: u64,
     changed: u64,
+    /// Who is not in it itself and is in a node below it.
+    below: u64,
     /// Whom lists have put in.
     listed: u64,
     explicit_consent: u64,
@@ -81,7 +83,8 @@ pub(super) fn stats(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
     let said = |of: fn(&Size) -> u64| size.as_ref().map(of);
     let body = json!({
         "segment_id": row.id.to_string(), "counted_at": counted.map(|counted| moment(counted.at_ms)),
-        "members": said(|size| size.base + size.changed), "in_base": said(|size| size.base),
+        "members": said(|size| size.base + size.changed),
+        "members_with_below": said(|size| size.base + size.changed + size.below), "in_base": said(|size| size.base),
         "in_overlay": said(|size| size.changed), "listed": said(|size| size.listed),
         "explicit_consent": said(|size| size.explicit_consent),
     });
@@ -128,6 +131,8 @@ fn count(inner: &Inner, store: &Store) {
     }
     let (now, at_ns) = (inner.clock.now(), inner.clock.mono_ns());
     let mut sizes: HashMap<SegmentId, Size> = HashMap::new();
+    let above = above(inner);
+    let mut nodes: Vec<SegmentId> = Vec::new();
     store.index().for_each_member(None, now.unix_s(), |member| {
         for membership in member.memberships {
             let size = sizes.entry(membership.segment).or_default();
@@ -135,8 +140,29 @@ fn count(inner: &Inner, store: &Store) {
             size.listed += u64::from(membership.origin == Origin::FirstParty);
             size.explicit_consent += u64::from(membership.explicit_consent);
         }
+        nodes.clear();
+        let of = member.memberships.iter().filter_map(|membership| above.get(&membership.segment));
+        of.for_each(|above| nodes.extend(above));
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in &nodes {
+            if member.memberships.iter().all(|membership| membership.segment != *node) {
+                sizes.entry(*node).or_default().below += 1;
+            }
+        }
     });
     inner.counts.newest.lock().counted = Some(Arc::new(Counted { at_ms: now.unix_ms, at_ns, sizes }));
+}
+
+/// What stands above each segment that anything stands above.
+fn above(inner: &Inner) -> HashMap<SegmentId, Vec<SegmentId>> {
+    let parents: HashMap<SegmentId, SegmentId> = {
+        let editor = inner.editor.lock();
+        let own = editor.segments().filter_map(|(_, segment)| Some((segment.id, segment.parent?)));
+        own.filter(|(id, parent)| id != parent).collect()
+    };
+    let chain = |id: &SegmentId| std::iter::successors(parents.get(id), |above| parents.get(above)).copied();
+    parents.keys().map(|id| (*id, chain(id).collect())).collect()
 }
 
 /// `POST /v1/segments:overlap`.

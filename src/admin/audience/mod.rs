@@ -11,6 +11,7 @@
 //! Deliberately absent: hashing of raw addresses. Who has them hashes them, and nothing else is taken.
 
 mod count;
+mod expand;
 mod line;
 mod member;
 mod rights;
@@ -51,6 +52,7 @@ pub type PeopleSource = Box<dyn Fn() -> Option<People> + Send + Sync>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Task {
     Upload,
+    Expand,
     Stats,
     Overlap,
     Erase,
@@ -84,6 +86,13 @@ pub(super) const ROUTES: &[(Method, &str, Task, Role, &str)] = &[
         "Put the people of a list into a segment, or take them out; answered with a job",
     ),
     (
+        Method::POST,
+        "/v1/segments/{id}:expand",
+        Task::Expand,
+        Role::Trader,
+        "Find people like those of a segment and put them into another one; answered with a job",
+    ),
+    (
         Method::GET,
         "/v1/segments/{id}/stats",
         Task::Stats,
@@ -111,6 +120,7 @@ pub(super) const ROUTES: &[(Method, &str, Task, Role, &str)] = &[
 pub(super) fn run(inner: &Arc<Inner>, task: Task, call: Call) -> Result<Reply, Problem> {
     match task {
         Task::Upload => upload::start(inner, call),
+        Task::Expand => expand::start(inner, call),
         Task::Stats => count::stats(inner, call),
         Task::Overlap => count::overlap(inner, call),
         Task::Erase => rights::erase(inner, call),

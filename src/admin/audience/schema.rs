@@ -1,7 +1,7 @@
 //! What the description of the API says of people in segments.
 
 use super::rights::{MAX_IDS, TYPES};
-use super::{Task, upload};
+use super::{Task, expand, upload};
 use crate::admin::openapi::answers::{maybe, moment, object, text};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,7 @@ pub(in crate::admin) fn documented(task: Task) -> (&'static str, Value, Body, &'
             let list = json!({ "type": "string", "description": said });
             ("202", of("job"), Some(("text/csv", list)), upload::PARAMETERS)
         }
+        Task::Expand => ("202", of("job"), Some((JSON, of("expansion_asked"))), expand::PARAMETERS),
         Task::Stats => ("200", of("segment_stats"), None, &[]),
         Task::Overlap => ("200", of("segment_overlap"), Some((JSON, of("segments_chosen"))), &[]),
         Task::Erase => ("200", of("erasure"), Some((JSON, of("person_ids"))), &[]),
@@ -34,8 +35,10 @@ fn several(item: Value, said: &str) -> Value {
 }
 
 /// The schemas that others refer to.
-pub(in crate::admin) fn schemas() -> [(&'static str, Value); 6] {
+pub(in crate::admin) fn schemas() -> [(&'static str, Value); 8] {
     [
+        ("expansion_asked", expansion_asked()),
+        ("expansion", expansion()),
         ("segment_stats", stats()),
         ("segments_chosen", chosen()),
         ("segment_overlap", overlap()),
@@ -43,6 +46,67 @@ pub(in crate::admin) fn schemas() -> [(&'static str, Value); 6] {
         ("erasure", erasure()),
         ("person", person()),
     ]
+}
+
+fn expansion_asked() -> Value {
+    let key = json!({
+        "type": "string", "examples": ["similar.buyers"],
+        "description": "The key of the segment that is filled, in the account of the one that is looked into; it is made \
+                        where there is none.",
+    });
+    let name = json!({
+        "type": "string", "minLength": 1, "maxLength": 255, "examples": ["Like buyers"],
+        "description": "What it is called where it is made; without it as its key.",
+    });
+    let number = |least: u64, most: u64, said: &str| json!({ "type": "integer", "minimum": least, "maximum": most, "description": said });
+    let mut ttl = number(1, expand::MAX_TTL_DAYS, "After how many days those who were found leave.");
+    ttl["default"] = expand::TTL_DAYS.into();
+    let members = json!({
+        "target": key, "target_name": name, "ttl_days": ttl,
+        "size": number(1, expand::MAX_SIZE, "How many people to find; fewer where fewer have anything in common."),
+        "replace": {
+            "type": "boolean", "default": false,
+            "description": "Take out whom earlier searches have put there and this one does not find.",
+        },
+    });
+    object(members, &["target", "size"])
+}
+
+fn expansion() -> Value {
+    let number = |said: &str| json!({ "type": "number", "minimum": 0, "description": said });
+    let telling = object(
+        json!({
+            "segment_id": text("The segment."), "key": text("What it is called."),
+            "seed_share": number("The share of the seed that is in it, 0 to 1."),
+            "other_share": number("The share of everybody else that is."),
+        }),
+        &["segment_id", "key", "seed_share", "other_share"],
+    );
+    let members = json!({
+        "seed": count("Who is in the segment that was looked into."),
+        "held_back": count("Of these, who was not learned from, to measure with."),
+        "found": count("Of those held back, who was found."),
+        "population": count("Who could have been found, those held back included."),
+        "chosen": count("Who was found."),
+        "lift": number("The share of those held back that was found, against that of a random audience of this size."),
+        "lift_low": number("The lift lies above this with 97.5 %."),
+        "lift_high": number("The lift lies below this with 97.5 %."),
+        "took_ms": count("How long the search took, in milliseconds."),
+        "telling": several(telling, "What tells the people of the segment from others most, at most ten, in order."),
+    });
+    let required = [
+        "seed",
+        "held_back",
+        "found",
+        "population",
+        "chosen",
+        "lift",
+        "lift_low",
+        "lift_high",
+        "took_ms",
+        "telling",
+    ];
+    object(members, &required)
 }
 
 fn stats() -> Value {
@@ -54,13 +118,22 @@ fn stats() -> Value {
             "description": "When it was counted; null while the first count takes longer than a call waits: come again.",
         },
         "members": counted("Who is in it; of a node, in the node itself and not in those below."),
-        "in_base": counted("Of these, who has not changed since all was packed."),
+        "members_with_below": counted("Who is in it or in any segment below it, each counted once."),
+        "in_base": counted("Of the members, who has not changed since all was packed."),
         "in_overlay": counted("Of these, who has."),
         "listed": counted("Of these, whom lists have put in."),
         "explicit_consent": counted("Of these, who has agreed explicitly."),
     });
-    let required =
-        ["segment_id", "counted_at", "members", "in_base", "in_overlay", "listed", "explicit_consent"];
+    let required = [
+        "segment_id",
+        "counted_at",
+        "members",
+        "members_with_below",
+        "in_base",
+        "in_overlay",
+        "listed",
+        "explicit_consent",
+    ];
     object(members, &required)
 }
 

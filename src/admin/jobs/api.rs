@@ -1,6 +1,6 @@
 //! `/v1/jobs`: what is known of jobs, and ending them.
 
-use super::report::Report;
+use super::report::{EXPANSION, Report};
 use crate::admin::call::{Call, Reply};
 use crate::admin::download::Download;
 use crate::admin::page::{cut, page_size, page_token};
@@ -36,7 +36,8 @@ pub(in crate::admin) fn schema() -> Value {
             "request_id": text, "created_at": moment, "finished_at": moment, "rows": count, "created": count,
             "changed": count, "unchanged": count, "refused": count, "reason": maybe,
             "added": count, "removed": count, "matched": count, "match_rate": { "type": ["number", "null"] },
-            "segment_id": text, "advertiser_id": maybe, "consent": { "enum": ["given", "explicit"] },
+            "segment_id": text, "target_id": maybe, "size": count, "ttl_days": count, "replace": { "type": "boolean" },
+            "expansion": json!({ "$ref": "#/components/schemas/expansion" }), "advertiser_id": maybe, "consent": { "enum": ["given", "explicit"] },
             "errors": { "type": "array", "items": error },
         },
         "required": ["id", "state", "collection", "rows", "errors"],
@@ -97,6 +98,10 @@ pub(in crate::admin) fn result(inner: &Arc<Inner>, call: Call) -> Result<Downloa
     let row = row_of(inner, &call)?;
     call.parameters.finish("account_id")?;
     let id = row.id;
+    if row.kind == EXPANSION {
+        let detail = format!("job {id} has no table of rows; what it found stands in the job itself");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not found", detail));
+    }
     if !row.state.has_ended() {
         let detail = format!("job {id} has not ended; its result comes then");
         let early = Problem::new(StatusCode::CONFLICT, "not finished", detail);

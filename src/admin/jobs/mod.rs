@@ -14,7 +14,7 @@ mod report;
 mod spool;
 
 pub(super) use api::{PARAMETERS, cancel, get, list, result, schema, view};
-pub(super) use report::{Counts, Line, Report, ResultFile, UPLOAD};
+pub(super) use report::{Counts, EXPANSION, Line, Report, ResultFile, UPLOAD};
 pub(super) use spool::spool;
 
 use super::problem::Problem;
@@ -305,7 +305,12 @@ fn end_all(tx: &mut Write<'_>, noted: Vec<JobRow>, now_ms: i64) -> Result<Vec<Jo
     };
     let open = tx.open_jobs()?;
     for job in &open {
-        fail(tx, job, format!("{STOPPED}; what is counted here was kept"))?;
+        let kept = match job.kind.as_str() {
+            // Their rows are written when they begin and when they end.
+            UPLOAD | EXPANSION => "what it had done by then was kept and is not counted here; send it again",
+            _ => "what is counted here was kept",
+        };
+        fail(tx, job, format!("{STOPPED}; {kept}"))?;
     }
     for job in &noted {
         // One that has begun has its row.

@@ -3,7 +3,7 @@
 use super::End;
 use crate::admin::shape::moment;
 use crate::store::control::jobs::{JobRow, JobState};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,17 @@ const SHOWN: usize = 100;
 
 /// The kind of the jobs that put people into segments.
 pub(in crate::admin) const UPLOAD: &str = "upload";
+/// The kind of those that find similar people.
+pub(in crate::admin) const EXPANSION: &str = "expansion";
+
+/// Which counts a job of a kind has none of.
+fn without(kind: &str) -> &'static [&'static str] {
+    match kind {
+        UPLOAD => &["created"],
+        EXPANSION => &["created", "refused", "matched"],
+        _ => &["added", "removed", "matched"],
+    }
+}
 
 /// Rows so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,6 +53,8 @@ pub(in crate::admin) struct Report {
     pub(in crate::admin) counts: Counts,
     errors: Vec<Value>,
     reason: Option<String>,
+    /// What jobs of its kind say besides, by its name.
+    pub(in crate::admin) more: Map<String, Value>,
 }
 
 impl Report {
@@ -63,6 +76,7 @@ impl Report {
             },
             errors: said["errors"].as_array().cloned().unwrap_or_default(),
             reason: said["reason"].as_str().map(str::to_owned),
+            more: said["more"].as_object().cloned().unwrap_or_default(),
         }
     }
 
@@ -93,7 +107,7 @@ impl Report {
         json!({
             "rows": rows, "created": created, "changed": changed, "unchanged": unchanged, "refused": refused,
             "added": added, "removed": removed, "matched": matched,
-            "errors": self.errors, "reason": self.reason,
+            "errors": self.errors, "reason": self.reason, "more": self.more,
         })
         .to_string()
     }
@@ -114,15 +128,16 @@ impl Report {
             }
         }
         let Some(members) = view.as_object_mut() else { return view };
+        if let Some(Value::Object(more)) = members.remove("more") {
+            members.extend(more);
+        }
         if row.kind == UPLOAD {
-            members.remove("created");
             let Counts { rows, refused, matched, .. } = self.counts;
             let taken = rows.saturating_sub(refused);
             let rate = (taken > 0).then(|| (matched as f64 / taken as f64 * 1e4).round() / 1e4);
             members.insert("match_rate".to_owned(), json!(rate));
-        } else {
-            ["added", "removed", "matched"].iter().for_each(|name| drop(members.remove(*name)));
         }
+        without(&row.kind).iter().for_each(|name| drop(members.remove(*name)));
         view
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
             "The `etag` of the version that you have seen; needed by changes of budget, bid or status.";
         header("If-Match", false, said, "\"3\"");
     }
-    if route.takes_long_bodies() {
+    if route.begins_job() {
         let said = "`wait=N` waits so many seconds for the end of the job.";
         header("Prefer", false, said, "wait=30");
     }

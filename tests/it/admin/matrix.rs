@@ -79,6 +79,7 @@ const OTHERS: &[Row] = &[
     ("POST", "/v1/lists/{id}/items:upload", "trader", Of::Tenant, "write"),
     ("GET", "/v1/pixels/{id}/tag", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/segments/{id}/members:upload", "trader", Of::Tenant, "write"),
+    ("POST", "/v1/segments/{id}:expand", "trader", Of::Tenant, "write"),
     ("GET", "/v1/segments/{id}/stats", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/segments:overlap", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/people:erase", "admin", Of::Platform, "admin"),
@@ -307,6 +308,9 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         "PATCH" => Some(json!({ "notes": "changed" })),
         "POST" if path.ends_with("members:upload") => Some("cookie\n".into()),
         "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
+        "POST" if path.ends_with(":expand") => {
+            Some(json!({ "target": format!("like-{}", world.number()), "size": 10 }))
+        }
         // A table without a row is taken by every kind.
         "POST" if collection == "imports" => Some("name\n".into()),
         "POST" if !path.contains("{id}") => {

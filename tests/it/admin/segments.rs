@@ -37,6 +37,13 @@ fn a_list_that_is_loaded_by_the_command_line_is_bid_on_and_outlives_a_restart() 
     assert!(said.contains("! line 92: cookie is an e-mail address") && !said.contains("a@b"), "{said}");
     assert!(bids(&site, "a buyer") && bids(&site, "buyer 89") && !bids(&site, "a stranger"));
     assert!(command(&site, &["stat"]).starts_with("91 members at "));
+    // People like them: nothing else is known of anybody here, so nobody is, and the command says from how many it looked.
+    let more: String = (0..60).map(|n| format!("{{\"cookie\": \"more {n}\"}}\n")).collect();
+    std::fs::write(&file, more).unwrap();
+    command(&site, &["load", file.to_str().unwrap(), "--consent", "given"]);
+    let said = command(&site, &["similar", "--target", "like.buyers", "--size", "10"]);
+    assert!(said.starts_with("0 people like the 151 found among "), "{said}");
+    assert!(said.ends_with("like.buyers: 0 added, 0 changed, 0 removed\n"), "{said}");
     site.restart();
     assert!(bids(&site, "a buyer") && !bids(&site, "a stranger"));
     let spooled = std::fs::read_dir(site.path().join("jobs")).unwrap().map(|file| file.unwrap().file_name());

@@ -13,19 +13,28 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 
-const HEALTH: SegmentId = SegmentId(904);
+pub(super) const HEALTH: SegmentId = SegmentId(904);
 const THIRTIES: SegmentId = SegmentId(905);
-const CSV: &str = "text/csv";
+pub(super) const CSV: &str = "text/csv";
+
+/// Segments that trials of their own use, in the account of the desk and where the shop bids.
+const MORE: [(u32, &str); 5] = [
+    (920, "hobby.running"),
+    (921, "hobby.trail"),
+    (922, "hobby.chess"),
+    (930, "similar.buyers"),
+    (931, "crm.buyers.north"),
+];
 
 /// A shop that bids for one segment, and its control plane.
-struct Desk {
-    shop: Shop,
+pub(super) struct Desk {
+    pub(super) shop: Shop,
     admin: Admin,
     _jobs: tempfile::TempDir,
 }
 
 impl Desk {
-    fn bidding_for(segment: SegmentId, home: Option<&Path>) -> Desk {
+    pub(super) fn bidding_for(segment: SegmentId, home: Option<&Path>) -> Desk {
         let setup = Setup::demo().account(|account| {
             let of = |id, key: &str, sensitive| Segment {
                 id,
@@ -35,6 +44,7 @@ impl Desk {
                 ..Segment::default()
             };
             account.segments.extend([of(HEALTH, "health", true), of(THIRTIES, "age.30s", false)]);
+            account.segments.extend(MORE.map(|(id, key)| of(SegmentId(id), key, false)));
         });
         let setup = match home {
             Some(home) => setup.home(home),
@@ -43,7 +53,7 @@ impl Desk {
         let shop = Shop::of(setup, segment);
         let clock = Arc::clone(&shop.clock) as Arc<dyn Clock>;
         let control = Control::in_memory(Arc::clone(&clock)).unwrap();
-        let account = json!({
+        let mut account = json!({
             "rates": { "base": "USD" },
             "advertisers": [{ "id": "1", "name": "shop", "currency": "USD", "wallet": "10.00" }],
             "segments": [
@@ -53,6 +63,11 @@ impl Desk {
                 { "id": "906", "key": "health.teeth", "name": "Teeth", "parent": "health" },
             ],
         });
+        for (id, key) in MORE {
+            let segments = account["segments"].as_array_mut().unwrap();
+            segments.push(json!({ "id": id.to_string(), "key": key, "name": key }));
+        }
+        account["segments"].as_array_mut().unwrap().last_mut().unwrap()["parent"] = "crm.buyers".into();
         admin::import(&control, &account.to_string()).unwrap();
         let (jobs, kept) = (tempfile::tempdir().unwrap(), Arc::downgrade(&shop.server.shared));
         let setup = admin::Setup {
@@ -77,20 +92,20 @@ impl Desk {
         Desk { shop, admin, _jobs: jobs }
     }
 
-    fn call(&self, method: &str, path: &str, media: &str, body: &str) -> Reply {
+    pub(super) fn call(&self, method: &str, path: &str, media: &str, body: &str) -> Reply {
         let key = format!("Bearer {ADMIN_KEY}");
         let headers = [("authorization", key.as_str()), ("content-type", media), ("prefer", "wait=60")];
         Client::connect(self.shop.server.at.admin).send(method, path, &headers, body.as_bytes()).unwrap()
     }
 
     /// Uploads a list; the job as it ended.
-    fn upload(&self, segment: SegmentId, query: &str, media: &str, list: &str) -> Value {
+    pub(super) fn upload(&self, segment: SegmentId, query: &str, media: &str, list: &str) -> Value {
         let reply = self.call("POST", &format!("/v1/segments/{segment}/members:upload?{query}"), media, list);
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.json()
     }
 
-    fn counts(&self, job: &Value) -> [u64; 7] {
+    pub(super) fn counts(&self, job: &Value) -> [u64; 7] {
         assert_eq!(job["state"], "succeeded", "{job}");
         ["rows", "added", "changed", "removed", "unchanged", "refused", "matched"]
             .map(|name| job[name].as_u64().unwrap_or_else(|| panic!("{name}: {job}")))
@@ -106,7 +121,7 @@ impl Desk {
         String::from_utf8_lossy(&client.rest()).into_owned()
     }
 
-    fn ask(&self, what: &str, ids: &Value) -> Value {
+    pub(super) fn ask(&self, what: &str, ids: &Value) -> Value {
         let body = json!({ "ids": ids }).to_string();
         let reply = self.call("POST", &format!("/v1/people:{what}"), "application/json", &body);
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -263,6 +278,10 @@ fn counts_and_overlaps_are_those_of_the_lists() {
     assert!(of("in_base") >= Some(500), "{shown}");
     assert_eq!(stats(THIRTIES)["explicit_consent"], 400);
     assert_eq!(stats(HEALTH)["members"], 0);
+    assert_eq!(of("members_with_below"), Some(700));
+    desk.upload(SegmentId(931), "consent=given", CSV, &people(650, 760));
+    let both = stats(LISTED);
+    assert_eq!((&both["members"], &both["members_with_below"]), (&json!(700), &json!(760)), "{both}");
     let asked = json!({ "segment_ids": [LISTED.to_string(), THIRTIES.to_string(), HEALTH.to_string()] });
     let reply = desk.call("POST", "/v1/segments:overlap", "application/json", &asked.to_string());
     let shown = reply.json();

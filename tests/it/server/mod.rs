@@ -9,6 +9,7 @@ mod bids;
 mod bombs;
 mod client;
 mod customers;
+mod expansions;
 mod life;
 mod media;
 mod notices;
