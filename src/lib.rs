@@ -13,6 +13,7 @@ pub mod audience;
 pub mod budget;
 pub mod cli;
 pub mod config;
+pub mod contacts;
 pub mod engine;
 pub mod events;
 pub mod exchange;

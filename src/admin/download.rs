@@ -32,8 +32,13 @@ type WriteAll = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 pub(super) struct Download {
     /// As a browser names the file.
     pub(super) name: String,
+    /// Its content type.
+    pub(super) media: &'static str,
     pub(super) write: WriteAll,
 }
+
+/// The content type of tables.
+pub(super) const CSV: &str = "text/csv; charset=utf-8";
 
 /// What a route gives.
 pub(super) enum Loaded {
@@ -46,7 +51,7 @@ impl Download {
     pub(super) fn reply(&self) -> Reply {
         let named = format!("attachment; filename=\"{}\"", self.name);
         let reply = Reply { status: StatusCode::OK, body: None, headers: Vec::new() };
-        reply.with(CONTENT_TYPE, "text/csv; charset=utf-8").with(CONTENT_DISPOSITION, named)
+        reply.with(CONTENT_TYPE, self.media).with(CONTENT_DISPOSITION, named)
     }
 }
 

@@ -105,7 +105,8 @@ impl Route {
 
     /// Whether it is answered with a job.
     pub(super) fn begins_job(&self) -> bool {
-        self.takes_long_bodies() || matches!(self.action, Action::Audience(audience::Task::Expand))
+        use audience::Task::{Activate, Expand, LoadContacts};
+        self.takes_long_bodies() || matches!(self.action, Action::Audience(Expand | LoadContacts | Activate))
     }
 
     /// What a key must be for; `None` where every key will do.
@@ -309,6 +310,9 @@ fn matches(template: &str, path: &str) -> Option<Option<u32>> {
 pub(super) fn load(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Loaded, Problem> {
     match (route.action, route.shape) {
         (Action::Export, Some(shape)) => sheets::export(inner, shape, call).map(Loaded::Download),
+        (Action::Audience(audience::Task::TakeContacts), _) => {
+            audience::download(inner, call).map(Loaded::Download)
+        }
         (Action::JobResult, _) => jobs::result(inner, call).map(Loaded::Download),
         _ => run(inner, route, call).map(Loaded::Reply),
     }

@@ -115,6 +115,12 @@ impl Erasures {
         self.entries.iter().map(|entry| entry.generation).max()
     }
 
+    /// Everybody who stands here, and when they were erased.
+    pub(super) fn people(&self) -> Vec<(UserKey, i64)> {
+        let people = self.entries.iter().filter(|entry| entry.at_s > 0);
+        people.map(|entry| (entry.key, entry.at_s.into())).collect()
+    }
+
     /// Who has to be erased again, with when it was, from an index whose base includes the logs before `generation`, and
     /// into which logs that erased `replayed` were read.
     pub(super) fn missing(&self, generation: u64, replayed: &Replayed) -> Vec<(UserKey, u32)> {

@@ -205,6 +205,11 @@ impl Store {
         self.erasures.lock().as_mut().map_or(0, |erasures| erasures.expire(seconds(now_unix_s)))
     }
 
+    /// Who was erased in the last [`erased::KEPT_S`], and when, in Unix seconds; for what else is kept of people.
+    pub fn erased(&self) -> Vec<(UserKey, i64)> {
+        self.erasures.lock().as_ref().map_or_else(Vec::new, Erasures::people)
+    }
+
     /// Whether a save is due for what it takes off the disk, or for what the log could not take.
     pub fn wants_save(&self) -> bool {
         self.wants_save.load(Relaxed) && self.home.is_some()

@@ -121,6 +121,13 @@ impl AudienceIndex {
         self.traces.contains_key(&key) || !self.memberships(key, now_unix_s).is_empty()
     }
 
+    /// Every browser or device that is tied to a hashed address at `now_unix_s`, and that address.
+    pub fn ties(&self, now_unix_s: i64) -> Vec<(UserKey, UserKey)> {
+        let now = At::of(now_unix_s);
+        let live = self.overlay.all_ties().into_iter().filter(|(_, tie)| tie.expiry > now.units);
+        live.map(|(device, tie)| (device, tie.to)).collect()
+    }
+
     /// Every key that links and ties name, in order. Walks both tables.
     pub fn tied_keys(&self) -> Vec<UserKey> {
         let rows = self.links.rows().into_iter().chain(self.overlay.all_ties());

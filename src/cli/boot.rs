@@ -8,6 +8,7 @@ use crate::budget::frequency::FrequencyTable;
 use crate::budget::journal::Options;
 use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Stop};
 use crate::config::{self, Config, Sources};
+use crate::contacts::Contacts;
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
 use crate::exchange::token::DuplicateKeyId;
@@ -175,7 +176,13 @@ fn control_plane(
             let shared = kept.get().and_then(Weak::upgrade)?;
             let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
             let store = shared.people_kept();
-            Some(admin::PeopleKept { store, plan, forget: Arc::new(move |keys| shared.forget(keys)) })
+            let contacts = shared.contacts();
+            Some(admin::PeopleKept {
+                store,
+                plan,
+                contacts,
+                forget: Arc::new(move |keys| shared.forget(keys)),
+            })
         }),
         rate: Rate { per_s: config.admin.rate_per_s, burst: config.admin.burst },
         bid_listener: config.listen.bid,
@@ -256,6 +263,25 @@ fn shown(data: &DataDir, config: &Config, now: Now) -> Result<FrequencyTable, Fa
         .map_err(|error| Failure::Damaged(anyhow!("{}: {error}", data.frequency().display())))
 }
 
+/// The contacts of a data directory, without those who were erased since they were written.
+fn contacts(data: &DataDir, people: &audience::Store) -> Result<Contacts, Failure> {
+    let (contacts, opened) =
+        Contacts::open(data.root(), people.erased()).map_err(|error| Failure::Damaged(error.into()))?;
+    if opened.without_key > 0 {
+        tracing::warn!(
+            contacts = opened.without_key,
+            "contacts whose keys are destroyed are gone from an older copy"
+        );
+    }
+    if opened.erased_again > 0 {
+        tracing::warn!(
+            contacts = opened.erased_again,
+            "an older copy of the contacts was put back; who was erased since is erased from it too"
+        );
+    }
+    Ok(contacts)
+}
+
 /// A data directory without an account is most often a mistyped one, so nothing is created in it.
 pub(super) fn require_account(root: &Path) -> Result<(), Failure> {
     if root.join("account.json").exists() || root.join("control.db").exists() {
@@ -287,6 +313,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let id_key = id_key(data)?;
     let audience = people(data, id_key)?;
     let frequency = Arc::new(shown(data, &config, now)?);
+    let contacts = contacts(data, &audience)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
@@ -331,6 +358,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         config,
         audience,
         frequency,
+        contacts,
         ledger,
         events: Some(events),
         public_url,

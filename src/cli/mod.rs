@@ -89,7 +89,7 @@ enum Command {
     },
     /// Makes the world that speed is measured in.
     Seed(seed_command::SeedArguments),
-    /// Puts customer lists into segments of a running server, finds similar people, counts who is in segments.
+    /// Puts customer lists into segments of a running server, finds similar people, writes lists for use elsewhere, counts.
     Segment {
         #[command(subcommand)]
         what: segment::What,

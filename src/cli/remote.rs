@@ -3,7 +3,7 @@
 use super::{Common, Failure, boot};
 use anyhow::{Context, anyhow};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -69,7 +69,48 @@ impl Remote {
             .with_context(|| format!("cannot send to http://{authority}; does the server run there?"))
     }
 
+    /// Posts nothing, and writes the answer, which comes piece by piece, to `out`. What is no 200 is told as any refusal.
+    pub(super) fn take(&self, path: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut stream = BufReader::new(self.begin("POST", path, Some(("application/json", b"")))?);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Err(anyhow!("the answer is no HTTP"));
+            }
+        }
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        if status(&head)? != 200 || !is_chunked {
+            let mut raw = head.into_bytes();
+            stream.read_to_end(&mut raw)?;
+            answered(&raw)?.ok()?;
+            return Err(anyhow!("the answer is no list"));
+        }
+        loop {
+            let mut length = String::new();
+            stream.read_line(&mut length)?;
+            let length = u64::from_str_radix(length.trim(), 16);
+            // Where it breaks off there is no last piece of no length.
+            let length = length.map_err(|_| anyhow!("the answer broke off; what has come is not all"))?;
+            if length == 0 {
+                return Ok(out.flush()?);
+            }
+            let copied = std::io::copy(&mut Read::by_ref(&mut stream).take(length), out)?;
+            let mut end = String::new();
+            stream.read_line(&mut end)?;
+            if copied < length || end != "\r\n" {
+                return Err(anyhow!("the answer broke off; what has come is not all"));
+            }
+        }
+    }
+
     fn exchange(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> anyhow::Result<Answered> {
+        let mut raw = Vec::new();
+        self.begin(method, path, body)?.read_to_end(&mut raw)?;
+        answered(&raw)
+    }
+
+    /// Sends a call; its answer comes on what is returned.
+    fn begin(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> anyhow::Result<TcpStream> {
         let Remote { authority, key } = self;
         let to = authority.to_socket_addrs()?.next().ok_or_else(|| anyhow!("{authority} has no address"))?;
         let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
@@ -85,19 +126,24 @@ impl Remote {
         if let Some((_, body)) = body {
             stream.write_all(body)?;
         }
-        let mut raw = Vec::new();
-        stream.read_to_end(&mut raw)?;
-        let end = raw.windows(4).position(|window| window == b"\r\n\r\n");
-        let end = end.ok_or_else(|| anyhow!("the answer is no HTTP"))?;
-        let head = String::from_utf8_lossy(&raw[..end]);
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| anyhow!("the answer is no HTTP"))?;
-        let body = match &raw[end + 4..] {
-            [] => Value::Null,
-            body => serde_json::from_slice(body).context("the answer is no JSON")?,
-        };
-        Ok(Answered { status, body })
+        Ok(stream)
     }
+}
+
+fn answered(raw: &[u8]) -> anyhow::Result<Answered> {
+    let end = raw.windows(4).position(|window| window == b"\r\n\r\n");
+    let end = end.ok_or_else(|| anyhow!("the answer is no HTTP"))?;
+    let status = status(&String::from_utf8_lossy(&raw[..end]))?;
+    let body = match &raw[end + 4..] {
+        [] => Value::Null,
+        body => serde_json::from_slice(body).context("the answer is no JSON")?,
+    };
+    Ok(Answered { status, body })
+}
+
+fn status(head: &str) -> anyhow::Result<u16> {
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| anyhow!("the answer is no HTTP"))
 }
 
 impl Answered {

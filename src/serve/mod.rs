@@ -38,4 +38,4 @@ pub use notice::Delivery;
 pub use privacy::privacy_policy;
 pub use publish::{AccountSource, Published, Reason, Refused, publisher};
 pub use runtime::{Addresses, Running, ServeError, is_open_to_anyone, start};
-pub use state::{NotForgotten, Phase, Shared, SharedParts, runaway_rule};
+pub use state::{ForgottenEverywhere, NotForgotten, Phase, Shared, SharedParts, runaway_rule};

@@ -7,6 +7,7 @@ use crate::audience::{AudienceIndex, Forgotten, IdKey, Store};
 use crate::budget::frequency::FrequencyTable;
 use crate::budget::{Ledger, RunawayRule, SeenBids};
 use crate::config::{Config, OnRunaway, Secret};
+use crate::contacts::Contacts;
 use crate::engine::{Settings, SnapshotCell};
 use crate::events::EventLog;
 use crate::exchange::{Limits, PublicUrl, TokenKeys};
@@ -47,6 +48,18 @@ pub enum NotForgotten {
     /// The keys of the event log.
     #[error(transparent)]
     Events(#[from] crate::events::EventsError),
+    /// Addresses for use elsewhere.
+    #[error(transparent)]
+    Contacts(#[from] crate::contacts::ContactsError),
+}
+
+/// What was forgotten of somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForgottenEverywhere {
+    /// In the audience.
+    pub people: Forgotten,
+    /// Contacts, of all accounts.
+    pub contacts: u64,
 }
 
 /// The parts that `main` builds.
@@ -57,6 +70,8 @@ pub struct SharedParts {
     pub snapshots: SnapshotCell,
     /// Who belongs to which segment.
     pub audience: Store,
+    /// How people can be reached elsewhere.
+    pub contacts: Contacts,
     /// The books.
     pub ledger: Arc<Ledger>,
     /// What happened; `None` = nothing is recorded.
@@ -83,6 +98,7 @@ pub struct Shared {
     pub(crate) snapshots: SnapshotCell,
     pub(crate) audience: Arc<Store>,
     pub(crate) frequency: Arc<FrequencyTable>,
+    contacts: Arc<Contacts>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: ArcSwap<TokenKeys>,
@@ -121,6 +137,7 @@ impl Shared {
             snapshots: parts.snapshots,
             audience: Arc::new(parts.audience),
             frequency: parts.frequency,
+            contacts: Arc::new(parts.contacts),
             ledger: parts.ledger,
             events: parts.events,
             token_keys: ArcSwap::from_pointee(parts.token_keys),
@@ -233,22 +250,29 @@ impl Shared {
         &self.frequency
     }
 
-    /// Forgets everybody that these keys are of, in the audience, in what they were shown and in the event log, durably.
+    /// Forgets everybody that these keys are of, in the audience, in what they were shown, in the contacts and in the event
+    /// log, durably.
     ///
     /// # Errors
     /// A disk refused. What can be read in memory is forgotten all the same; the same call again tries the disk again.
-    pub fn forget(&self, keys: &[UserKey]) -> Result<Forgotten, NotForgotten> {
+    pub fn forget(&self, keys: &[UserKey]) -> Result<ForgottenEverywhere, NotForgotten> {
         let kin = self.people().kin(keys);
         let events = self.events.as_ref().map_or(Ok(()), |events| events.forget(&kin));
+        let contacts = self.contacts.erase(&kin);
         kin.iter().for_each(|key| {
             self.frequency.erase(*key);
         });
-        let forgotten = self.people().forget_these(kin, self.clock.now().unix_s());
+        let people = self.people().forget_these(kin, self.clock.now().unix_s());
         let shown = self.frequency.sync();
         self.people().sync()?;
         shown?;
         events?;
-        Ok(forgotten)
+        Ok(ForgottenEverywhere { people, contacts: contacts? })
+    }
+
+    /// How people can be reached elsewhere, to be kept by who changes it.
+    pub fn contacts(&self) -> Arc<Contacts> {
+        Arc::clone(&self.contacts)
     }
 
     /// The same, to be kept by who changes it.

@@ -6,6 +6,7 @@
 mod apply;
 mod calls;
 mod configuration;
+mod contacts;
 mod csv;
 mod described;
 mod errors;

@@ -6,6 +6,7 @@ mod bad_input;
 mod budget;
 mod check_openrtb;
 mod config;
+mod contacts;
 mod control;
 mod corpus;
 mod engine;

@@ -16,10 +16,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("events", &["model"]),
     ("store", &["model"]),
     ("config", &["model"]),
+    ("contacts", &["model"]),
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
-    ("serve", &["model", "engine", "events", "exchange", "budget", "audience", "privacy", "config"]),
-    ("admin", &["model", "serve", "exchange", "budget", "audience", "store", "config"]),
+    (
+        "serve",
+        &["model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config"],
+    ),
+    ("admin", &["model", "serve", "exchange", "budget", "audience", "contacts", "store", "config"]),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];

@@ -6,7 +6,6 @@ use crate::admin::sheets::{Broken, Table};
 use crate::model::suggest::closest;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Longest line of JSON, in bytes.
@@ -95,37 +94,42 @@ impl Form {
     }
 }
 
+/// The names of the columns that a list may have, no more than [`NAMES`] are.
+pub(super) type Names = &'static [&'static str];
+
 /// A list that is read.
-pub(super) enum Lines {
+pub(super) enum Lines<R: Read> {
     /// With the column of each place.
-    Csv(Table<BufReader<File>>, Vec<usize>),
-    Json(JsonLines),
+    Csv(Table<BufReader<R>>, Vec<usize>, Names),
+    Json(JsonLines<R>),
 }
 
-pub(super) struct JsonLines {
-    reader: BufReader<File>,
+pub(super) struct JsonLines<R> {
+    reader: BufReader<R>,
+    names: Names,
     buffer: Vec<u8>,
     row: u64,
     line: u64,
 }
 
-impl Lines {
+impl<R: Read> Lines<R> {
     /// Begins with a file, which is read from where it stands. Reads the names of the columns, where it has them.
-    pub(super) fn begin(form: Form, file: File) -> Result<Lines, Broken> {
+    pub(super) fn begin(form: Form, known: Names, file: R) -> Result<Lines<R>, Broken> {
         let reader = BufReader::with_capacity(64 << 10, file);
         if form == Form::Json {
-            return Ok(Lines::Json(JsonLines { reader, buffer: Vec::new(), row: 0, line: 0 }));
+            return Ok(Lines::Json(JsonLines { reader, names: known, buffer: Vec::new(), row: 0, line: 0 }));
         }
         let mut table = Table::new(reader);
         let names = table.header()?;
         let broken = |code, message: String| Broken { row: 0, line: 1, code, message };
         let mut places = Vec::new();
         for (at, name) in names.iter().enumerate() {
-            match NAMES.iter().position(|known| known == name) {
+            match known.iter().position(|known| known == name) {
                 // What is no name of a column may be somebody's address: a table without its first line.
                 None => {
-                    let near = closest(name, NAMES).map(|near| format!("; did you mean {near:?}?"));
-                    let hint = near.unwrap_or_else(|| format!("; there are {}", NAMES.join(", ")));
+                    let near =
+                        closest(name, known.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
+                    let hint = near.unwrap_or_else(|| format!("; there are {}", known.join(", ")));
                     let message = format!("column {} has a name that is not known{hint}", at + 1);
                     return Err(broken("unknown_column", message));
                 }
@@ -135,13 +139,13 @@ impl Lines {
                 Some(place) => places.push(place),
             }
         }
-        Ok(Lines::Csv(table, places))
+        Ok(Lines::Csv(table, places, known))
     }
 
     /// Whether the list has any of these columns; of JSON nobody knows before its end.
     pub(super) fn has_any(&self, columns: &[Column]) -> bool {
         match self {
-            Lines::Csv(_, places) => columns.iter().any(|column| places.contains(&(*column as usize))),
+            Lines::Csv(_, places, _) => columns.iter().any(|column| places.contains(&(*column as usize))),
             Lines::Json(_) => false,
         }
     }
@@ -149,7 +153,7 @@ impl Lines {
     /// The next row; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, Broken> {
         match self {
-            Lines::Csv(table, places) => {
+            Lines::Csv(table, places, names) => {
                 let Some(record) = table.next()? else { return Ok(None) };
                 let cells = if record.cells.len() == places.len() {
                     let mut cells = Cells::default();
@@ -161,7 +165,7 @@ impl Lines {
                                 cells[*place] = Cow::Borrowed(text.trim());
                                 None
                             }
-                            Err(_) => Some(Fault::new(NAMES[*place], "encoding", "is not UTF-8")),
+                            Err(_) => Some(Fault::new(names[*place], "encoding", "is not UTF-8")),
                         });
                     wrong.map_or(Ok(cells), Err)
                 } else {
@@ -175,7 +179,7 @@ impl Lines {
     }
 }
 
-impl JsonLines {
+impl<R: Read> JsonLines<R> {
     fn next(&mut self) -> Result<Option<Line<'_>>, Broken> {
         loop {
             self.buffer.clear();
@@ -200,7 +204,7 @@ impl JsonLines {
         let bytes = self.buffer.trim_ascii();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let cells = match serde_json::from_slice::<Map<String, Value>>(bytes) {
-            Ok(object) => cells_of(object),
+            Ok(object) => cells_of(self.names, object),
             // What serde says of it repeats a part of it.
             Err(_) => Err(Fault::new("", "malformed", "is no JSON object on one line")),
         };
@@ -208,20 +212,20 @@ impl JsonLines {
     }
 }
 
-fn cells_of(object: Map<String, Value>) -> Result<Cells<'static>, Fault> {
+fn cells_of(names: Names, object: Map<String, Value>) -> Result<Cells<'static>, Fault> {
     let mut cells = Cells::default();
     for (name, value) in object {
-        let place = NAMES.iter().position(|known| *known == name);
+        let place = names.iter().position(|known| *known == name);
         let place = place.ok_or_else(|| {
-            let message = format!("has a member that is not known; there are {}", NAMES.join(", "));
+            let message = format!("has a member that is not known; there are {}", names.join(", "));
             Fault::new("", "unknown_column", message)
         })?;
-        let wrong = || Fault::new(NAMES[place], "malformed", "is neither a text nor a number");
+        let wrong = || Fault::new(names[place], "malformed", "is neither a text nor a number");
         let text = match value {
             Value::Null => continue,
             Value::String(text) => text.trim().to_owned(),
             Value::Number(number) => number.to_string(),
-            Value::Array(items) if place == Column::Segments as usize => {
+            Value::Array(items) if names[place] == NAMES[Column::Segments as usize] => {
                 let keys: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
                 keys.ok_or_else(wrong)?.join(";")
             }
@@ -241,7 +245,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         file.rewind().unwrap();
-        let mut lines = Lines::begin(form, file).unwrap();
+        let mut lines = Lines::begin(form, &NAMES, file).unwrap();
         for (at, expected) in expected.iter().enumerate() {
             let line = lines.next().unwrap().unwrap();
             assert_eq!(line.row, at as u64 + 1);
@@ -277,7 +281,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"someone@example.com\n").unwrap();
         file.rewind().unwrap();
-        let broken = Lines::begin(Form::Csv, file).err().unwrap();
+        let broken = Lines::begin(Form::Csv, &NAMES, file).err().unwrap();
         assert!(!broken.message.contains("someone"), "{broken}");
     }
 }

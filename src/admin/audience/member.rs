@@ -41,40 +41,7 @@ pub(super) struct Listed {
 impl Batch<'_> {
     /// Who a row is about, where it says that rightly.
     pub(super) fn who(&self, cells: &Cells<'_>) -> Result<(UserKey, IdKind), Fault> {
-        const IDS: [Column; 5] = [Column::Cookie, Column::Ifa, Column::Email, Column::Phone, Column::Eid];
-        let mut given = IDS.into_iter().filter(|column| !cells[*column as usize].is_empty());
-        let (Some(column), None) = (given.next(), given.next()) else {
-            let message =
-                "names nobody, or somebody twice: give one of cookie, ifa, email_sha256, phone_sha256, eid";
-            return Err(Fault::new("", "identifier", message));
-        };
-        let (name, text) = (NAMES[column as usize], &*cells[column as usize]);
-        refuse_raw(name, text)?;
-        let hashed = |kind| {
-            let digest = bytes_of_hex(text).ok_or_else(|| {
-                let message = "is no SHA-256 in 64 hex digits, of the address trimmed and in lower case or the number \
-                               in E.164";
-                Fault::new(name, "malformed", message)
-            })?;
-            Ok((self.id_key.hashed(kind, &digest), kind))
-        };
-        let source = &*cells[Column::EidSource as usize];
-        if column != Column::Eid && !source.is_empty() {
-            return Err(Fault::new("eid_source", "conflict", "goes with eid; leave it empty"));
-        }
-        match column {
-            Column::Cookie => Ok((self.id_key.cookie(text), IdKind::Cookie)),
-            Column::Ifa if text.bytes().all(|byte| matches!(byte, b'0' | b'-')) => {
-                Err(Fault::new(name, "malformed", "is the id of devices that do not want one"))
-            }
-            Column::Ifa => Ok((self.id_key.device(text), IdKind::Device)),
-            Column::Email => hashed(IdKind::Email),
-            Column::Phone => hashed(IdKind::Phone),
-            _ if source.is_empty() => {
-                Err(Fault::new("eid_source", "missing", "is the domain of who made the eid"))
-            }
-            _ => Ok((self.id_key.eid(source, text), IdKind::Eid)),
-        }
+        who(self.id_key, cells)
     }
 
     /// What a row says of somebody.
@@ -167,13 +134,51 @@ impl Batch<'_> {
     }
 }
 
+/// Who the identifiers of a row stand for; the first six cells are enough.
+pub(super) fn who(id_key: &IdKey, cells: &Cells<'_>) -> Result<(UserKey, IdKind), Fault> {
+    const IDS: [Column; 5] = [Column::Cookie, Column::Ifa, Column::Email, Column::Phone, Column::Eid];
+    let mut given = IDS.into_iter().filter(|column| !cells[*column as usize].is_empty());
+    let (Some(column), None) = (given.next(), given.next()) else {
+        let message =
+            "names nobody, or somebody twice: give one of cookie, ifa, email_sha256, phone_sha256, eid";
+        return Err(Fault::new("", "identifier", message));
+    };
+    let (name, text) = (NAMES[column as usize], &*cells[column as usize]);
+    refuse_raw(name, text)?;
+    let hashed = |kind| {
+        let digest = bytes_of_hex(text).ok_or_else(|| {
+            let message = "is no SHA-256 in 64 hex digits, of the address trimmed and in lower case or the number \
+                           in E.164";
+            Fault::new(name, "malformed", message)
+        })?;
+        Ok((id_key.hashed(kind, &digest), kind))
+    };
+    let source = &*cells[Column::EidSource as usize];
+    if column != Column::Eid && !source.is_empty() {
+        return Err(Fault::new("eid_source", "conflict", "goes with eid; leave it empty"));
+    }
+    match column {
+        Column::Cookie => Ok((id_key.cookie(text), IdKind::Cookie)),
+        Column::Ifa if text.bytes().all(|byte| matches!(byte, b'0' | b'-')) => {
+            Err(Fault::new(name, "malformed", "is the id of devices that do not want one"))
+        }
+        Column::Ifa => Ok((id_key.device(text), IdKind::Device)),
+        Column::Email => hashed(IdKind::Email),
+        Column::Phone => hashed(IdKind::Phone),
+        _ if source.is_empty() => {
+            Err(Fault::new("eid_source", "missing", "is the domain of who made the eid"))
+        }
+        _ => Ok((id_key.eid(source, text), IdKind::Eid)),
+    }
+}
+
 /// So many days, in seconds.
 pub(super) fn ttl_days(text: &str) -> Option<i64> {
     let days = text.parse::<u32>().ok().filter(|days| (1..=MAX_TTL_DAYS).contains(days));
     days.map(|days| i64::from(days) * DAY_S)
 }
 
-fn moment(column: &'static str, text: &str) -> Result<i64, Fault> {
+pub(super) fn moment(column: &'static str, text: &str) -> Result<i64, Fault> {
     let moment = text.parse::<jiff::Timestamp>().map(|moment| moment.as_second());
     let message = "is no moment with its offset such as 2026-03-01T00:00:00Z (RFC 3339)";
     moment.map_err(|_| Fault::new(column, "malformed", message))

@@ -1,5 +1,5 @@
-//! People in segments: customer lists that are put into them, how many are in them, and what people may ask of whoever
-//! keeps something about them.
+//! People in segments: customer lists that are put into them, people like those of one, how many are in them, how they can be
+//! reached elsewhere, and what people may ask of whoever keeps something about them.
 //!
 //! Whoever is meant comes as an identifier and is known by its key from then on ([`crate::audience::IdKey`]); no
 //! identifier reaches a record, a log line or an answer, not even that of a row which is refused.
@@ -10,6 +10,8 @@
 //!
 //! Deliberately absent: hashing of raw addresses. Who has them hashes them, and nothing else is taken.
 
+mod activate;
+mod contacts;
 mod count;
 mod expand;
 mod line;
@@ -23,11 +25,13 @@ pub(super) use schema::{documented, schemas};
 
 use super::auth::Role;
 use super::call::{Call, Reply};
+use super::download::Download;
 use super::problem::Problem;
 use super::state::Inner;
-use crate::audience::{Forgotten, Plan, Store};
+use crate::audience::{Plan, Store};
+use crate::contacts::Contacts;
 use crate::model::ids::UserKey;
-use crate::serve::NotForgotten;
+use crate::serve::{ForgottenEverywhere, NotForgotten};
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
 
@@ -38,12 +42,14 @@ pub struct People {
     pub store: Arc<Store>,
     /// Rules, interests and tiers, as the server follows them.
     pub plan: Arc<Plan>,
+    /// How they can be reached elsewhere.
+    pub contacts: Arc<Contacts>,
     /// Forgets whose keys these are, in everything that is kept, durably.
     pub forget: Forget,
 }
 
 /// Forgets people; an error where a disk refuses.
-pub type Forget = Arc<dyn Fn(&[UserKey]) -> Result<Forgotten, NotForgotten> + Send + Sync>;
+pub type Forget = Arc<dyn Fn(&[UserKey]) -> Result<ForgottenEverywhere, NotForgotten> + Send + Sync>;
 
 /// Gives the people of the running server; `None` while there is none.
 pub type PeopleSource = Box<dyn Fn() -> Option<People> + Send + Sync>;
@@ -53,6 +59,9 @@ pub type PeopleSource = Box<dyn Fn() -> Option<People> + Send + Sync>;
 pub(super) enum Task {
     Upload,
     Expand,
+    LoadContacts,
+    Activate,
+    TakeContacts,
     Stats,
     Overlap,
     Erase,
@@ -72,7 +81,7 @@ impl Task {
 
     /// Whether it is about one segment or several, and so within an account.
     pub(super) fn is_of_segments(self) -> bool {
-        !self.is_platforms()
+        matches!(self, Task::Upload | Task::Expand | Task::Activate | Task::Stats | Task::Overlap)
     }
 }
 
@@ -91,6 +100,27 @@ pub(super) const ROUTES: &[(Method, &str, Task, Role, &str)] = &[
         Task::Expand,
         Role::Trader,
         "Find people like those of a segment and put them into another one; answered with a job",
+    ),
+    (
+        Method::POST,
+        "/v1/contacts:upload",
+        Task::LoadContacts,
+        Role::Admin,
+        "Say how people can be reached outside of ads and that they agree, or that they do not; answered with a job",
+    ),
+    (
+        Method::POST,
+        "/v1/segments/{id}/contacts:export",
+        Task::Activate,
+        Role::Admin,
+        "Choose the people of a segment who agree to be reached in a channel; answered with a job",
+    ),
+    (
+        Method::POST,
+        "/v1/jobs/{id}/contacts:download",
+        Task::TakeContacts,
+        Role::Admin,
+        "Take the list of such a job, once",
     ),
     (
         Method::GET,
@@ -121,10 +151,26 @@ pub(super) fn run(inner: &Arc<Inner>, task: Task, call: Call) -> Result<Reply, P
     match task {
         Task::Upload => upload::start(inner, call),
         Task::Expand => expand::start(inner, call),
+        Task::LoadContacts => contacts::start(inner, call),
+        Task::Activate => activate::start(inner, call),
+        Task::TakeContacts => Err(Problem::not_found("such reply")),
         Task::Stats => count::stats(inner, call),
         Task::Overlap => count::overlap(inner, call),
         Task::Erase => rights::erase(inner, call),
         Task::Export => rights::export(inner, call),
+    }
+}
+
+/// Takes the list of a job.
+pub(super) fn download(inner: &Arc<Inner>, call: Call) -> Result<Download, Problem> {
+    activate::take(inner, call)
+}
+
+/// Removes what is over of the contacts.
+pub(super) fn tidy(inner: &Inner) {
+    let Some(People { contacts, .. }) = (inner.people_kept)() else { return };
+    if let Err(why) = contacts.tidy(inner.clock.now().unix_s()) {
+        tracing::warn!(%why, "contacts that are over were not removed");
     }
 }
 

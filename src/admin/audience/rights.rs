@@ -4,7 +4,7 @@
 //! that somebody was erased or shown and how much it was, and never who.
 
 use super::member::{bytes_of_hex, refuse_raw};
-use super::{People, people, unkept};
+use super::{People, unkept};
 use crate::admin::audit;
 use crate::admin::call::{Call, Reply, Who};
 use crate::admin::problem::{FieldError, Problem};
@@ -14,6 +14,7 @@ use crate::admin::tenants;
 use crate::audience::{IdKey, IdKind, Kept, Membership, Origin};
 use crate::model::ids::UserKey;
 use crate::model::money::Nanos;
+use crate::serve::ForgottenEverywhere;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -26,17 +27,17 @@ pub(super) const MAX_IDS: usize = 100;
 
 /// `POST /v1/people:erase`.
 pub(super) fn erase(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
-    let People { store, forget, .. } = people(inner)?;
+    let People { store, forget, .. } = super::people(inner)?;
     let keys = keys(inner, store.id_key(), &call)?;
     let who = call.who();
     call.parameters.finish("no parameter")?;
     let now = inner.clock.now();
-    let forgotten = forget(&keys).map_err(|why| unkept(&why))?;
+    let ForgottenEverywhere { people, contacts } = forget(&keys).map_err(|why| unkept(&why))?;
     inner.counts.forget();
     let receipt = json!({
-        "id": format!("erasure-{}", who.request_id), "erased_at": moment(now.unix_ms), "keys": forgotten.keys,
-        "memberships": forgotten.erased.memberships, "links": forgotten.erased.links,
-        "traces": forgotten.erased.traces,
+        "id": format!("erasure-{}", who.request_id), "erased_at": moment(now.unix_ms), "keys": people.keys,
+        "memberships": people.erased.memberships, "links": people.erased.links, "traces": people.erased.traces,
+        "contacts": contacts,
     });
     record(inner, who, "erase", &receipt)?;
     Ok(Reply::new(StatusCode::OK, receipt))
@@ -44,7 +45,7 @@ pub(super) fn erase(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
 
 /// `POST /v1/people:export`.
 pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
-    let People { store, plan, .. } = people(inner)?;
+    let People { store, plan, contacts, .. } = super::people(inner)?;
     let keys = keys(inner, store.id_key(), &call)?;
     let who = call.who();
     call.parameters.finish("no parameter")?;
@@ -57,6 +58,18 @@ pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
         }
         shown.kept(&store.kept_of(*key, &plan, now.unix_s()));
     }
+    // Of the identifiers that were brought along alone: an address that they are tied to may be another person's.
+    let mut reached = Vec::new();
+    for key in &keys {
+        let own = contacts.of(*key).map_err(|why| unread(&why))?;
+        reached.extend(own.into_iter().map(|of| {
+            json!({
+                "account_id": of.account.to_string(), "channel": of.channel.as_str(),
+                "consent": if of.is_given { "given" } else { "withdrawn" }, "consent_at": seconds(of.at_s),
+                "expires_at": of.expires_s.map(seconds),
+            })
+        }));
+    }
     let ties = store.index().ties_among(&kin);
     let kinds = [
         ("exchange_id", ties.exchange_ids),
@@ -68,10 +81,15 @@ pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
         .collect();
     let Shown { segments, interests, counts, customers, touches, .. } = shown;
     let (many, kept) = (segments.len(), interests.len() + counts.len() + customers.len() + touches.len());
-    record(inner, who, "export", &json!({ "keys": kin.len(), "memberships": many, "traces": kept }))?;
+    record(
+        inner,
+        who,
+        "export",
+        &json!({ "keys": kin.len(), "memberships": many, "traces": kept, "contacts": reached.len() }),
+    )?;
     let body = json!({
         "exported_at": moment(now.unix_ms), "segments": segments, "interests": interests, "counts": counts,
-        "customers": customers, "touches": touches, "links": links,
+        "customers": customers, "touches": touches, "links": links, "contacts": reached,
     });
     Ok(Reply::new(StatusCode::OK, body))
 }
@@ -153,7 +171,13 @@ impl Shown {
     }
 }
 
-fn seconds(at_s: i64) -> Value {
+pub(super) fn unread(why: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%why, "the contacts cannot be read");
+    let detail = "the contacts cannot be read; the server's log says more";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the store failed", detail)
+}
+
+pub(super) fn seconds(at_s: i64) -> Value {
     moment(at_s.saturating_mul(1_000))
 }
 

@@ -1,8 +1,9 @@
 //! What the description of the API says of people in segments.
 
 use super::rights::{MAX_IDS, TYPES};
-use super::{Task, expand, upload};
+use super::{Task, activate, contacts, expand, upload};
 use crate::admin::openapi::answers::{maybe, moment, object, text};
+use crate::contacts::Channel;
 use serde_json::{Map, Value, json};
 
 /// A body's content type and schema.
@@ -19,6 +20,14 @@ pub(in crate::admin) fn documented(task: Task) -> (&'static str, Value, Body, &'
             ("202", of("job"), Some(("text/csv", list)), upload::PARAMETERS)
         }
         Task::Expand => ("202", of("job"), Some((JSON, of("expansion_asked"))), expand::PARAMETERS),
+        Task::LoadContacts => {
+            let said =
+                "A row a person and channel, or a JSON object a line (application/x-ndjson); see the guide.";
+            let list = json!({ "type": "string", "description": said });
+            ("202", of("job"), Some(("text/csv", list)), contacts::PARAMETERS)
+        }
+        Task::Activate => ("202", of("job"), Some((JSON, of("contacts_asked"))), &[]),
+        Task::TakeContacts => ("200", json!({ "type": "string" }), None, &["account_id"]),
         Task::Stats => ("200", of("segment_stats"), None, &[]),
         Task::Overlap => ("200", of("segment_overlap"), Some((JSON, of("segments_chosen"))), &[]),
         Task::Erase => ("200", of("erasure"), Some((JSON, of("person_ids"))), &[]),
@@ -35,8 +44,10 @@ fn several(item: Value, said: &str) -> Value {
 }
 
 /// The schemas that others refer to.
-pub(in crate::admin) fn schemas() -> [(&'static str, Value); 8] {
+pub(in crate::admin) fn schemas() -> [(&'static str, Value); 10] {
     [
+        ("contacts_asked", contacts_asked()),
+        ("contact_list", contact_list()),
         ("expansion_asked", expansion_asked()),
         ("expansion", expansion()),
         ("segment_stats", stats()),
@@ -70,6 +81,39 @@ fn expansion_asked() -> Value {
         },
     });
     object(members, &["target", "size"])
+}
+
+fn channels(said: &str) -> Value {
+    json!({ "type": "string", "enum": Channel::ALL.map(Channel::as_str), "description": said })
+}
+
+fn contacts_asked() -> Value {
+    let members = json!({
+        "channel": channels("In which way they are reached."),
+        "format": {
+            "type": "string", "enum": activate::FORMATS, "default": activate::FORMATS[0],
+            "description": "A table, or a JSON object a line.",
+        },
+        "purpose": {
+            "type": "string", "minLength": 1, "maxLength": activate::MAX_PURPOSE, "examples": ["Spring newsletter"],
+            "description": "What for; it goes into the record.",
+        },
+    });
+    object(members, &["channel", "purpose"])
+}
+
+fn contact_list() -> Value {
+    let members = json!({
+        "members": count("Browsers, devices and addresses that are in the segment or below it."),
+        "contacts": count("Contacts on the list."),
+        "no_contact": count("Members of whom no contact in this channel is known."),
+        "withdrawn": count("Contacts whose consent was withdrawn."),
+        "consent_ended": count("Contacts whose consent has ended."),
+        "ambiguous": count("Members whose ties lead to the contacts of several people."),
+        "until": moment("Until when it can be taken."),
+    });
+    let required = ["members", "contacts", "no_contact", "withdrawn", "consent_ended", "ambiguous", "until"];
+    object(members, &required)
 }
 
 fn expansion() -> Value {
@@ -196,8 +240,9 @@ fn erasure() -> Value {
         "keys": count("Identifiers that were the person's."), "memberships": count("Memberships that were there."),
         "links": count("Ties between identifiers that were there."),
         "traces": count("Identifiers of whose behaviour something was kept."),
+        "contacts": count("Contacts for use elsewhere that were there."),
     });
-    object(members, &["id", "erased_at", "keys", "memberships", "links", "traces"])
+    object(members, &["id", "erased_at", "keys", "memberships", "links", "traces", "contacts"])
 }
 
 fn person() -> Value {
@@ -247,6 +292,16 @@ fn person() -> Value {
         }),
         &["kind", "count"],
     );
+    let contact = object(
+        json!({
+            "account_id": text("Whose list it was in."), "channel": channels("In which way."),
+            "consent": {
+                "type": "string", "enum": ["given", "withdrawn"], "description": "What the person said.",
+            },
+            "consent_at": moment("When."), "expires_at": expires.clone(),
+        }),
+        &["account_id", "channel", "consent", "consent_at", "expires_at"],
+    );
     let events = several(moment("When."), "When the last of them were.");
     let member = json!({ "expires_at": expires, "origin": origins, "explicit_consent": consent });
     let members = json!({
@@ -256,6 +311,10 @@ fn person() -> Value {
         "counts": several(of_segment(json!({ "at": events })), "Events that rules count."),
         "customers": several(customer, "What was bought."), "touches": several(touch, "Ads that were clicked or seen."),
         "links": several(link, "How many identifiers are known to be the person's, by their sort."),
+        "contacts": several(contact, "Ways to reach the person, of these very identifiers; without the addresses."),
     });
-    object(members, &["exported_at", "segments", "interests", "counts", "customers", "touches", "links"])
+    object(
+        members,
+        &["exported_at", "segments", "interests", "counts", "customers", "touches", "links", "contacts"],
+    )
 }

@@ -4,7 +4,7 @@
 //! that is refused changes nothing and ends nothing. In the mode `replace` whoever the list does not name is taken out
 //! at its end, and only there: a list that breaks off takes nobody out.
 
-use super::line::{Column, Fault, Form, Line, Lines};
+use super::line::{Column, Fault, Form, Line, Lines, NAMES};
 use super::member::{Batch, Listed, ttl_days};
 use super::{People, people, unkept};
 use crate::admin::audit;
@@ -167,7 +167,7 @@ fn consent(parameters: &mut Parameters) -> Result<bool, Problem> {
     }
 }
 
-fn form(headers: &HeaderMap) -> Result<Form, Problem> {
+pub(super) fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if headers.contains_key("idempotency-key") {
         let detail = "an upload takes no Idempotency-Key: sending the same list again changes nothing";
@@ -204,7 +204,7 @@ fn note(inner: &Inner, live: &Live, asked: &Asked, (mode, consent): (&str, &str)
 
 /// An upload under way.
 struct Run<'a> {
-    lines: Lines,
+    lines: Lines<File>,
     batch: Batch<'a>,
     store: &'a Store,
     live: &'a Live,
@@ -222,7 +222,7 @@ struct Run<'a> {
 }
 
 /// Why nothing more can be done.
-fn failed(reason: impl Into<String>) -> End {
+pub(super) fn failed(reason: impl Into<String>) -> End {
     End { state: JobState::Failed, reason: Some(reason.into()) }
 }
 
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         let unwritten = |why| failed(unwritten(&why).detail);
         file.rewind().map_err(unwritten)?;
         let mut result = ResultFile::create(inner.jobs.result_file(live.id)).map_err(unwritten)?;
-        let lines = match Lines::begin(asked.form, file) {
+        let lines = match Lines::begin(asked.form, &NAMES, file) {
             Ok(lines) => lines,
             Err(broken) => {
                 let (code, message) = (broken.code, broken.message.as_str());
@@ -464,7 +464,12 @@ impl<'a> Run<'a> {
 }
 
 /// Notes a row that was not taken, and nothing of what it says.
-fn refuse(live: &Live, result: &mut ResultFile, (row, line): (u64, u64), fault: &Fault) -> Result<(), End> {
+pub(super) fn refuse(
+    live: &Live,
+    result: &mut ResultFile,
+    (row, line): (u64, u64),
+    fault: &Fault,
+) -> Result<(), End> {
     let Fault { column, code, message } = fault;
     let line = jobs::Line { row, line, outcome: "refused", column, code, message, ..Default::default() };
     live.report(|report| {

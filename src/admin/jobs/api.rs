@@ -1,11 +1,12 @@
 //! `/v1/jobs`: what is known of jobs, and ending them.
 
-use super::report::{EXPANSION, Report};
+use super::report::{ACTIVATION, EXPANSION, Report};
 use crate::admin::call::{Call, Reply};
-use crate::admin::download::Download;
+use crate::admin::download::{CSV, Download};
 use crate::admin::page::{cut, page_size, page_token};
 use crate::admin::problem::Problem;
 use crate::admin::state::Inner;
+use crate::contacts::Channel;
 use crate::store::control::jobs::{JobQuery, JobRow, JobState};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -37,7 +38,9 @@ pub(in crate::admin) fn schema() -> Value {
             "changed": count, "unchanged": count, "refused": count, "reason": maybe,
             "added": count, "removed": count, "matched": count, "match_rate": { "type": ["number", "null"] },
             "segment_id": text, "target_id": maybe, "size": count, "ttl_days": count, "replace": { "type": "boolean" },
-            "expansion": json!({ "$ref": "#/components/schemas/expansion" }), "advertiser_id": maybe, "consent": { "enum": ["given", "explicit"] },
+            "expansion": { "$ref": "#/components/schemas/expansion" },
+            "channel": { "enum": Channel::ALL.map(Channel::as_str) }, "format": { "enum": ["csv", "ndjson"] },
+            "purpose": text, "list": { "$ref": "#/components/schemas/contact_list" }, "advertiser_id": maybe, "consent": { "enum": ["given", "explicit"] },
             "errors": { "type": "array", "items": error },
         },
         "required": ["id", "state", "collection", "rows", "errors"],
@@ -53,7 +56,7 @@ pub(in crate::admin) fn view(inner: &Inner, row: &JobRow) -> Value {
 }
 
 /// The job of a call, if it is of its account.
-fn row_of(inner: &Inner, call: &Call) -> Result<JobRow, Problem> {
+pub(in crate::admin) fn row_of(inner: &Inner, call: &Call) -> Result<JobRow, Problem> {
     let (id, account) = (call.id.unwrap_or(0), call.account);
     // One that waits has no row yet; one that ends meanwhile has one by then.
     let waits = inner.jobs.live(id).map(|live| live.row.clone());
@@ -98,7 +101,7 @@ pub(in crate::admin) fn result(inner: &Arc<Inner>, call: Call) -> Result<Downloa
     let row = row_of(inner, &call)?;
     call.parameters.finish("account_id")?;
     let id = row.id;
-    if row.kind == EXPANSION {
+    if [EXPANSION, ACTIVATION].contains(&row.kind.as_str()) {
         let detail = format!("job {id} has no table of rows; what it found stands in the job itself");
         return Err(Problem::new(StatusCode::NOT_FOUND, "not found", detail));
     }
@@ -112,5 +115,5 @@ pub(in crate::admin) fn result(inner: &Arc<Inner>, call: Call) -> Result<Downloa
         _ => return Err(Problem::not_found(&format!("result of job {id} any more"))),
     };
     let write = move |out: &mut dyn io::Write| io::copy(&mut io::BufReader::new(file), out).map(drop);
-    Ok(Download { name: format!("job-{id}-result.csv"), write: Box::new(write) })
+    Ok(Download { name: format!("job-{id}-result.csv"), media: CSV, write: Box::new(write) })
 }

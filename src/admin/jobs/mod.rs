@@ -13,10 +13,11 @@ mod api;
 mod report;
 mod spool;
 
-pub(super) use api::{PARAMETERS, cancel, get, list, result, schema, view};
-pub(super) use report::{Counts, EXPANSION, Line, Report, ResultFile, UPLOAD};
+pub(super) use api::{PARAMETERS, cancel, get, list, result, row_of, schema, view};
+pub(super) use report::{ACTIVATION, CONTACTS, Counts, EXPANSION, Line, Report, ResultFile, UPLOAD};
 pub(super) use spool::spool;
 
+use super::audience;
 use super::problem::Problem;
 use super::state::{Inner, StartError};
 use crate::store::control::jobs::{JobRow, JobState, NewJob};
@@ -307,7 +308,9 @@ fn end_all(tx: &mut Write<'_>, noted: Vec<JobRow>, now_ms: i64) -> Result<Vec<Jo
     for job in &open {
         let kept = match job.kind.as_str() {
             // Their rows are written when they begin and when they end.
-            UPLOAD | EXPANSION => "what it had done by then was kept and is not counted here; send it again",
+            UPLOAD | EXPANSION | CONTACTS | ACTIVATION => {
+                "what it had done by then was kept and is not counted here; send it again"
+            }
             _ => "what is counted here was kept",
         };
         fail(tx, job, format!("{STOPPED}; {kept}"))?;
@@ -343,6 +346,7 @@ pub(super) fn tidy(inner: &Inner) {
             }
         }
     }
+    audience::tidy(inner);
     if let Err(why) = inner.control.write(|tx| tx.sweep_sessions()) {
         let why: WriteError<ControlError> = why;
         tracing::warn!(%why, "sessions that are over were not removed");

@@ -15,12 +15,18 @@ const SHOWN: usize = 100;
 pub(in crate::admin) const UPLOAD: &str = "upload";
 /// The kind of those that find similar people.
 pub(in crate::admin) const EXPANSION: &str = "expansion";
+/// The kind of those that say how people can be reached.
+pub(in crate::admin) const CONTACTS: &str = "contacts";
+/// The kind of those that choose whom to reach.
+pub(in crate::admin) const ACTIVATION: &str = "activation";
 
 /// Which counts a job of a kind has none of.
 fn without(kind: &str) -> &'static [&'static str] {
     match kind {
         UPLOAD => &["created"],
         EXPANSION => &["created", "refused", "matched"],
+        CONTACTS => &["created", "matched"],
+        ACTIVATION => &["created", "changed", "unchanged", "refused", "added", "removed", "matched"],
         _ => &["added", "removed", "matched"],
     }
 }

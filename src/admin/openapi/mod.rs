@@ -101,6 +101,13 @@ fn operation(route: &Route) -> Value {
         Action::Export | Action::JobResult => ("text/csv; charset=utf-8", json!({ "type": "string" })),
         _ => ("application/json", answer(route)),
     };
+    let content = match route.action {
+        // In the form that was asked for when the job was.
+        Action::Audience(audience::Task::TakeContacts) => json!({
+            "text/csv; charset=utf-8": { "schema": schema }, "application/x-ndjson": { "schema": schema },
+        }),
+        _ => json!({ (media): { "schema": schema } }),
+    };
     let status = match route.action {
         Action::Create | Action::CreateAccount | Action::CreateKey | Action::RotateKey | Action::Transact => {
             "201"
@@ -111,7 +118,7 @@ fn operation(route: &Route) -> Value {
         _ => "200",
     };
     let mut responses = json!({
-        (status): { "description": "Done", "content": { (media): { "schema": schema.clone() } } }, "default": refused,
+        (status): { "description": "Done", "content": content }, "default": refused,
     });
     if status == "202" {
         responses["200"] = responses["202"].clone();

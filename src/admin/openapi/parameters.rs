@@ -129,6 +129,10 @@ fn query(name: &str) -> Value {
             "type": "integer", "minimum": 1, "maximum": 3_650,
             "description": "After how many days memberships end, where a row says nothing; without it never.",
         }),
+        "contacts_ttl_days" => json!({
+            "type": "integer", "minimum": 1, "maximum": 3_650,
+            "description": "After how many days a consent ends, where a row says nothing; without it never.",
+        }),
         "members_mode" => json!({
             "type": "string", "enum": ["add", "remove", "replace"], "default": "add",
             "description": "What is done with the people; `replace` takes out whom the list does not name.",
@@ -189,6 +193,7 @@ fn query(name: &str) -> Value {
     let name = match name {
         "import_mode" | "members_mode" => "mode",
         "user_status" => "filter[status]",
+        "contacts_ttl_days" => "ttl_days",
         name => name,
     };
     json!({ "name": name, "in": "query", "required": name == "consent", "description": said, "schema": schema })

@@ -7,7 +7,7 @@ use super::cells;
 use super::columns::{self, Column, Holds};
 use crate::admin::call::Call;
 use crate::admin::crud::{currency_of, mask, scope};
-use crate::admin::download::Download;
+use crate::admin::download::{CSV, Download};
 use crate::admin::page::ListCall;
 use crate::admin::problem::Problem;
 use crate::admin::shape::Shape;
@@ -57,7 +57,8 @@ pub(in crate::admin) fn export(
         write_pages(&inner, shape, &columns, query, &mut out)?;
         out.flush()
     };
-    Ok(Download { name: format!("{}.csv", shape.collection), write: Box::new(write) })
+    let name = format!("{}.csv", shape.collection);
+    Ok(Download { name, media: CSV, write: Box::new(write) })
 }
 
 fn write_pages<W: Write>(

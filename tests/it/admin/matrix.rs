@@ -80,6 +80,9 @@ const OTHERS: &[Row] = &[
     ("GET", "/v1/pixels/{id}/tag", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/segments/{id}/members:upload", "trader", Of::Tenant, "write"),
     ("POST", "/v1/segments/{id}:expand", "trader", Of::Tenant, "write"),
+    ("POST", "/v1/contacts:upload", "admin", Of::Tenant, "admin"),
+    ("POST", "/v1/segments/{id}/contacts:export", "admin", Of::Tenant, "admin"),
+    ("POST", "/v1/jobs/{id}/contacts:download", "admin", Of::Tenant, "admin"),
     ("GET", "/v1/segments/{id}/stats", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/segments:overlap", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/people:erase", "admin", Of::Platform, "admin"),
@@ -275,7 +278,7 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if path.starts_with("/v1/imports/") {
         return 200;
     }
-    let looks = ["/v1/segments:overlap", "/v1/people:erase", "/v1/people:export"];
+    let looks = ["/v1/segments:overlap", "/v1/people:erase", "/v1/people:export", "/v1/contacts:upload"];
     let makes = path != "/v1/jobs/{id}:cancel"
         && !looks.contains(&path)
         && method == "POST"
@@ -295,6 +298,7 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         ("GET", "creatives") => things.creative.clone(),
         ("GET", "conversions") => things.conversion.clone(),
         ("GET", "pixels") => things.pixel.clone(),
+        (_, "jobs") if path.ends_with("contacts:download") => list(world),
         (_, "jobs") => things.job.clone(),
         (_, "accounts") => "1".to_owned(),
         (_, "users") => world.make("users/invite", world.draft("users", "", "")),
@@ -308,6 +312,8 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         "PATCH" => Some(json!({ "notes": "changed" })),
         "POST" if path.ends_with("members:upload") => Some("cookie\n".into()),
         "POST" if path.ends_with("items:upload") => Some(json!({ "values": ["a.example"] })),
+        "POST" if path.ends_with("contacts:export") => Some(chosen()),
+        "POST" if path == "/v1/contacts:upload" => Some("cookie\n".into()),
         "POST" if path.ends_with(":expand") => {
             Some(json!({ "target": format!("like-{}", world.number()), "size": 10 }))
         }
@@ -330,6 +336,18 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         None => world.call_from(&peer, caller.key.as_deref(), &method, &target, body.as_ref()),
     };
     (answer, id)
+}
+
+/// Whom to put on a list.
+fn chosen() -> Value {
+    json!({ "channel": "mail", "purpose": "a trial" })
+}
+
+/// A new job with a list of account 1.
+fn list(world: &World) -> String {
+    let segment = world.make("segments", world.draft("segments", "", ""));
+    let job = world.post(BOOTSTRAP, &format!("/v1/segments/{segment}/contacts:export"), chosen()).expect(200);
+    job["id"].as_str().unwrap().to_owned()
 }
 
 /// What is said about people. Passwords, tokens and codes are wrong.

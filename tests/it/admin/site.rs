@@ -52,7 +52,9 @@ impl Site {
 
     /// Stops it as an operator does, and starts it again.
     pub(super) fn restart(&mut self) {
-        self.stop();
+        if self.child.try_wait().unwrap().is_none() {
+            self.stop();
+        }
         let (child, at) = start(self.dir.path(), &self.sets);
         self.child = child;
         [self.bid, self.track, self.admin, self.ops] = at;
@@ -65,6 +67,16 @@ impl Site {
         let (child, at) = start(self.dir.path(), &self.sets);
         self.child = child;
         [self.bid, self.track, self.admin, self.ops] = at;
+    }
+
+    /// Stops it and starts it where it cannot: how it ended, and what it said.
+    pub(super) fn fails_to_restart(&mut self) -> (Option<i32>, String) {
+        let _gone = self.child.kill();
+        self.child.wait().unwrap();
+        let sets = [format!("data.dir={}", self.dir.path().display()), "engine.cores=1".to_owned()];
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        let done = Command::new(program()).arg("serve").args(sets).stdin(Stdio::null()).output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
     }
 
     fn stop(&mut self) {

@@ -7,9 +7,10 @@ use hyper::{Method, StatusCode};
 use outbid::admin::{Admin, Forget, JobOptions, PeopleKept, PeopleSource, Rate, Setup};
 use outbid::audience::{AudienceIndex, IdKey, Store};
 use outbid::config::Secret;
+use outbid::contacts::Contacts;
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::ids::UserKey;
-use outbid::serve::{Api, ApiRequest};
+use outbid::serve::{Api, ApiRequest, ForgottenEverywhere};
 use outbid::store::control::Control;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -59,8 +60,13 @@ pub(super) fn job_options() -> JobOptions {
 pub(super) fn people() -> PeopleSource {
     let store = Arc::new(Store::in_memory(AudienceIndex::default(), IdKey([5; 16])));
     let forgetting = Arc::clone(&store);
-    let forget: Forget = Arc::new(move |keys: &[UserKey]| Ok(forgetting.forget(keys, 0)));
-    let kept = PeopleKept { store, plan: Arc::default(), forget };
+    let contacts = Arc::new(Contacts::in_memory());
+    let erasing = Arc::clone(&contacts);
+    let forget: Forget = Arc::new(move |keys: &[UserKey]| {
+        let contacts = erasing.erase(keys)?;
+        Ok(ForgottenEverywhere { people: forgetting.forget(keys, 0), contacts })
+    });
+    let kept = PeopleKept { store, plan: Arc::default(), contacts, forget };
     Box::new(move || Some(kept.clone()))
 }
 

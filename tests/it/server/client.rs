@@ -83,6 +83,33 @@ impl Client {
         self.reply_to(method)
     }
 
+    /// Posts nothing and takes an answer that comes piece by piece to its end: its status, its content type and all of it.
+    pub(crate) fn take(mut self, path: &str, key: &str) -> (u16, String, String) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: 0\r\n\
+             connection: close\r\n\r\n"
+        );
+        self.raw(head.as_bytes()).unwrap();
+        let all = String::from_utf8(self.rest()).unwrap();
+        let (head, body) = all.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let media = head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+        if !head.contains("transfer-encoding: chunked") {
+            return (status, media.to_owned(), body.to_owned());
+        }
+        let (mut whole, mut rest) = (String::new(), body);
+        loop {
+            let (length, after) = rest.split_once("\r\n").unwrap();
+            let length = usize::from_str_radix(length, 16).unwrap();
+            if length == 0 {
+                return (status, media.to_owned(), whole);
+            }
+            whole.push_str(&after[..length]);
+            rest = after[length..].strip_prefix("\r\n").unwrap();
+        }
+    }
+
     /// Asks for bids as an exchange does.
     pub(crate) fn bid(&mut self, exchange: &str, body: &[u8]) -> io::Result<Reply> {
         let path = format!("/openrtb2/{exchange}");

@@ -81,7 +81,13 @@ impl Desk {
                 let shared = kept.upgrade()?;
                 let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
                 let (store, forgetting) = (shared.people_kept(), Arc::clone(&shared));
-                Some(PeopleKept { store, plan, forget: Arc::new(move |keys| forgetting.forget(keys)) })
+                let contacts = shared.contacts();
+                Some(PeopleKept {
+                    store,
+                    plan,
+                    contacts,
+                    forget: Arc::new(move |keys| forgetting.forget(keys)),
+                })
             }),
             rate: Rate { per_s: 1_000_000, burst: 1_000_000 },
             bid_listener: ([127, 0, 0, 1], 0).into(),
@@ -364,7 +370,7 @@ fn who_is_erased_by_an_address_is_found_by_nothing_also_after_a_restart() {
     assert!(again().shop.wants_uid(&new), "and stays");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(super) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();

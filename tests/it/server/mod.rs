@@ -8,6 +8,7 @@ mod bad_bodies;
 mod bids;
 mod bombs;
 mod client;
+mod contacts;
 mod customers;
 mod expansions;
 mod life;
@@ -30,6 +31,7 @@ use outbid::budget::frequency::FrequencyTable;
 use outbid::budget::{Billed, Books, EventLog, Ledger, NoLog, RunawayRule};
 use outbid::cli::demo::world;
 use outbid::config::{self, Config, Sources};
+use outbid::contacts::Contacts;
 use outbid::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
@@ -155,6 +157,10 @@ impl Setup {
         ledger.configure_exchanges(terms, Arc::clone(&rates), rule, clock.now());
         ledger.configure(catalog.funding().collect(), clock.now()).unwrap();
         let public_url = PublicUrl::parse(config.track.public_url.as_str()).unwrap();
+        let audience = match &self.home {
+            Some(home) => Store::open(home, ID_KEY).unwrap().0,
+            None => Store::in_memory(audience(), ID_KEY),
+        };
         let settings = Settings {
             seed: 1,
             tracking_is_https: public_url.is_secure(),
@@ -175,11 +181,15 @@ impl Setup {
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
-            audience: match self.home {
-                Some(home) => Store::open(&home, ID_KEY).unwrap().0,
-                None => Store::in_memory(audience(), ID_KEY),
+            contacts: match &self.home {
+                Some(home) => {
+                    std::fs::create_dir_all(home.join("keys")).unwrap();
+                    Contacts::open(home, audience.erased()).unwrap().0
+                }
+                None => Contacts::in_memory(),
             },
             frequency: Arc::new(frequency),
+            audience,
             ledger,
             events: self.events,
             token_keys: token_keys(),

@@ -71,6 +71,7 @@ impl Server {
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
             audience: Store::in_memory(AudienceIndex::default(), IdKey([3; 16])),
             frequency: Arc::new(FrequencyTable::in_memory(1_000)),
+            contacts: outbid::contacts::Contacts::in_memory(),
             ledger,
             events: None,
             token_keys: keys.clone(),
