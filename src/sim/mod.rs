@@ -7,9 +7,10 @@
 //! end, against what the exchanges saw (money.md 2.9). Nothing of the ledger's arithmetic is used for that.
 //!
 //! Deliberately absent: threads (loom and the stress tests have those), sockets, and everything about bids that is
-//! not money.
+//! not money; [`auctions`] makes logs for what is priced.
 
 mod arithmetic;
+pub mod auctions;
 mod calendar;
 mod dice;
 mod faults;
