@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod apply;
+mod backtest;
 mod boot;
 pub mod check;
 mod config_watch;
@@ -119,6 +120,11 @@ enum Command {
         #[command(subcommand)]
         task: events::Task,
     },
+    /// Plays the pricing code over logs of auctions: pacing, shading, and what both must reach.
+    Backtest {
+        #[command(subcommand)]
+        what: backtest::What,
+    },
     /// Plays seeded markets with crashes, faults and late bills against the ledger.
     Sim(sim::SimArguments),
     /// Prints the version.
@@ -169,6 +175,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::User { what } => users::run(&common, &what),
         Command::Wal { what } => wal::run(&common, &what),
         Command::Events { task } => events::run(&common, &task),
+        Command::Backtest { what } => backtest::run(&what),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Version { json } => {
             output::version(json);

@@ -150,21 +150,12 @@ fn figure(plot: &Plot) -> String {
     for tick in &y.ticks {
         let (at, label) = (y.at(*tick, bottom, TOP), y.label(*tick));
         put!(svg, "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>");
-        put!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-            LEFT - 8.0,
-            at + 4.0
-        );
+        put!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 8.0, at + 4.0);
     }
     put!(svg, "<path class=\"axis\" fill=\"none\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>");
     let (middle_x, middle_y) = ((LEFT + right) / 2.0, (TOP + bottom) / 2.0);
     let (x_label, y_label) = (escaped(&plot.x_label), escaped(&plot.y_label));
-    put!(
-        svg,
-        "<text x=\"{middle_x}\" y=\"{:.1}\" text-anchor=\"middle\">{x_label}</text>",
-        HEIGHT - 8.0
-    );
+    put!(svg, "<text x=\"{middle_x}\" y=\"{:.1}\" text-anchor=\"middle\">{x_label}</text>", HEIGHT - 8.0);
     put!(
         svg,
         "<text transform=\"translate(14 {middle_y}) rotate(-90)\" text-anchor=\"middle\">{y_label}</text>"
@@ -217,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_page_is_well_formed_and_text_stays_text() {
-        let plots = [plot(vec![(0.0, 0.0), (10.0, 3.0), (f64::NAN, 1.0)], false), plot(vec![(1.0, 1.0)], true)];
+        let plots =
+            [plot(vec![(0.0, 0.0), (10.0, 3.0), (f64::NAN, 1.0)], false), plot(vec![(1.0, 1.0)], true)];
         let row = ("value & ratio".to_owned(), "<script>".to_owned());
         let page = page("a <title>", "what's shown", &[row], &plots);
         assert!(!page.contains("<script>") && !page.contains("<b>") && !page.contains("NaN"), "{page}");
