@@ -5,7 +5,7 @@
 
 mod api_keys;
 mod apply;
-mod backtest;
+pub mod backtest;
 mod boot;
 pub mod check;
 mod config_watch;
@@ -120,7 +120,7 @@ enum Command {
         #[command(subcommand)]
         task: events::Task,
     },
-    /// Plays the pricing code over logs of auctions: pacing, shading, and what both must reach.
+    /// Plays the pricing code over logs, one's own or drawn from a seed: pacing, shading, prediction, and what they must reach.
     Backtest {
         #[command(subcommand)]
         what: backtest::What,

@@ -3,14 +3,15 @@
 //!
 //! Invariant: an offer is never under the floor and never above any cap; every step is integer arithmetic that rounds
 //! against the bidder's own interest only where the exchange could otherwise reject the bid (floors round up, bids
-//! down). [`pacing`] and [`shading`] steer with floats in the
-//! background and hand out integers. Deliberately absent for now: prediction, and the wires from both into offers; their
-//! place is between multipliers and cap.
+//! down). [`pacing`] and [`shading`] steer with floats in the background and hand out integers; [`prediction`] learns what an
+//! impression is worth by clicks and conversions. Deliberately absent for now: the wires from shading and prediction into
+//! offers; their places are before the floor and before the multipliers.
 
 mod floor;
 mod multipliers;
 mod offer;
 pub mod pacing;
+pub mod prediction;
 pub mod shading;
 
 pub use floor::{Floor, FloorError, FloorInputs};

@@ -12,6 +12,7 @@
 mod arithmetic;
 pub mod auctions;
 mod calendar;
+pub mod clicks;
 mod dice;
 mod faults;
 mod history;

@@ -2,6 +2,7 @@
 //! backtest means is written in pricing.md 2h and docs/pricing.md: it learns only from what a bidder would have heard.
 
 mod best;
+pub mod ctr;
 mod html;
 mod log;
 mod market;
@@ -23,6 +24,10 @@ pub(super) enum What {
     Pacing(pacing::PacingArguments),
     /// Bids in first-price auctions of a log and compares the surplus with the most there was.
     Shading(shading::ShadingArguments),
+    /// Learns clicks from one log in one pass, predicts those of another, and says how good that was.
+    Ctr(ctr::CtrArguments),
+    /// Writes a log of impressions and clicks, drawn from a seed, for `backtest ctr`.
+    Clicks(ctr::ClicksArguments),
     /// Writes a synthetic log to try the others with.
     Market(market::MarketArguments),
     /// Measures the algorithms on the synthetic market and says whether they reach what they must.
@@ -33,6 +38,8 @@ pub(super) fn run(what: &What) -> Result<(), Failure> {
     match what {
         What::Pacing(arguments) => pacing::run(arguments),
         What::Shading(arguments) => shading::run(arguments),
+        What::Ctr(arguments) => ctr::run(arguments),
+        What::Clicks(arguments) => ctr::write_clicks(arguments),
         What::Market(arguments) => market::run(arguments),
         What::Quality(arguments) => quality::run(arguments),
     }
