@@ -141,6 +141,7 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
         audience: outbid::audience::Store::in_memory(audience, id_key),
         frequency: Arc::new(outbid::budget::frequency::FrequencyTable::in_memory(1 << 20)),
         contacts: outbid::contacts::Contacts::in_memory(),
+        pacing: Default::default(),
         ledger: Arc::new(ledger),
         events: None,
         token_keys,

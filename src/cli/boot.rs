@@ -18,7 +18,7 @@ use crate::model::clock::{Clock, Now};
 use crate::model::ids::AdvertiserId;
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
-use crate::serve::{self, RestoreError, Shared, SharedParts, runaway_rule};
+use crate::serve::{self, Pacing, RestoreError, Shared, SharedParts, runaway_rule};
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
 use crate::store::control::Control;
@@ -314,6 +314,8 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let audience = people(data, id_key)?;
     let frequency = Arc::new(shown(data, &config, now)?);
     let contacts = contacts(data, &audience)?;
+    let pacing = FileStorage::open(&data.pacing()).and_then(|storage| Pacing::open(Box::new(storage)));
+    let pacing = pacing.with_context(|| format!("cannot look into {}", data.pacing().display()))?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
@@ -359,6 +361,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         audience,
         frequency,
         contacts,
+        pacing,
         ledger,
         events: Some(events),
         public_url,

@@ -115,7 +115,9 @@ fn row(verdict: &LineItemVerdict, request: &Request<'_>) -> Vec<String> {
             .filter(|(_, ppm)| *ppm != 1_000_000)
             .map(|(dimension, ppm)| format!(" × {} {dimension}", ppm as f64 / 1e6))
             .collect();
-        price = format!("{price} = {}{}", line.item.bid, terms.concat());
+        let paced = priced.offer.paced != priced.offer.valued;
+        let paced = if paced { format!(", paced to {}", priced.offer.paced) } else { String::new() };
+        price = format!("{price} = {}{}{paced}", line.item.bid, terms.concat());
     }
     vec![
         verdict.line_item.to_string(),
@@ -137,7 +139,8 @@ fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
                     .collect::<serde_json::Map<_, _>>()
             });
             json!({
-                "deal": p.deal, "valued": p.offer.valued.to_string(), "capped": p.offer.capped.to_string(),
+                "deal": p.deal, "valued": p.offer.valued.to_string(),
+                "paced": p.offer.paced.to_string(), "capped": p.offer.capped.to_string(),
                 "worth": p.offer.worth.to_string(), "floor": p.offer.floor.to_string(),
                 "price": p.offer.price.to_string(), "factors_ppm": factors,
             })

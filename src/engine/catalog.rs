@@ -4,6 +4,7 @@
 
 use super::creative::Assigned;
 use super::external::ExternalNames;
+use super::levels::Levels;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
 use crate::budget::frequency::Rules;
@@ -69,7 +70,7 @@ pub struct CatalogLineItem {
     pub zone: ZoneIx,
 }
 
-/// What is asked of every candidate, in 40 bytes: a line item with its targeting and creatives fills many lines of the
+/// What is asked of every candidate, in 48 bytes: a line item with its targeting and creatives fills many lines of the
 /// cache, and most candidates are never looked at closer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
@@ -77,9 +78,11 @@ pub(super) struct Head {
     from_ms: i64,
     /// … until just before here.
     until_ms: i64,
-    /// As [`CatalogLineItem::upper_bid`].
-    pub(super) upper_bid: Cpm,
-    /// Of `upper_bid`.
+    /// No value times multipliers is above this.
+    pub(super) upper_value: Cpm,
+    /// No bid is.
+    pub(super) max_bid: Cpm,
+    /// Of both.
     pub(super) currency: Currency,
     /// Whose it is.
     pub(super) campaign: CampaignId,
@@ -96,7 +99,8 @@ impl Head {
         Head {
             from_ms: flights.iter().filter_map(|flight| flight.start_ms).max().unwrap_or(i64::MIN),
             until_ms: flights.iter().filter_map(|flight| flight.end_ms).min().unwrap_or(i64::MAX),
-            upper_bid: line.upper_bid,
+            upper_value: line.item.bid.scale_ppm(line.multipliers.upper_ppm()),
+            max_bid: line.item.max_bid,
             currency: line.pricer.currency,
             campaign: campaign.id,
             active: line.active,
@@ -142,6 +146,7 @@ pub struct Catalog {
     pub(super) matcher: Arc<Matcher>,
     pub(super) zones: Zones,
     pub(super) safety: CompiledSafety,
+    pub(super) levels: Levels,
     pub(super) ground: Ground,
 }
 
@@ -266,6 +271,11 @@ impl Catalog {
     /// The dense index of a line item.
     pub fn line_item_ix(&self, id: LineItemId) -> Option<LineItemIx> {
         self.line_item_by_id.get(&id).copied()
+    }
+
+    /// What pacing says of each line item.
+    pub fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Every creative.

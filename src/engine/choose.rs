@@ -274,6 +274,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
             factors,
+            kappa_ppm: self.request.catalog().levels().get(line_item).kappa_ppm,
             bid_currency: floors.bid_currency,
             exchange_cap: self.terms.exchange_cap,
             floor,
@@ -386,7 +387,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
 }
 
 /// SplitMix64's finaliser (Steele, Lea, Flood 2014): spreads a seed over all bits.
-fn mix(seed: u64) -> u64 {
+pub(super) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

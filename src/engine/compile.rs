@@ -5,6 +5,7 @@
 use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head};
 use super::creative::Assigned;
 use super::external::ExternalNames;
+use super::levels::Levels;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
 use crate::budget::frequency::Rules;
@@ -100,9 +101,14 @@ impl Catalog {
         }
         let caps = line_items.iter().any(|line| !line.frequency.is_empty())
             || creatives.iter().any(|entry| entry.frequency.is_some());
+        let level_before = |line: &CatalogLineItem| {
+            let ix = before?.line_item_ix(line.item.id)?;
+            before.map(|before| before.levels.get(ix))
+        };
         Ok(Catalog {
             version,
             caps,
+            levels: Levels::new(&line_items, level_before),
             matcher: matcher(&line_items, &taxonomy, before)?,
             exchange_by_name: exchanges.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect(),
             departed: before.map(|before| before.departed_from(&exchanges)).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! The inner line: one function a step, one reason a rejection.
 
-use super::choose::Choice;
+use super::choose::{Choice, mix};
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
 use super::observer::{Observer, Rejection};
@@ -11,13 +11,14 @@ use crate::budget::frequency::Pending;
 use crate::model::auction::{Channel, Deal, Imp};
 use crate::model::bid::Bid;
 use crate::model::ids::SegmentId;
-use crate::model::money::{Cpm, Currency};
+use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 use crate::model::rates::Round;
 use crate::model::targeting::MediaType;
 use crate::model::token::HoldFormat;
+use crate::pricing::pacing::Level;
 use crate::privacy;
-use crate::targeting::Facts;
+use crate::targeting::{Facts, LineItemIx};
 use bumpalo::collections::Vec as ArenaVec;
 use std::cmp::Reverse;
 use std::hash::BuildHasher;
@@ -216,7 +217,7 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
         Err(reason) => return reason,
     };
     let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
-    collect_survivors(request, core, observer, place, &mut reasons);
+    collect_survivors(request, core, observer, place, terms.seed, &mut reasons);
     let first_bid = decision.bids.len();
     // Without a survivor that has deals there is nothing to ask on any deal.
     let deals = if core.survivors_with_deals > 0 { place.imp.deals } else { &[] };
@@ -328,6 +329,7 @@ fn collect_survivors<O: Observer>(
     core: &mut Core,
     observer: &mut O,
     place: &Place<'_>,
+    seed: u64,
     reasons: &mut Reasons,
 ) {
     let catalog = request.catalog();
@@ -338,9 +340,13 @@ fn collect_survivors<O: Observer>(
     let rates = &request.snapshot.rates;
     for ix in found {
         let head = catalog.head(*ix);
-        match head.eligible(shown_ms) {
+        let level = catalog.levels().get(*ix);
+        match head.eligible(shown_ms).and_then(|()| passes(&level, seed, *ix)) {
             Ok(()) => {
-                let upper = rates.convert(head.upper_bid, head.currency, place.currency, Round::Up);
+                // What a guaranteed deal asks for is bid whatever pacing says.
+                let kappa_ppm = if head.has_deals { level.kappa_ppm.max(PPM) } else { level.kappa_ppm };
+                let upper = head.upper_value.scale_ppm(kappa_ppm).min(head.max_bid);
+                let upper = rates.convert(upper, head.currency, place.currency, Round::Up);
                 let (upper, has_deals) = (upper.unwrap_or(Cpm::MAX), head.has_deals);
                 core.survivors.push(Survivor { line_item: *ix, upper, has_deals });
             }
@@ -364,6 +370,14 @@ fn collect_survivors<O: Observer>(
     core.survivors.truncate(open_end);
     core.survivors.drain(deals_end..core.survivors_with_deals);
     core.survivors_with_deals = deals_end;
+}
+
+/// Whether this request is among those that pacing lets a line item look at.
+fn passes(level: &Level, seed: u64, ix: LineItemIx) -> Result<(), NoBidReason> {
+    /// Keeps these draws apart from those of rotation and ties.
+    const SALT: u64 = 0x7061_6369_6E67_0000;
+    let drawn = || ((u128::from(mix(seed ^ SALT ^ u64::from(ix.0))) * PPM as u128) >> 64) as u32;
+    if level.pass_ppm >= PPM as u32 || drawn() < level.pass_ppm { Ok(()) } else { Err(NoBidReason::Pacing) }
 }
 
 /// Whether we may bid here at all: open auction (`deal` is none) or one deal. A deal that is listed twice has no

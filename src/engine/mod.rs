@@ -17,10 +17,12 @@ mod decide;
 mod device;
 mod explain;
 mod external;
+mod levels;
 mod observer;
 mod pod;
 mod safety;
 mod snapshot;
+mod steering;
 
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use changes::Tally;
@@ -32,3 +34,4 @@ pub use decide::{Decision, decide};
 pub use explain::{ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain};
 pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};
+pub use steering::{Steering, TICK_MS, Told, Won};

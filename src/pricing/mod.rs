@@ -1,5 +1,6 @@
 //! What an impression is worth and what to offer for it. The order of terms is fixed (pricing.md 2e):
-//! value × multipliers → cap at the line item's maximum → into the bid's currency → cap of the exchange → floor.
+//! value × multipliers → × κ of pacing → cap at the line item's maximum → into the bid's currency → cap of the exchange →
+//! floor.
 //!
 //! Invariant: an offer is never under the floor and never above any cap; every step is integer arithmetic that rounds
 //! against the bidder's own interest only where the exchange could otherwise reject the bid (floors round up, bids

@@ -9,7 +9,7 @@ use crate::model::rates::Rates;
 /// What a line item brings to its price.
 #[derive(Clone, Copy, Debug)]
 pub struct Pricer {
-    /// Fixed price in the advertiser's currency.
+    /// The price in the advertiser's currency.
     pub bid: Cpm,
     /// Cap in the advertiser's currency.
     pub max_bid: Cpm,
@@ -22,6 +22,8 @@ pub struct Pricer {
 pub struct OfferInputs<'r> {
     /// The factors that apply.
     pub factors: Factors,
+    /// What pacing multiplies the value by, in ppm.
+    pub kappa_ppm: i64,
     /// Currency of the bid.
     pub bid_currency: Currency,
     /// The exchange's cap, in the bid's currency.
@@ -41,6 +43,8 @@ pub struct OfferInputs<'r> {
 pub struct Offer {
     /// Value × multipliers, in the advertiser's currency.
     pub valued: Cpm,
+    /// The same × κ of pacing.
+    pub paced: Cpm,
     /// The same after the line item's cap.
     pub capped: Cpm,
     /// The same in the bid's currency after the exchange's cap: what offers are ranked by.
@@ -57,13 +61,14 @@ pub fn offer(pricer: &Pricer, inputs: &OfferInputs<'_>) -> Result<Offer, (NoBidR
         return Err((reason, None));
     }
     let valued = pricer.bid.scale_ppm(inputs.factors.product_ppm);
-    let capped = valued.min(pricer.max_bid);
+    let paced = valued.scale_ppm(inputs.kappa_ppm);
+    let capped = paced.min(pricer.max_bid);
     let converted = inputs.rates.convert_capped(capped, pricer.currency, inputs.bid_currency);
     let worth = converted.ok_or((NoBidReason::Currency, None))?.min(inputs.exchange_cap);
     let floor = inputs.floor.0;
     let worth = if inputs.guaranteed { worth.max(floor.min(cap(pricer, inputs)?)) } else { worth };
     let price = if inputs.fixed_price { floor } else { worth };
-    let offer = Offer { valued, capped, worth, floor, price };
+    let offer = Offer { valued, paced, capped, worth, floor, price };
     if worth < floor || price == Cpm(0) { Err((NoBidReason::BelowFloor, Some(offer))) } else { Ok(offer) }
 }
 
@@ -82,6 +87,7 @@ mod tests {
     fn inputs(rates: &Rates, product_ppm: i64, floor: i64, fixed_price: bool) -> OfferInputs<'_> {
         OfferInputs {
             factors: Factors { by_dimension: [1_000_000; 8], product_ppm },
+            kappa_ppm: 1_000_000,
             bid_currency: Currency::USD,
             exchange_cap: Cpm(50_000_000),
             floor: Floor(Cpm(floor)),

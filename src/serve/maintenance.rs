@@ -4,6 +4,7 @@
 use super::keeping::keep_audience;
 use super::state::{Phase, Shared};
 use crate::budget::TOKEN_LIFE_S;
+use crate::engine::TICK_MS;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::ExchangeId;
 use crate::telemetry::catalogue;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 /// Caps on open holds are checked this often (money.md 2.7).
 const TICK: Duration = Duration::from_millis(100);
+/// Spending is looked at every so many ticks.
+const TICKS_PER_PACING: u64 = TICK_MS as u64 / TICK.as_millis() as u64;
 /// Bids that are too old for a notice are forgotten every so many ticks.
 const TICKS_PER_FORGETTING: u64 = 600;
 
@@ -34,6 +37,9 @@ pub fn maintain(shared: &Arc<Shared>) {
             let oldest_s = (now.unix_s() - i64::from(TOKEN_LIFE_S)).clamp(0, i64::from(u32::MAX)) as u32;
             shared.seen.lock().drop_before(oldest_s);
             shared.played.lock().drop_before(oldest_s);
+        }
+        if ticks.is_multiple_of(TICKS_PER_PACING) {
+            shared.pace();
         }
         check_open_holds(shared);
         shared.snapshots.expire_rates(now);

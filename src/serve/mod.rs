@@ -24,6 +24,7 @@ mod loss;
 mod maintenance;
 mod notice;
 mod ops;
+mod pacing;
 mod person;
 mod privacy;
 mod publish;
@@ -35,6 +36,7 @@ pub use admin::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Caller
 pub use bills::{RestoreError, restore};
 pub use maintenance::maintain;
 pub use notice::Delivery;
+pub use pacing::Pacing;
 pub use privacy::privacy_policy;
 pub use publish::{AccountSource, Published, Reason, Refused, publisher};
 pub use runtime::{Addresses, Running, ServeError, is_open_to_anyone, start};

@@ -212,6 +212,8 @@ impl Publisher {
         if let Some(next) = next {
             shared.snapshots.publish_catalog(Arc::clone(&next));
             shared.ledger.retire(&next.left_since(&before));
+            // Who is new shall not spend a day's budget before the next look at it.
+            shared.pace();
             shared.metrics.gauge(catalogue::CATALOG_BUILD, &[]).set(compile_ms as f64 / 1e3);
         }
         let steps_ms = [read_ms, compile_ms, ledger_ms];

@@ -82,6 +82,8 @@ pub struct Running {
 pub fn start(shared: Arc<Shared>) -> Result<Running, ServeError> {
     let listen = shared.config.listen.clone();
     refuse_unauthenticated(&shared, listen.bid)?;
+    // Nothing is bid on before it is known how fast to spend.
+    shared.pace();
     let cores = shared.metrics.cores();
     let balanced = shared.config.server.acceptor == Acceptor::Balanced;
     let (phase, watched) = watch::channel(Phase::Serving);

@@ -2,6 +2,7 @@
 
 use super::admin::Api;
 use super::notice::Delivery;
+use super::pacing::Pacing;
 use super::publish::Requests;
 use crate::audience::{AudienceIndex, Forgotten, IdKey, Store};
 use crate::budget::frequency::FrequencyTable;
@@ -78,6 +79,8 @@ pub struct SharedParts {
     pub events: Option<EventLog>,
     /// How often people were shown what.
     pub frequency: Arc<FrequencyTable>,
+    /// What keeps spending on plan.
+    pub pacing: Pacing,
     /// Keys of the notice tokens.
     pub token_keys: TokenKeys,
     /// Base of every notice URL.
@@ -99,6 +102,7 @@ pub struct Shared {
     pub(crate) audience: Arc<Store>,
     pub(crate) frequency: Arc<FrequencyTable>,
     contacts: Arc<Contacts>,
+    pub(super) pacing: Pacing,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: ArcSwap<TokenKeys>,
@@ -138,6 +142,7 @@ impl Shared {
             audience: Arc::new(parts.audience),
             frequency: parts.frequency,
             contacts: Arc::new(parts.contacts),
+            pacing: parts.pacing,
             ledger: parts.ledger,
             events: parts.events,
             token_keys: ArcSwap::from_pointee(parts.token_keys),

@@ -159,6 +159,8 @@ catalogue! {
          bad_input, bad_redirect.";
     AUDIENCE_LOG_FAILURES = Counter "outbid_audience_log_failures_total" []
         "Times that changes of the audience could not be made durable; they are when it is saved as a whole.";
+    PACING_CONTROLLERS = Gauge "outbid_pacing_controllers" ["state"]
+        "Budgets that are spread over their time: paced, and throttled, those of them that leave requests out.";
     FREQUENCY_USERS = Gauge "outbid_frequency_users" [] "People of whom it is kept how often they were shown what.";
     FREQUENCY_LATE = Counter "outbid_frequency_late_total" []
         "Impressions over a frequency cap, billed after their bid was taken for lost.";

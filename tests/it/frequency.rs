@@ -1,5 +1,6 @@
 //! Frequency caps: the table against a model that keeps everything, its log over restarts and damage, and from the bid to
 //! the bill over HTTP.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod log;
 mod served;

@@ -14,6 +14,7 @@ mod expansions;
 mod life;
 mod media;
 mod notices;
+mod pacing;
 mod people;
 mod protobuf;
 mod reload;
@@ -37,7 +38,7 @@ use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::money::{Cpm, Nanos};
-use outbid::serve::{self, Addresses, Running, ServeError, Shared, SharedParts};
+use outbid::serve::{self, Addresses, Pacing, Running, ServeError, Shared, SharedParts};
 use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
@@ -178,6 +179,14 @@ impl Setup {
             }
             None => FrequencyTable::in_memory(1_000),
         };
+        let pacing = match &self.home {
+            Some(home) => {
+                let folder = home.join("pacing");
+                std::fs::create_dir_all(&folder).unwrap();
+                Pacing::open(Box::new(FileStorage::open(&folder).unwrap())).unwrap()
+            }
+            None => Pacing::default(),
+        };
         SharedParts {
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),
             snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
@@ -190,6 +199,7 @@ impl Setup {
             },
             frequency: Arc::new(frequency),
             audience,
+            pacing,
             ledger,
             events: self.events,
             token_keys: token_keys(),

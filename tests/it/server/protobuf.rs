@@ -88,6 +88,8 @@ pub(crate) fn timeless(answer: &Value) -> Vec<Value> {
         for url in ["nurl", "burl", "lurl"] {
             bid.as_object_mut().unwrap().remove(url);
         }
+        // Bids are numbered as they are made, and one side may have been asked more often.
+        assert!(bid.as_object_mut().unwrap().remove("id").is_some());
         // Tokens are signed over the time.
         let markup = bid["adm"].as_str().unwrap().to_owned();
         bid["adm"] = markup.split('/').filter(|piece| piece.len() < 40).collect::<Vec<_>>().join("/").into();

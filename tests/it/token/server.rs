@@ -72,6 +72,7 @@ impl Server {
             audience: Store::in_memory(AudienceIndex::default(), IdKey([3; 16])),
             frequency: Arc::new(FrequencyTable::in_memory(1_000)),
             contacts: outbid::contacts::Contacts::in_memory(),
+            pacing: Default::default(),
             ledger,
             events: None,
             token_keys: keys.clone(),
