@@ -176,11 +176,12 @@ fn control_plane(
             let shared = kept.get().and_then(Weak::upgrade)?;
             let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
             let store = shared.people_kept();
-            let contacts = shared.contacts();
+            let (contacts, frequency) = (shared.contacts(), shared.frequency_kept());
             Some(admin::PeopleKept {
                 store,
                 plan,
                 contacts,
+                frequency,
                 forget: Arc::new(move |keys| shared.forget(keys)),
             })
         }),

@@ -255,6 +255,11 @@ impl Shared {
         &self.frequency
     }
 
+    /// The same, to be kept by who shows it.
+    pub fn frequency_kept(&self) -> Arc<FrequencyTable> {
+        Arc::clone(&self.frequency)
+    }
+
     /// Forgets everybody that these keys are of, in the audience, in what they were shown, in the contacts and in the event
     /// log, durably.
     ///

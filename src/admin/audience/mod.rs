@@ -29,6 +29,7 @@ use super::download::Download;
 use super::problem::Problem;
 use super::state::Inner;
 use crate::audience::{Plan, Store};
+use crate::budget::frequency::FrequencyTable;
 use crate::contacts::Contacts;
 use crate::model::ids::UserKey;
 use crate::serve::{ForgottenEverywhere, NotForgotten};
@@ -44,6 +45,8 @@ pub struct People {
     pub plan: Arc<Plan>,
     /// How they can be reached elsewhere.
     pub contacts: Arc<Contacts>,
+    /// How often they were shown what.
+    pub frequency: Arc<FrequencyTable>,
     /// Forgets whose keys these are, in everything that is kept, durably.
     pub forget: Forget,
 }

@@ -45,7 +45,7 @@ pub(super) fn erase(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
 
 /// `POST /v1/people:export`.
 pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
-    let People { store, plan, contacts, .. } = super::people(inner)?;
+    let People { store, plan, contacts, frequency, .. } = super::people(inner)?;
     let keys = keys(inner, store.id_key(), &call)?;
     let who = call.who();
     call.parameters.finish("no parameter")?;
@@ -57,6 +57,11 @@ pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
             shown.membership(&membership);
         }
         shown.kept(&store.kept_of(*key, &plan, now.unix_s()));
+        shown.impressions.extend(frequency.export(*key).into_iter().map(|(scope, total, times)| {
+            let (level, id) = scope.parts();
+            let last: Vec<Value> = times.iter().map(|at| seconds((*at).into())).collect();
+            json!({ "of": level, "id": id.to_string(), "impressions": total, "last": last })
+        }));
     }
     // Of the identifiers that were brought along alone: an address that they are tied to may be another person's.
     let mut reached = Vec::new();
@@ -79,7 +84,7 @@ pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
     let links: Vec<Value> = (kinds.iter().filter(|(_, count)| *count > 0))
         .map(|(kind, count)| json!({ "kind": kind, "count": count }))
         .collect();
-    let Shown { segments, interests, counts, customers, touches, .. } = shown;
+    let Shown { segments, interests, counts, customers, touches, impressions, .. } = shown;
     let (many, kept) = (segments.len(), interests.len() + counts.len() + customers.len() + touches.len());
     record(
         inner,
@@ -89,7 +94,8 @@ pub(super) fn export(inner: &Arc<Inner>, call: Call) -> Result<Reply, Problem> {
     )?;
     let body = json!({
         "exported_at": moment(now.unix_ms), "segments": segments, "interests": interests, "counts": counts,
-        "customers": customers, "touches": touches, "links": links, "contacts": reached,
+        "customers": customers, "touches": touches, "impressions": impressions, "links": links,
+        "contacts": reached,
     });
     Ok(Reply::new(StatusCode::OK, body))
 }
@@ -102,6 +108,8 @@ struct Shown {
     counts: Vec<Value>,
     customers: Vec<Value>,
     touches: Vec<Value>,
+    /// Counted for frequency caps.
+    impressions: Vec<Value>,
 }
 
 impl Shown {
@@ -114,6 +122,7 @@ impl Shown {
             counts: Vec::new(),
             customers: Vec::new(),
             touches: Vec::new(),
+            impressions: Vec::new(),
         }
     }
 

@@ -282,6 +282,17 @@ fn person() -> Value {
         }),
         &["line_item_id", "creative_id", "clicked", "at"],
     );
+    let counted = object(
+        json!({
+            "of": {
+                "type": "string", "enum": ["advertiser", "campaign", "line_item", "creative"],
+                "description": "Whose cap it is.",
+            },
+            "id": text("Its number."), "impressions": count("How many there were."),
+            "last": several(moment("When."), "When the last of them were."),
+        }),
+        &["of", "id", "impressions", "last"],
+    );
     let link = object(
         json!({
             "kind": {
@@ -310,11 +321,22 @@ fn person() -> Value {
         "interests": several(of_segment(json!({ "score": score })), "Interests, as they are now."),
         "counts": several(of_segment(json!({ "at": events })), "Events that rules count."),
         "customers": several(customer, "What was bought."), "touches": several(touch, "Ads that were clicked or seen."),
+        "impressions": several(counted, "Impressions that were counted for frequency caps."),
         "links": several(link, "How many identifiers are known to be the person's, by their sort."),
         "contacts": several(contact, "Ways to reach the person, of these very identifiers; without the addresses."),
     });
     object(
         members,
-        &["exported_at", "segments", "interests", "counts", "customers", "touches", "links", "contacts"],
+        &[
+            "exported_at",
+            "segments",
+            "interests",
+            "counts",
+            "customers",
+            "touches",
+            "impressions",
+            "links",
+            "contacts",
+        ],
     )
 }

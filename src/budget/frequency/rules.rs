@@ -22,8 +22,8 @@ impl Scope {
         Scope(bits)
     }
 
-    /// Which level and id it is, for people: `campaign 7`.
-    pub fn describe(self) -> String {
+    /// Which level and id it is, for people: `campaign` and 7.
+    pub fn parts(self) -> (&'static str, u32) {
         let level = match self.0 >> 32 {
             1 => "advertiser",
             2 => "campaign",
@@ -31,7 +31,7 @@ impl Scope {
             4 => "creative",
             _ => "unknown",
         };
-        format!("{level} {}", self.0 as u32)
+        (level, self.0 as u32)
     }
 }
 

@@ -6,6 +6,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderVa
 use hyper::{Method, StatusCode};
 use outbid::admin::{Admin, Forget, JobOptions, PeopleKept, PeopleSource, Rate, Setup};
 use outbid::audience::{AudienceIndex, IdKey, Store};
+use outbid::budget::frequency::FrequencyTable;
 use outbid::config::Secret;
 use outbid::contacts::Contacts;
 use outbid::model::clock::{Clock, FixedClock, Now};
@@ -62,11 +63,12 @@ pub(super) fn people() -> PeopleSource {
     let forgetting = Arc::clone(&store);
     let contacts = Arc::new(Contacts::in_memory());
     let erasing = Arc::clone(&contacts);
+    let frequency = Arc::new(FrequencyTable::in_memory(1_000));
     let forget: Forget = Arc::new(move |keys: &[UserKey]| {
         let contacts = erasing.erase(keys)?;
         Ok(ForgottenEverywhere { people: forgetting.forget(keys, 0), contacts })
     });
-    let kept = PeopleKept { store, plan: Arc::default(), contacts, forget };
+    let kept = PeopleKept { store, plan: Arc::default(), contacts, frequency, forget };
     Box::new(move || Some(kept.clone()))
 }
 

@@ -81,11 +81,12 @@ impl Desk {
                 let shared = kept.upgrade()?;
                 let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
                 let (store, forgetting) = (shared.people_kept(), Arc::clone(&shared));
-                let contacts = shared.contacts();
+                let (contacts, frequency) = (shared.contacts(), shared.frequency_kept());
                 Some(PeopleKept {
                     store,
                     plan,
                     contacts,
+                    frequency,
                     forget: Arc::new(move |keys| forgetting.forget(keys)),
                 })
             }),

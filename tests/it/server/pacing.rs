@@ -60,6 +60,8 @@ impl Day {
             }
         }
         self.clock.advance_ms(SLOT_MS);
+        // Else nothing would be held until the tracking listener's next pulse, which comes in real time.
+        self.server.shared.ledger().gates().hear(self.clock.now());
         spent
     }
 
