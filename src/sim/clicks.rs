@@ -142,7 +142,7 @@ impl LoggedImpression {
         for segment in &self.segments {
             fields.push(format!("segment=g{segment}"));
         }
-        for segment in self.segments.iter().take(2) {
+        if let Some(segment) = self.segments.first() {
             fields.push(format!("campaign_segment=k{campaign}_g{segment}"));
         }
         fields
@@ -240,7 +240,7 @@ impl ClickLog {
         let segments = row.segments.iter().enumerate().map(|(at, segment)| {
             let segment = u64::from(segment.0);
             let crossed =
-                if at < 2 { self.effect(Effect::CampaignSegment, campaign << 16 | segment) } else { 0.0 };
+                if at == 0 { self.effect(Effect::CampaignSegment, campaign << 16 | segment) } else { 0.0 };
             0.2 * self.effect(Effect::Segment, segment) + 0.1 * crossed
         });
         let tired = -0.15 * f64::from(1 + row.frequency).log2();

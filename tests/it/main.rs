@@ -17,6 +17,7 @@ mod journal;
 mod judge;
 mod ledger_tools;
 mod parse;
+mod prediction;
 mod price;
 mod privacy;
 mod process;

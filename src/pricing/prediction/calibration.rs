@@ -1,7 +1,7 @@
 //! From log-odds that rank well to probabilities that are right on average (pricing.md 2c):
 //!
 //! ```text
-//! logit p′ = iso(a + b·logit p) + a_c        b between 0.5 and 1.5; a_c = ln((clicks_c + K)/(Σ p_c + K)) within ±1, K = 20
+//! logit p′ = iso(a + b·logit p) + a_c        b between 0.5 and 1.5; a_c = ln((clicks_c + K)/(Σ p_c + K)) within ±1, K ≥ 20
 //! ```
 //!
 //! a and b by Newton's method on what was predicted in the last day (Platt scaling), pulled to 0 and 1 as by 20 clicks; `iso`
@@ -14,8 +14,10 @@ use super::ftrl::sigmoid;
 use crate::model::ids::CampaignId;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Clicks that a campaign's, or the global, correction is shrunk by.
+/// Clicks that the global correction is shrunk by, and those of campaigns at least.
 const SHRINKAGE: f64 = 20.0;
+/// As good as no correction.
+const SHRINKAGE_MAX: f64 = 1e6;
 /// Predictions older than this do not count.
 const HORIZON_MS: i64 = 86_400_000;
 /// Bins of the isotonic correction.
@@ -209,8 +211,9 @@ impl Calibrator {
             *clicks += f64::from(row.clicks);
             *expected += f64::from(row.shown) * sigmoid(f64::from(fitted.common(row.logit)));
         }
+        let shrinkage = shrinkage(by_campaign.values());
         let own = |(clicks, expected): (f64, f64)| {
-            let ratio = (clicks + SHRINKAGE) / (expected + SHRINKAGE);
+            let ratio = (clicks + shrinkage) / (expected + shrinkage);
             ratio.ln().clamp(-1.0, 1.0) as f32
         };
         let campaigns = by_campaign.into_iter().map(|(campaign, sums)| (campaign, own(sums)));
@@ -243,6 +246,18 @@ impl Calibrator {
     }
 }
 
+/// Clicks that campaigns are shrunk by: 20 at least, and as many as make their ratios differ no more than they do beyond
+/// chance. Ratios around 1 with the variance 1/K are those of a gamma distribution with the shape K; the variance of what
+/// was clicked beyond that of a Poisson draw is Σ e²/K (empirical Bayes by moments; Robbins 1956).
+fn shrinkage<'c>(campaigns: impl Iterator<Item = &'c (f64, f64)>) -> f64 {
+    let (mut beyond_chance, mut squares) = (0.0, 0.0);
+    for (clicks, expected) in campaigns {
+        beyond_chance += (clicks - expected).powi(2) - expected;
+        squares += expected * expected;
+    }
+    if beyond_chance <= 0.0 { SHRINKAGE_MAX } else { (squares / beyond_chance).clamp(SHRINKAGE, SHRINKAGE_MAX) }
+}
+
 /// Intercept and slope that make the rows likeliest, with the pull.
 fn line(rows: &[Scored]) -> (f32, f32) {
     let weight: f64 = rows.iter().map(|row| f64::from(row.shown)).sum();
@@ -261,14 +276,18 @@ fn line(rows: &[Scored]) -> (f32, f32) {
         let (da, db) = ((hbb * ga - hab * gb) / determinant, (haa * gb - hab * ga) / determinant);
         middle -= da.clamp(-1.0, 1.0);
         slope = (slope - db.clamp(-0.5, 0.5)).clamp(0.5, 1.5);
-        if da.abs() + db.abs() < 1e-9 {
+        if da.abs() + db.abs() < 1e-7 {
             break;
         }
     }
     // The slope may lie at a bound: the intercept that goes with it.
     for _ in 0..12 {
         let [ga, _, haa, ..] = derivatives(rows, mean, middle, slope);
-        middle -= ((ga + SHRINKAGE * (middle - mean)) / (haa + SHRINKAGE)).clamp(-1.0, 1.0);
+        let step = (ga + SHRINKAGE * (middle - mean)) / (haa + SHRINKAGE);
+        middle -= step.clamp(-1.0, 1.0);
+        if step.abs() < 1e-7 {
+            break;
+        }
     }
     ((middle - slope * mean) as f32, slope as f32)
 }

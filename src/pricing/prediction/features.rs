@@ -3,8 +3,11 @@
 //! Learning*, ICML'09; unsigned, as tables are large enough).
 //!
 //! A request's features are hashed once ([`Context`]); a candidate's ([`Crosses`]) are combined from halves that are there
-//! already. What crosses a campaign with a field of few values lies in a block of the campaign's own, 64 slots wide: all of
-//! it together is two cache lines of a table, which the next request for the same campaign finds warm.
+//! already, and lie together as far as they can, because a candidate costs what its cache misses cost. What crosses a
+//! campaign with a field of few values lies in 128 neighbouring slots of the campaign, which the next request finds warm;
+//! what crosses an advertiser and its campaigns with one site lies in one cache line. Each such block is turned by a part of
+//! its hash: where two blocks share slots, the same value of both seldom does, and no slot of a block is used more than
+//! others.
 //!
 //! A hash is the same on every machine and for ever, because models and states of learners are kept.
 
@@ -19,10 +22,10 @@ pub const CONTEXT_MAX: usize = 48;
 pub const CROSSES_MAX: usize = 16;
 /// Segments that count, the most informative first.
 const SEGMENTS_MAX: usize = 32;
-/// Segments that are crossed with the campaign.
-const SEGMENTS_CROSSED: usize = 2;
-/// Slots of a campaign's block; a power of two.
-const BLOCK: u32 = 64;
+/// Slots of a campaign.
+const CAMPAIGN_BLOCK: u32 = 128;
+/// Slots of an advertiser on a site: a cache line of a table of weights.
+const SITE_BLOCK: u32 = 32;
 
 /// The fields that features are made of. The bias is none of them: every row has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,21 +69,11 @@ pub enum Field {
     Recency,
     /// The advertiser.
     Advertiser,
-    /// The campaign, and its block.
+    /// The campaign; alone, by hour, device, frequency, recency, country, line item and creative.
     Campaign,
-    /// The line item.
-    LineItem,
-    /// The creative.
-    Creative,
-    /// The campaign on one site.
-    CampaignSite,
-    /// The campaign in one place.
-    CampaignSlot,
-    /// The campaign in one country.
-    CampaignCountry,
     /// The campaign and a segment.
     CampaignSegment,
-    /// The advertiser on one site.
+    /// The advertiser on one site; alone, by campaign, and by campaign and place.
     AdvertiserSite,
     /// A `field=value` that came as text.
     Text,
@@ -183,7 +176,7 @@ pub struct ContextFacts<'r> {
     pub browser: Option<&'r str>,
     /// `device.connectiontype`.
     pub connection: Option<i64>,
-    /// The user's segments, the most informative first; 32 count, the first two are crossed with the campaign.
+    /// The user's segments, the most informative first; 32 count, the first is crossed with the campaign.
     pub segments: &'r [SegmentId],
 }
 
@@ -195,7 +188,7 @@ pub struct Context {
     site: u64,
     slot: u64,
     country: u64,
-    segments: [u64; SEGMENTS_CROSSED],
+    segment: u64,
     hour: u32,
     /// 1–15; 0 = not known.
     device: u32,
@@ -209,7 +202,7 @@ impl Default for Context {
             site: 0,
             slot: 0,
             country: 0,
-            segments: [0; SEGMENTS_CROSSED],
+            segment: 0,
             hour: 0,
             device: 0,
         }
@@ -245,12 +238,9 @@ impl Context {
         self.add_text(Field::Os, facts.os);
         self.add_text(Field::Browser, facts.browser);
         self.add_number(Field::Connection, facts.connection);
-        self.segments = [0; SEGMENTS_CROSSED];
-        for (at, segment) in facts.segments.iter().take(SEGMENTS_MAX).enumerate() {
-            let hash = self.add(Field::Segment, u64::from(segment.0));
-            if let Some(crossed) = self.segments.get_mut(at) {
-                *crossed = hash;
-            }
+        self.segment = 0;
+        for segment in facts.segments.iter().take(SEGMENTS_MAX).rev() {
+            self.segment = self.add(Field::Segment, u64::from(segment.0));
         }
     }
 
@@ -284,11 +274,31 @@ impl Context {
     }
 }
 
+/// Neighbouring slots, turned.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    first: u32,
+    turn: u32,
+    /// A power of two.
+    slots: u32,
+}
+
+impl Block {
+    const fn new(hash: u64, slots: u32) -> Block {
+        Block { first: feature(hash) & !(slots - 1), turn: hash as u32, slots }
+    }
+
+    const fn slot(&self, offset: u32) -> u32 {
+        self.first | (offset.wrapping_add(self.turn) & (self.slots - 1))
+    }
+}
+
 /// The hashes of a creative and what it belongs to: made when an account is compiled, or on the spot.
 #[derive(Clone, Copy, Debug)]
 pub struct OfferKeys {
     advertiser: u64,
     campaign: u64,
+    campaign_id: u32,
     line_item: u32,
     creative: u32,
 }
@@ -304,8 +314,9 @@ impl OfferKeys {
         OfferKeys {
             advertiser: hash(Field::Advertiser, advertiser.0 as u64),
             campaign: hash(Field::Campaign, campaign.0 as u64),
-            line_item: feature(hash(Field::LineItem, line_item.0 as u64)),
-            creative: feature(hash(Field::Creative, creative.0 as u64)),
+            campaign_id: campaign.0,
+            line_item: line_item.0,
+            creative: creative.0,
         }
     }
 }
@@ -339,45 +350,48 @@ impl Crosses {
     pub fn fill(&mut self, context: &Context, offer: &OfferFacts) {
         let keys = &offer.keys;
         self.len = 0;
-        // The block of the campaign: itself at 0, hours from 1, devices from 25, frequencies from 41, recencies from 52.
-        let block = feature(keys.campaign) & !(BLOCK - 1);
-        self.push(block);
-        self.push(block + 1 + context.hour);
+        // Of the campaign: itself at 0, hours from 1, devices from 25, frequencies from 41, recencies from 52; then countries
+        // by hash, and line items and creatives by number, as those of one campaign follow one another.
+        let own = Block::new(keys.campaign, CAMPAIGN_BLOCK);
+        self.push(own.slot(0));
+        self.push(own.slot(1 + context.hour));
         if context.device > 0 {
-            self.push(block + 25 + context.device);
+            self.push(own.slot(25 + context.device));
         }
         if let Some(frequency) = offer.frequency {
             let doublings = doublings(frequency).min(10);
-            self.push(block + 41 + doublings);
+            self.push(own.slot(41 + doublings));
             self.push(feature(hash(Field::Frequency, u64::from(doublings))));
         }
         if let Some(recency_s) = offer.recency_s {
             // From minutes: 0, 1, 2–3, … up to 11 doublings, 17 hours.
             let doublings = doublings(recency_s / 60).min(11);
-            self.push(block + 52 + doublings);
+            self.push(own.slot(52 + doublings));
             self.push(feature(hash(Field::Recency, u64::from(doublings))));
         }
+        if context.country != 0 {
+            self.push(own.slot(64 + (context.country >> 59) as u32));
+        }
+        self.push(own.slot(96 + (keys.line_item & 7)));
+        self.push(own.slot(104 + keys.creative % 24));
         self.push(feature(keys.advertiser));
-        self.push(keys.line_item);
-        self.push(keys.creative);
-        self.cross(Field::CampaignSite, context.site, keys.campaign);
-        self.cross(Field::AdvertiserSite, context.site, keys.advertiser);
-        self.cross(Field::CampaignSlot, context.slot, keys.campaign);
-        self.cross(Field::CampaignCountry, context.country, keys.campaign);
-        for segment in context.segments {
-            self.cross(Field::CampaignSegment, segment, keys.campaign);
+        if context.site != 0 {
+            let there = Block::new(cross(Field::AdvertiserSite, context.site, keys.advertiser), SITE_BLOCK);
+            self.push(there.slot(0));
+            self.push(there.slot(1 + keys.campaign_id % 7));
+            if context.slot != 0 {
+                let place = fold(context.slot, keys.campaign) >> 32;
+                self.push(there.slot(8 + (place % 24) as u32));
+            }
+        }
+        if context.segment != 0 {
+            self.push(feature(cross(Field::CampaignSegment, context.segment, keys.campaign)));
         }
     }
 
     fn push(&mut self, feature: u32) {
         self.features[self.len] = feature;
         self.len += 1;
-    }
-
-    fn cross(&mut self, field: Field, of_request: u64, of_offer: u64) {
-        if of_request != 0 {
-            self.push(feature(cross(field, of_request, of_offer)));
-        }
     }
 
     /// The features.

@@ -13,14 +13,13 @@
 use super::bytes::{DamagedBytes, Kind, Reader, Writer};
 use super::calibration::Calibration;
 use super::inclusion::Sketch;
+use super::level::Level;
 use super::model::Model;
 use super::options::{LearnerOptions, OptionsError};
 
 const KIND: Kind = Kind { magic: *b"outbidLR", what: "state of a learner", version: 1 };
 /// No weight of a row moves a coordinate further.
 const MAX_WEIGHT: f64 = 1e6;
-/// Weighted rows that the log-odds everything starts from are taken of.
-const START_ROWS: f64 = 10_000.0;
 /// Beyond this a probability is as good as 0 or 1.
 const MAX_LOGIT: f64 = 35.0;
 
@@ -38,8 +37,6 @@ pub struct Learner {
     options: LearnerOptions,
     table: Vec<Coordinate>,
     bias: Coordinate,
-    /// Weighted rows and positives of the beginning, which give the log-odds that everything starts from.
-    start: (f64, f64),
     sketch: Option<Sketch>,
     rows: u64,
     /// Slots and weights of the row that is being learned.
@@ -54,7 +51,6 @@ impl Learner {
             options,
             table: vec![[0.0; 2]; 1 << options.bits],
             bias: [0.0; 2],
-            start: (0.0, 0.0),
             sketch: (options.min_count > 1).then(|| Sketch::new(options.bits)),
             rows: 0,
             row: Vec::new(),
@@ -90,27 +86,16 @@ impl Learner {
         -z * self.options.alpha / (self.options.beta + n.sqrt())
     }
 
-    /// Log-odds of the rate of the first rows, which no weight has to learn.
-    fn start_logit(&self) -> f64 {
-        let (rows, positives) = self.start;
-        ((positives + 0.5) / (rows - positives + 0.5)).ln()
-    }
-
     /// The log-odds of a row. A feature that comes twice counts twice.
     pub fn logit(&self, features: &[u32]) -> f64 {
         let weight = |feature: &u32| self.weight(&self.table[self.slot(*feature)]);
-        self.start_logit() + self.bias_weight() + features.iter().map(weight).sum::<f64>()
+        self.bias_weight() + features.iter().map(weight).sum::<f64>()
     }
 
     /// Learns a row of this weight; answers the log-odds that it was given before.
     pub fn learn(&mut self, features: &[u32], label: bool, weight: f64) -> f64 {
         let (weight, label) = (weight.clamp(0.0, MAX_WEIGHT), f64::from(u8::from(label)));
-        let logit = self.step(features, |p| (p - label) * weight);
-        if self.start.0 < START_ROWS {
-            self.start.0 += weight;
-            self.start.1 += weight * label;
-        }
-        logit
+        self.step(features, |p| (p - label) * weight)
     }
 
     /// Learns that a row which was learned as a negative is a positive: the positive has the weight 1/(1 − p), so that its
@@ -125,7 +110,7 @@ impl Learner {
         let mut row = std::mem::take(&mut self.row);
         row.clear();
         let bias = self.bias_weight();
-        let mut logit = self.start_logit() + bias;
+        let mut logit = bias;
         for feature in features {
             let slot = self.slot(*feature);
             let weight = self.weight(&self.table[slot]);
@@ -146,19 +131,12 @@ impl Learner {
         logit
     }
 
-    /// The table that serves, as far as this learner has come.
-    pub fn snapshot(&self, calibration: Calibration, until_ms: i64) -> Model {
+    /// The table that serves, as far as this learner has come, with its level set by the last rows.
+    pub fn snapshot(&self, calibration: Calibration, level: &Level, until_ms: i64) -> Model {
         let weights: Vec<f64> = self.table.iter().map(|at| self.weight(at)).collect();
         let counts = self.table.iter().map(|[_, n]| *n);
-        Model::build(
-            &self.options,
-            self.start_logit() + self.bias_weight(),
-            &weights,
-            counts,
-            calibration,
-            self.rows,
-            until_ms,
-        )
+        let bias = self.bias_weight();
+        Model::build(&self.options, bias, &weights, counts, calibration, self.rows, until_ms).levelled(level)
     }
 
     /// Its state.

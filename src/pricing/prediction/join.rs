@@ -18,17 +18,31 @@ pub(super) struct Row {
 /// How far a row has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum State {
-    /// It waits.
+    /// It waits, and nothing came yet.
     Open,
+    /// It waits, and what it waits for came.
+    Joined,
     /// It was learned as a negative, as nothing came in time.
     Negative,
-    /// What it waited for came.
+    /// It was learned as a positive.
     Done,
 }
 
 impl State {
+    /// Whether it is still to be learned.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, State::Open | State::Joined)
+    }
+
+    /// Whether what it waited for came.
+    pub(super) fn came(self) -> bool {
+        matches!(self, State::Joined | State::Done)
+    }
+
     fn of(number: u8) -> Option<State> {
-        [State::Open, State::Negative, State::Done].into_iter().find(|state| *state as u8 == number)
+        [State::Open, State::Joined, State::Negative, State::Done]
+            .into_iter()
+            .find(|state| *state as u8 == number)
     }
 }
 
@@ -98,8 +112,8 @@ impl Queue {
             let at = (self.settled - self.first) as usize;
             let row = self.rows.get(at)?;
             match row.state {
-                State::Open if row.at_ms > until_ms => return None,
-                State::Open => {
+                State::Open | State::Joined if row.at_ms > until_ms => return None,
+                State::Open | State::Joined => {
                     self.settled += 1;
                     return self.rows.get_mut(at);
                 }

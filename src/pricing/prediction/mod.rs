@@ -18,6 +18,7 @@ mod ftrl;
 mod guard;
 mod inclusion;
 mod join;
+mod level;
 mod measure;
 mod model;
 mod options;
@@ -33,6 +34,7 @@ pub use features::{
 };
 pub use ftrl::Learner;
 pub use guard::{Guard, Verdict};
+pub use level::Level;
 pub use measure::{Decile, Scores};
 pub use model::{ContextSum, Model, Probability};
 pub use options::{LearnerOptions, OptionsError, TrainerOptions};

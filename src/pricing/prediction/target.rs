@@ -4,6 +4,7 @@ use super::bytes::{DamagedBytes, Reader, Writer};
 use super::calibration::{Calibration, Calibrator};
 use super::ftrl::{Learner, sigmoid};
 use super::guard::{Guard, Verdict};
+use super::level::Level;
 use super::model::Model;
 use super::options::{LearnerOptions, OptionsError, TrainerOptions};
 use crate::model::ids::CampaignId;
@@ -20,6 +21,7 @@ pub(super) struct Example<'f> {
 pub(super) struct Target {
     learner: Learner,
     calibrator: Calibrator,
+    level: Level,
     /// Of the last time that anything was published or refused.
     calibration: Calibration,
     guard: Guard,
@@ -31,6 +33,7 @@ impl Target {
         Ok(Target {
             learner: Learner::new(options)?,
             calibrator: Calibrator::new(all.calibration_events, all.isotonic),
+            level: Level::default(),
             calibration: Calibration::default(),
             guard: Guard::new(all.guard_events),
             served: None,
@@ -54,13 +57,16 @@ impl Target {
         let candidate = sigmoid(f64::from(self.calibration.apply(logit as f32, campaign)));
         let served = self.served.as_ref().map(|model| model.predict_row(features, campaign).as_f64());
         self.guard.add(candidate, served, label, weight);
-        self.calibrator.add(at_ms, campaign, logit, if label { weight } else { 0.0 }, weight);
+        let clicks = if label { weight } else { 0.0 };
+        self.calibrator.add(at_ms, campaign, logit, clicks, weight);
+        self.level.add(features, campaign, clicks, weight);
     }
 
     /// A click of an impression that was learned as a negative.
     pub(super) fn learn_late(&mut self, example: Example<'_>) {
         let logit = self.learner.learn_late_positive(example.features, 1.0);
         self.calibrator.add(example.at_ms, example.campaign, logit, 1.0, 0.0);
+        self.level.add(example.features, example.campaign, 1.0, 0.0);
     }
 
     /// Calibrates anew, and puts what was learned in the place of what serves, unless the guard refuses.
@@ -70,7 +76,7 @@ impl Target {
         if !verdict.accepted {
             return (verdict, None);
         }
-        let model = Arc::new(self.learner.snapshot(self.calibration.clone(), now_ms));
+        let model = Arc::new(self.learner.snapshot(self.calibration.clone(), &self.level, now_ms));
         self.served = Some(Arc::clone(&model));
         (verdict, Some(model))
     }
@@ -82,6 +88,7 @@ impl Target {
     pub(super) fn write(&self, out: &mut Writer) {
         write_nested(out, &self.learner.export());
         self.calibrator.write(out);
+        self.level.write(out);
         self.calibration.write(out);
         self.guard.write(out);
         out.u8(u8::from(self.served.is_some()));
@@ -97,6 +104,7 @@ impl Target {
         }
         self.learner = learner;
         self.calibrator = self.calibrator.read(input)?;
+        self.level = Level::read(input)?;
         self.calibration = Calibration::read(input)?;
         self.guard = self.guard.read(input)?;
         self.served = match input.u8()? {

@@ -1,10 +1,12 @@
 //! From what happened to models: joins clicks with their impressions and conversions with their clicks, learns them in the
 //! order in which their outcome is known, and publishes.
 //!
-//! An impression waits 20 minutes for its click, then it is learned as a negative; for six hours a late click still finds
-//! it and is learned as a correction. A click is learned at once, and waits for its conversion: after an hour without one
-//! it is learned as a negative of less weight, as some come later (see [`Delays`]); a conversion within a week of the click is
-//! learned as a positive. Time is that of the events: nothing happens between them unless [`Trainer::advance`] says so.
+//! An impression waits 20 minutes for its click and is learned then, clicked or not: were clicks learned when they come, the
+//! first minutes of each hour and of each new campaign would be learned from clicks alone. For six hours a late click still
+//! finds its impression and is learned as a correction. A click waits an hour for its conversion and is learned then; without
+//! one it is a negative of less weight, as some come later (see [`Delays`]), and a conversion within a week of the click is
+//! learned as a positive when it comes. Time is that of the events: nothing happens between them unless
+//! [`Trainer::advance`] says so.
 //!
 //! Everything is bounded. What is pushed out before its time is learned as a negative then, and counted.
 
@@ -23,8 +25,8 @@ const KIND: Kind = Kind { magic: *b"outbidTR", what: "state of a trainer", versi
 /// Clicks that may wait for their impression, when the records of both come in the wrong order.
 const MAX_EARLY: usize = 10_000;
 
-/// What became of the events so far. Where every event is counted: impressions = `waiting` + `negatives` + `clicks` +
-/// `sampled_out`, as far as none was repeated.
+/// What became of the events so far. Where every event is counted: impressions = `negatives` + `clicks` + `sampled_out` +
+/// those that still wait without a click.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Joined {
     /// Impressions.
@@ -237,18 +239,17 @@ impl Trainer {
 
     fn take_click(&mut self, bid: BidId, at_ms: i64) {
         let Some(row) = self.shown.get_mut(bid) else { return };
-        let before = std::mem::replace(&mut row.state, State::Done);
-        if before == State::Done {
+        if row.state.came() {
             self.joined.repeated_clicks += 1;
             return;
         }
-        // From here on the click holds them.
-        let (features, campaign) = (std::mem::take(&mut row.features), row.campaign);
-        let example = Example { at_ms, campaign, features: &features };
-        if before == State::Open {
-            self.clicks.learn(example, true, 1.0);
+        let click = Row { at_ms, state: State::Open, ..row.clone() };
+        if row.state == State::Open {
+            row.state = State::Joined;
             self.joined.clicks += 1;
         } else {
+            row.state = State::Done;
+            let example = Example { at_ms, campaign: row.campaign, features: &row.features };
             self.clicks.learn_late(example);
             self.joined.late_clicks += 1;
         }
@@ -257,7 +258,7 @@ impl Trainer {
             self.forget_click();
         }
         if !self.clicked.contains(bid) {
-            self.clicked.push(Row { bid, at_ms, campaign, state: State::Open, features });
+            self.clicked.push(click);
         }
     }
 
@@ -273,13 +274,18 @@ impl Trainer {
             self.joined.lost_conversions += 1;
             return;
         };
-        if std::mem::replace(&mut row.state, State::Done) == State::Done {
+        if row.state.came() {
             self.joined.repeated_conversions += 1;
             return;
         }
-        let (features, campaign) = (std::mem::take(&mut row.features), row.campaign);
-        self.conversions.learn(Example { at_ms, campaign, features: &features }, true, 1.0);
-        self.delays.add(campaign, delay_ms);
+        if row.state == State::Open {
+            row.state = State::Joined;
+        } else {
+            row.state = State::Done;
+            let example = Example { at_ms, campaign: row.campaign, features: &row.features };
+            self.conversions.learn(example, true, 1.0);
+        }
+        self.delays.add(row.campaign, delay_ms);
         self.joined.conversions[maturity] += 1;
     }
 
@@ -288,8 +294,7 @@ impl Trainer {
         self.now_ms = self.now_ms.max(now_ms);
         let due_ms = self.now_ms - self.options.wait_ms;
         while let Some(row) = self.shown.next_due(due_ms) {
-            row.state = State::Negative;
-            learn_negative(&self.options, &mut self.clicks, &mut self.joined, row);
+            learn_impression(&self.options, &mut self.clicks, &mut self.joined, row);
         }
         while self.shown.front().is_some_and(|row| row.at_ms <= self.now_ms - self.options.late_ms) {
             self.forget_impression();
@@ -298,8 +303,7 @@ impl Trainer {
             self.forget_early();
         }
         while let Some(row) = self.clicked.next_due(self.now_ms - MATURITIES_MS[0]) {
-            row.state = State::Negative;
-            learn_unconverted(&mut self.conversions, &self.delays, self.now_ms, row);
+            learn_click(&mut self.conversions, &self.delays, self.now_ms, row);
         }
         while self.clicked.front().is_some_and(|row| row.at_ms <= self.now_ms - MATURITIES_MS[2]) {
             self.forget_click();
@@ -307,9 +311,9 @@ impl Trainer {
     }
 
     fn forget_impression(&mut self) {
-        if let Some(row) = self.shown.pop().filter(|row| row.state == State::Open) {
+        if let Some(mut row) = self.shown.pop().filter(|row| row.state.waits()) {
             self.joined.pushed_out += 1;
-            learn_negative(&self.options, &mut self.clicks, &mut self.joined, &row);
+            learn_impression(&self.options, &mut self.clicks, &mut self.joined, &mut row);
         }
     }
 
@@ -320,8 +324,8 @@ impl Trainer {
     }
 
     fn forget_click(&mut self) {
-        if let Some(row) = self.clicked.pop().filter(|row| row.state == State::Open) {
-            learn_unconverted(&mut self.conversions, &self.delays, self.now_ms, &row);
+        if let Some(mut row) = self.clicked.pop().filter(|row| row.state.waits()) {
+            learn_click(&mut self.conversions, &self.delays, self.now_ms, &mut row);
         }
     }
 
@@ -382,7 +386,15 @@ impl Trainer {
     }
 }
 
-fn learn_negative(options: &TrainerOptions, clicks: &mut Target, joined: &mut Joined, row: &Row) {
+/// Learns an impression whose wait is over, or that has to go.
+fn learn_impression(options: &TrainerOptions, clicks: &mut Target, joined: &mut Joined, row: &mut Row) {
+    let example = Example { at_ms: row.at_ms, campaign: row.campaign, features: &row.features };
+    if row.state == State::Joined {
+        clicks.learn(example, true, 1.0);
+        row.state = State::Done;
+        return;
+    }
+    row.state = State::Negative;
     // By the bid, so that who learns the same events again leaves out the same ones.
     let one_in = u64::from(options.negatives_one_in);
     let draw = (row.bid.sequence ^ u64::from(row.bid.epoch) << 32 ^ u64::from(row.bid.core) << 48)
@@ -392,13 +404,19 @@ fn learn_negative(options: &TrainerOptions, clicks: &mut Target, joined: &mut Jo
         return;
     }
     joined.negatives += 1;
-    let example = Example { at_ms: row.at_ms, campaign: row.campaign, features: &row.features };
     clicks.learn(example, false, one_in as f64);
 }
 
-fn learn_unconverted(conversions: &mut Target, delays: &Delays, now_ms: i64, row: &Row) {
+/// Learns a click that is old enough for it, or that has to go.
+fn learn_click(conversions: &mut Target, delays: &Delays, now_ms: i64, row: &mut Row) {
+    let example = Example { at_ms: row.at_ms, campaign: row.campaign, features: &row.features };
+    if row.state == State::Joined {
+        conversions.learn(example, true, 1.0);
+        row.state = State::Done;
+        return;
+    }
+    row.state = State::Negative;
     let p = conversions.predict(&row.features, row.campaign);
     let weight = Delays::negative_weight(p, delays.arrived(row.campaign, now_ms - row.at_ms));
-    let example = Example { at_ms: row.at_ms, campaign: row.campaign, features: &row.features };
     conversions.learn(example, false, weight);
 }

@@ -4,10 +4,12 @@
 //! Each row of the training log is predicted before it is learned; nothing of the test log is learned at all. The table
 //! that predicts the test is the exported form, two bytes a weight.
 
+mod quality;
 mod rows;
 mod show;
 mod synthetic;
 
+pub(super) use quality::rows as quality_rows;
 pub use rows::RowError;
 pub use synthetic::ClicksArguments;
 pub(super) use synthetic::write as write_clicks;
@@ -15,7 +17,7 @@ pub(super) use synthetic::write as write_clicks;
 use crate::cli::Failure;
 use crate::model::clock::Clock;
 use crate::pricing::prediction::{
-    Calibration, Calibrator, Learner, LearnerOptions, Model, OptionsError, Probability, Scores,
+    Calibration, Calibrator, Learner, LearnerOptions, Level, Model, OptionsError, Probability, Scores,
 };
 use crate::telemetry::clock::SystemClock;
 use anyhow::{Context as _, anyhow};
@@ -126,11 +128,16 @@ pub fn train(
 ) -> Result<Trained, TrainError> {
     let mut learner = Learner::new(options)?;
     let mut calibrator = Calibrator::new(RECENT, calibrate == Calibrate::Isotonic);
+    let mut level = Level::default();
     let mut progressive = std::collections::VecDeque::new();
     let rows = rows::read(file, input, |row: Row| {
         let Row { clicked, values, .. } = row;
         let logit = learner.learn(&values.features, clicked, 1.0);
-        calibrator.add(0, values.campaign, logit, f64::from(u8::from(clicked)), 1.0);
+        let clicks = f64::from(u8::from(clicked));
+        calibrator.add(0, values.campaign, logit, clicks, 1.0);
+        if calibrate != Calibrate::No {
+            level.add(&values.features, values.campaign, clicks, 1.0);
+        }
         if progressive.len() == RECENT {
             progressive.pop_front();
         }
@@ -144,7 +151,7 @@ pub fn train(
     // The first half was predicted by who knew little.
     let late = progressive.len() / 2;
     progressive.iter().skip(late).for_each(|(p, clicked)| scores.add(*p, *clicked));
-    let model = learner.snapshot(calibration, 0);
+    let model = learner.snapshot(calibration, &level, 0);
     Ok(Trained { model, rows, progressive: scores, non_zeros: learner.non_zeros() })
 }
 
