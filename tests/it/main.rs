@@ -2,6 +2,7 @@
 
 mod admin;
 mod audience;
+mod backtest;
 mod bad_input;
 mod budget;
 mod check_openrtb;
@@ -16,6 +17,7 @@ mod fuzz;
 mod journal;
 mod judge;
 mod ledger_tools;
+mod pacing;
 mod parse;
 mod prediction;
 mod price;
@@ -25,6 +27,7 @@ mod protobuf;
 mod respond;
 mod seed;
 mod server;
+mod shading;
 mod sim;
 mod store;
 mod targeting;

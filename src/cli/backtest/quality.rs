@@ -20,9 +20,19 @@ pub(in crate::cli) struct QualityArguments {
     /// How many auctions a day has.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(10_000..=5_000_000))]
     rows: u32,
+    /// One part alone: pacing and shading of auctions, or prediction.
+    #[arg(long, value_enum)]
+    part: Option<Part>,
     /// As JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Part {
+    Auctions,
+    Prediction,
 }
 
 /// A quantity with what it must reach and what it should.
@@ -39,7 +49,12 @@ pub(super) struct Row {
 }
 
 pub(super) fn run(arguments: &QualityArguments) -> Result<(), Failure> {
-    let rows = rows(arguments.seed, arguments.rows as usize);
+    let asks = |part: Part| arguments.part.is_none_or(|only| only == part);
+    let mut rows =
+        if asks(Part::Auctions) { rows(arguments.seed, arguments.rows as usize) } else { Vec::new() };
+    if asks(Part::Prediction) {
+        rows.extend(super::ctr::quality_rows(arguments.seed));
+    }
     if arguments.json {
         let row = |row: &Row| {
             serde_json::json!({
@@ -64,17 +79,26 @@ pub(super) fn run(arguments: &QualityArguments) -> Result<(), Failure> {
     }
 }
 
-/// Every row of the table.
+/// Every row of the table, on three threads because none waits for another.
 fn rows(seed: u64, count: usize) -> Vec<Row> {
     let skewed = Days::of(Kind::Skewed, seed, count);
-    let flat = Days::of(Kind::Flat, seed, count);
-    let mut rows = second_price(&skewed);
-    rows.extend(wrong_forecasts(&skewed));
-    rows.push(first_price(&skewed));
-    rows.extend(surplus_rows(&skewed, SKEWED_SCALE, "skewed", 0.95, ".95", ".95"));
-    rows.extend(surplus_rows(&flat, 1.0, "flat", 0.60, ".60", ".62"));
-    rows.push(settling(seed));
-    rows
+    std::thread::scope(|scope| {
+        let flat = scope.spawn(|| {
+            let flat = Days::of(Kind::Flat, seed, count);
+            surplus_rows(&flat, 1.0, "flat", 0.60, [".60", ".62"])
+        });
+        let shaded = scope.spawn(|| {
+            let mut rows = vec![first_price(&skewed)];
+            rows.extend(surplus_rows(&skewed, SKEWED_SCALE, "skewed", 0.95, [".95", ".95"]));
+            rows
+        });
+        let mut rows = second_price(&skewed);
+        rows.extend(wrong_forecasts(&skewed));
+        rows.push(settling(seed));
+        rows.extend(shaded.join().expect("a measurement that panics fails the command"));
+        rows.extend(flat.join().expect("a measurement that panics fails the command"));
+        rows
+    })
 }
 
 /// Yesterday and today of one market.
@@ -193,7 +217,7 @@ fn first_price(days: &Days) -> Row {
 /// asks for it on average.
 const SKEWED_SCALE: f64 = 3.0;
 
-fn surplus_rows(days: &Days, scale: f64, name: &str, must: f64, text: &str, aim: &str) -> [Row; 3] {
+fn surplus_rows(days: &Days, scale: f64, name: &str, must: f64, texts: [&str; 2]) -> [Row; 3] {
     let scale = best::break_even(&days.train) / PPM as f64 * scale;
     let ratio = |feedback, percent| {
         let game = surplus::Game {
@@ -210,7 +234,7 @@ fn surplus_rows(days: &Days, scale: f64, name: &str, must: f64, text: &str, aim:
     let silent = least([0, 50].iter().map(|percent| ratio(Feedback::Open, *percent)));
     let censored = ratio(Feedback::Censored, 100);
     [
-        at_least(&format!("surplus ÷ oracle, open feedback, {name} values"), open, must, [text, aim]),
+        at_least(&format!("surplus ÷ oracle, open feedback, {name} values"), open, must, texts),
         at_least(
             &format!("the same with 0 or 50 % of losses told ÷ open, {name}"),
             silent / open,

@@ -12,6 +12,8 @@ use crate::sim::auctions::{Auction, draw};
 const DAY_MS: i64 = 86_400_000;
 /// How many auctions teach the first guess at what a click costs.
 const FIRST_LOOK: usize = 200;
+/// The maximum bid in usual prices.
+const MAX_BID: f64 = 50.0;
 /// How many ticks a table of best bids is used: a minute of a day, so that a backtest takes seconds.
 const TABLE_TICKS: i64 = 6;
 /// Weight of the newest win in the average price.
@@ -141,6 +143,8 @@ struct Bidder<'l> {
     /// CPM micros for one unit of pCTR before κ.
     scale: f64,
     heard: FirstLook,
+    /// The line item's maximum bid: nobody bids a hundred times what impressions cost, whatever a click may be worth.
+    max_bid: Cpm,
     average_price: f64,
     spent: i64,
     shading: Option<Shading>,
@@ -196,6 +200,7 @@ impl<'l> Bidder<'l> {
             level: pacer.level(),
             scale: PPM as f64 / first,
             heard: FirstLook::default(),
+            max_bid: Cpm::MAX,
             average_price: 0.0,
             spent: 0,
             shading: None,
@@ -217,7 +222,7 @@ impl<'l> Bidder<'l> {
             ..*game
         };
         let mut before = Bidder { scale: best::break_even(train), heard: known, ..Bidder::new(&yesterday) };
-        before.begin_shading(best::cost_of_all(train).0 as f64 / train.len() as f64);
+        before.get_to_know(best::cost_of_all(train).0 as f64 / train.len() as f64);
         let mut levels = Vec::new();
         let decisions = before.run(&mut levels);
         let kappa = usual_kappa(train, &decisions, &levels).unwrap_or(before.pacer.kappa());
@@ -245,11 +250,13 @@ impl<'l> Bidder<'l> {
         self.pacer = Pacer::new(Start::Warm(kappa), &facts, &self.settings);
         self.level = self.pacer.level();
         (self.scale, self.heard, self.average_price) = (before.scale, known, before.average_price);
-        self.shading = before.shading;
+        (self.shading, self.max_bid) = (before.shading, before.max_bid);
     }
 
-    /// Begins to learn prices around what is usual, where the winner pays its bid.
-    fn begin_shading(&mut self, usual: f64) {
+    /// Knows what an impression usually costs: limits bids by it and, where the winner pays its bid, begins to learn
+    /// prices around it.
+    fn get_to_know(&mut self, usual: f64) {
+        self.max_bid = Cpm((usual * MAX_BID).clamp(1.0, Cpm::MAX.0 as f64) as i64);
         if self.game.kind == AuctionKind::First && self.game.shades && self.shading.is_none() {
             self.shading = Some(Shading::around(usual));
         }
@@ -303,7 +310,8 @@ impl<'l> Bidder<'l> {
         if draw(self.game.seed, row, 1) % PPM as u64 >= u64::from(self.level.pass_ppm) {
             return Decision::default();
         }
-        let value = valued(self.scale * self.level.kappa_ppm as f64 / PPM as f64, auction.pctr);
+        let value =
+            valued(self.scale * self.level.kappa_ppm as f64 / PPM as f64, auction.pctr).min(self.max_bid);
         let mut bid = self.shaded(auction, value);
         if self.shading.is_some() && self.game.feedback == Feedback::Censored {
             bid = Explorer::default().explore(bid, value, draw(self.game.seed, row, 2)).bid;
@@ -333,7 +341,7 @@ impl<'l> Bidder<'l> {
             self.heard.pctrs += auction.pctr;
             self.scale = self.heard.prices / self.heard.pctrs.max(f64::MIN_POSITIVE);
             if self.heard.auctions == FIRST_LOOK {
-                self.begin_shading(self.heard.prices / FIRST_LOOK as f64);
+                self.get_to_know(self.heard.prices / FIRST_LOOK as f64);
             }
         }
         if let Some(shading) = &mut self.shading {

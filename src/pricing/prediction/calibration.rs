@@ -255,7 +255,11 @@ fn shrinkage<'c>(campaigns: impl Iterator<Item = &'c (f64, f64)>) -> f64 {
         beyond_chance += (clicks - expected).powi(2) - expected;
         squares += expected * expected;
     }
-    if beyond_chance <= 0.0 { SHRINKAGE_MAX } else { (squares / beyond_chance).clamp(SHRINKAGE, SHRINKAGE_MAX) }
+    if beyond_chance <= 0.0 {
+        SHRINKAGE_MAX
+    } else {
+        (squares / beyond_chance).clamp(SHRINKAGE, SHRINKAGE_MAX)
+    }
 }
 
 /// Intercept and slope that make the rows likeliest, with the pull.

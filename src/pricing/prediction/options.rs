@@ -87,7 +87,7 @@ pub struct TrainerOptions {
 impl Default for TrainerOptions {
     fn default() -> TrainerOptions {
         TrainerOptions {
-            click: LearnerOptions { min_count: 2, ..LearnerOptions::default() },
+            click: LearnerOptions { l2: 10.0, min_count: 2, ..LearnerOptions::default() },
             conversion: LearnerOptions { bits: 20, ..LearnerOptions::default() },
             wait_ms: 20 * 60_000,
             late_ms: 6 * 3_600_000,

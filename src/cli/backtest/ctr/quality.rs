@@ -1,5 +1,5 @@
 //! Prediction in the table of quality: the production trainer on a drawn log whose truth is known, judged as it would
-//! serve. Every impression of the last third is predicted by the model that was published last before it, then learned;
+//! serve. Every impression of the last fifth is predicted by the model that was published last before it, then learned;
 //! clicks and conversions come to the trainer when they happen.
 //!
 //! The row of pricing.md section 3 with a public log needs data that is not part of this repository. Who has such a log
@@ -8,17 +8,16 @@
 use super::super::quality::Row;
 use crate::model::ids::BidId;
 use crate::pricing::prediction::{
-    Context, ContextFacts, ContextSum, Crosses, LearnerOptions, Model, OfferFacts, OfferKeys, Scores,
-    Trainer, TrainerOptions,
+    Context, ContextFacts, Crosses, LearnerOptions, OfferFacts, OfferKeys, Scores, Trainer, TrainerOptions,
 };
 use crate::sim::clicks::{ClickLog, ClickLogOptions, LoggedImpression};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Impressions that are drawn.
-const ROWS: usize = 900_000;
+const ROWS: usize = 1_500_000;
 /// Impressions between two publications.
-const PUBLISH_EVERY: usize = 10_000;
+const PUBLISH_EVERY: usize = 5_000;
 
 /// What serving models predicted, beside the truth.
 struct Served {
@@ -100,7 +99,7 @@ enum Later {
     Conversion(BidId),
 }
 
-/// Plays a log to a trainer and predicts the last third with what it has published.
+/// Plays a log to a trainer and predicts the last fifth with what it has published.
 fn serve(seed: u64, rows: usize) -> Served {
     let options = TrainerOptions {
         click: LearnerOptions { bits: 20, ..TrainerOptions::default().click },
@@ -121,13 +120,13 @@ fn serve(seed: u64, rows: usize) -> Served {
                 Later::Conversion(bid) => trainer.conversion(bid, at_ms),
             }
         }
-        if number % PUBLISH_EVERY == 0 {
+        if number % PUBLISH_EVERY == 0 && number >= rows / 2 {
             trainer.publish();
         }
         features(&row, &mut context, &mut crosses);
-        if let Some(model) = trainer.models().click.filter(|_| number >= rows * 2 / 3) {
-            let sum: ContextSum = model.context_sum(&context);
-            let p = Model::predict(&model, sum, &crosses, row.campaign).as_f64();
+        if let Some(model) = trainer.models().click.filter(|_| number >= rows / 5 * 4) {
+            let sum = model.context_sum(&context);
+            let p = model.predict(sum, &crosses, row.campaign).as_f64();
             let clicked = row.clicked_after_ms.is_some();
             scores.add(p, clicked);
             truth.add(row.click_truth, clicked);
