@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &ShadingArguments) -> Result<(), Failure> {
         let (rows, feedback) = (rows.len(), arguments.feedback);
         let shown = arguments.log.display();
         let intro = format!("{rows} first-price auctions of {shown}, {feedback:?} feedback.");
-        let plots = [win_rate(&game.log[..], &played.landscape), bids(&played.bids)];
+        let plots = [win_rate(game.log, &played.landscape), bids(&played.bids)];
         write_page(path, &html::page("Backtest of shading", &intro, &table, &plots))?;
     }
     if arguments.json {

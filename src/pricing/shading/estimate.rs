@@ -129,12 +129,12 @@ pub(super) fn best_bids(axis: &Axis, density: &Cells) -> [(f64, f64); BINS] {
         }
         let gain = |point: usize| (value - bids[point]) * wins[point];
         let mut chosen = first;
-        for point in first..=last {
+        for (point, bid) in bids.iter().enumerate().take(last + 1).skip(first) {
             if gain(point) > gain(chosen) {
                 chosen = point;
             }
             // Even a bid that always wins would bring less from here on.
-            if (value - bids[point]) * sum < gain(chosen) {
+            if (value - bid) * sum < gain(chosen) {
                 break;
             }
         }
