@@ -268,11 +268,12 @@ impl Shared {
     pub fn forget(&self, keys: &[UserKey]) -> Result<ForgottenEverywhere, NotForgotten> {
         let kin = self.people().kin(keys);
         let events = self.events.as_ref().map_or(Ok(()), |events| events.forget(&kin));
+        let people = self.people().forget_these(kin.clone(), self.clock.now().unix_s());
+        // Behind the register of the erased: whoever notes a contact looks there afterwards.
         let contacts = self.contacts.erase(&kin);
         kin.iter().for_each(|key| {
             self.frequency.erase(*key);
         });
-        let people = self.people().forget_these(kin, self.clock.now().unix_s());
         let shown = self.frequency.sync();
         self.people().sync()?;
         shown?;

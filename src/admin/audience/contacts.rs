@@ -209,6 +209,7 @@ impl<'a> Run<'a> {
             .collect();
         let noted = self.kept.contacts.note(self.asked.account, &said, self.now_s, self.asked.dry);
         let noted = noted.map_err(|why| failed(unkept(&why).detail))?;
+        self.stay_away(&rows)?;
         self.live.report(|report| {
             let counts = &mut report.counts;
             for noted in noted {
@@ -227,6 +228,16 @@ impl<'a> Run<'a> {
             refuse(self.live, &mut self.result, place, &Fault::new("consent_at", "conflict", message))?;
         }
         Ok(())
+    }
+
+    /// Erases those again who were erased while their rows were noted.
+    fn stay_away(&self, rows: &[Row]) -> Result<(), End> {
+        let erased = self.erased(rows);
+        let is_gone = |row: &&Row| erased.get(&row.person).is_some_and(|at_s| *at_s >= row.at_s);
+        let given = rows.iter().filter(|row| row.address.is_some());
+        let gone: Vec<UserKey> = given.filter(is_gone).map(|row| row.person).collect();
+        let done = if gone.is_empty() || self.asked.dry { Ok(0) } else { self.kept.contacts.erase(&gone) };
+        done.map(drop).map_err(|why| failed(unkept(&why).detail))
     }
 
     /// When those of some rows were erased who were: what they agreed to before that counts no more.
