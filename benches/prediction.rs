@@ -136,7 +136,7 @@ fn learn(requests: &[Request]) -> (Learner, f64) {
     }
     let started = Instant::now();
     for (at, row) in rows.iter().enumerate() {
-        learner.learn(row, mix(at as u64) % 50 == 0, 1.0);
+        learner.learn(row, mix(at as u64).is_multiple_of(50), 1.0);
     }
     (learner, ROWS as f64 / started.elapsed().as_secs_f64())
 }

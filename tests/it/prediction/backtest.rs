@@ -45,7 +45,7 @@ fn a_log_without_rows_is_refused() {
 /// A log in which `a=1` is clicked half of the time and `a=0` one time in ten.
 fn simple(rows: usize) -> String {
     let row = |at: usize| {
-        let (a, y) = (at % 2, if at % 2 == 1 { at % 4 == 1 } else { at % 20 == 0 });
+        let (a, y) = (at % 2, if at % 2 == 1 { at % 4 == 1 } else { at.is_multiple_of(20) });
         format!("{{\"y\":{},\"x\":[\"a={a}\",\"n={}\",\"C=\"]}}\n", u8::from(y), at * 7_919 % 100_003)
     };
     (0..rows).map(row).collect()
