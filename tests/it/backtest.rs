@@ -122,7 +122,10 @@ fn another_future_leaves_the_past_as_it_was() {
             let (one, other) = (decisions("log.csv"), decisions("other.csv"));
             let past = |text: &str| text.lines().take(6_000).map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(past(&one), past(&other), "{strategy} {auction} {feedback} {train:?}");
-            assert_ne!(one, other, "the future was not another one");
+            if strategy == "outbid" {
+                // The others may have spent all of it before the future begins.
+                assert_ne!(one, other, "the future was not another one");
+            }
         }
     }
 }

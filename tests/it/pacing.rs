@@ -153,10 +153,11 @@ fn a_restart_goes_on_where_it_was() {
     }
     let mut read = Pacer::from_bytes(&pacer.to_bytes()).unwrap();
     assert_eq!(read, pacer);
-    // A minute passed in which nobody watched and a hundredth of the budget was billed.
-    read.resume(&facts(DAY.starts_ms + 40_060_000, spent + BUDGET.0 / 100));
-    let after =
-        read.tick(&even_plan(), &facts(DAY.starts_ms + 40_070_000, spent + BUDGET.0 / 100), &settings);
+    // A minute passed in which nobody watched and a hundredth of the budget was billed; then all goes on as planned.
+    let billed = spent + BUDGET.0 / 100;
+    read.resume(&facts(DAY.starts_ms + 40_060_000, billed));
+    let planned = (BUDGET.0 - billed) / (8_640 - 4_006);
+    let after = read.tick(&even_plan(), &facts(DAY.starts_ms + 40_070_000, billed + planned), &settings);
     let before = pacer.level().kappa_ppm;
     assert!((after.kappa_ppm - before).abs() <= before / 20, "{before} {after:?}");
 }
