@@ -26,7 +26,13 @@ struct Day {
 
 /// The first line item alone, which bids 30.00 and may spend a third of what the day offers.
 fn day(home: Option<&Path>, change: impl FnOnce(&mut Account)) -> Day {
-    let clock = Arc::new(FixedClock::at(Now { mono_ns: 1_000_000_000_000, unix_ms: MIDNIGHT_MS }));
+    day_from(0, home, change)
+}
+
+/// The same, begun so many slots after midnight.
+fn day_from(slot: i64, home: Option<&Path>, change: impl FnOnce(&mut Account)) -> Day {
+    let unix_ms = MIDNIGHT_MS + slot * SLOT_MS as i64;
+    let clock = Arc::new(FixedClock::at(Now { mono_ns: 1_000_000_000_000, unix_ms }));
     let setup = Setup::demo().clock(Arc::clone(&clock) as Arc<dyn Clock>).account(|account| {
         account.line_items.truncate(1);
         account.advertisers[0].time_zone = "UTC".to_owned();
@@ -116,9 +122,7 @@ fn a_restart_in_mid_day_goes_on_where_it_was() {
         day.server.shared.pace();
         day.level()
     };
-    let again = day(Some(home.path()), max_cpm);
-    again.clock.advance_ms(20 * SLOT_MS);
-    again.server.shared.pace();
+    let again = day_from(20, Some(home.path()), max_cpm);
     let after = again.level();
     let ratio = after.0 as f64 / before.0 as f64;
     assert!((0.95..=1.05).contains(&ratio) && after.1 == before.1, "{before:?} {after:?}");
@@ -144,6 +148,6 @@ fn closed_hours_are_left_out_of_the_plan() {
     assert!(by_hours[..6].iter().chain(&by_hours[14..]).all(|spent| *spent == 0.0), "{by_hours:.2?}");
     let open: f64 = by_hours[6..14].iter().sum();
     assert!((0.9..=1.0).contains(&open), "{open:.3} {by_hours:.2?}");
-    assert!(by_hours[6..14].iter().all(|spent| *spent < 0.3), "{by_hours:.2?}");
+    assert!(by_hours[6..14].iter().all(|spent| *spent < 0.4), "{by_hours:.2?}");
     until("the metric is there", || day.server.metric("outbid_pacing_controllers{state=\"paced\"}") == 1);
 }
