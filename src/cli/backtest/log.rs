@@ -24,7 +24,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<Auction>, Failure> {
 
 /// Reads rows; an error names the line.
 fn rows(input: impl std::io::Read) -> Result<Vec<Auction>, String> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
+    // A record's own position is that of the empty lines before it. The reader's is right where every line ends alike.
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(input.chain(&b"\n"[..]));
     let mut record = csv::StringRecord::new();
     let mut columns = 0;
     let mut log: Vec<Auction> = Vec::new();
@@ -37,7 +42,7 @@ fn rows(input: impl std::io::Read) -> Result<Vec<Auction>, String> {
                 return Err(format!("line {line}: {error}"));
             }
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = reader.position().line() - 1;
         if columns == 0 {
             columns = header(&record).map_err(|error| format!("line {line}: {error}"))?;
             continue;
