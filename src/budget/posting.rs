@@ -162,7 +162,7 @@ impl LedgerWriter {
             overprice: asked - charged,
             parts,
             unit_rate,
-            at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            at_s: now.second(),
             shown: record::Shown {
                 line_item: claims.line_item.0,
                 creative: claims.creative.0,

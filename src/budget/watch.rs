@@ -234,7 +234,7 @@ impl Watch {
         let changed = std::mem::replace(&mut self.told, rate) != rate || units > 0;
         changed.then(|| record::Traffic {
             exchange: u32::from(self.terms.id.0),
-            at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            at_s: now.second(),
             units,
             bids,
             bills: self.bills,
@@ -405,7 +405,7 @@ fn minute_of(now: Now) -> i64 {
 
 /// The UTC day, in days since 1970-01-01.
 fn day_of(now: Now) -> u32 {
-    (now.unix_s().clamp(0, i64::from(u32::MAX)) as u32) / DAY_S
+    now.second() / DAY_S
 }
 
 impl LedgerWriter {

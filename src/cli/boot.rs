@@ -259,7 +259,7 @@ fn people(data: &DataDir, key: IdKey) -> Result<audience::Store, Failure> {
 fn shown(data: &DataDir, config: &Config, now: Now) -> Result<FrequencyTable, Failure> {
     let storage =
         FileStorage::open(&data.frequency()).context("cannot look into the frequency table's folder")?;
-    let now_s = now.unix_s().clamp(0, i64::from(u32::MAX)) as u32;
+    let now_s = now.second();
     FrequencyTable::open(config.engine.frequency_users, Box::new(storage), now_s)
         .map_err(|error| Failure::Damaged(anyhow!("{}: {error}", data.frequency().display())))
 }

@@ -3,7 +3,7 @@
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request, Survivor};
 use super::creative::{self, Audience, Draw, Picked};
-use super::decide::{ImpTerms, Place, Reasons, hold_life, unix_s};
+use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
 use super::pod::{self, Candidate};
 use crate::budget::frequency::Pending;
@@ -256,7 +256,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let position = line.creatives[best.creative.at].position;
         let rules = line.frequency.iter().chain(&request.catalog().creatives()[position].frequency);
         let life_s = table.open_life_s(request.profile.id);
-        let begun = table.begin(core.lookup.primary, rules, core.bid_ids.peek(), unix_s(request), life_s);
+        let begun =
+            table.begin(core.lookup.primary, rules, core.bid_ids.peek(), request.now.second(), life_s);
         begun.map_err(|_| NoBidReason::Frequency)
     }
 
@@ -351,7 +352,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             bucket: granted.bucket,
             line_item: line.item.id,
             creative: best.creative.creative.id,
-            issued_s: request.now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            issued_s: request.now.second(),
             price: best.offer.price,
             currency: self.place.currency,
             rate: terms.rate,

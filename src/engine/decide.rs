@@ -137,13 +137,8 @@ fn count_shows(request: &Request<'_>, core: &mut Core) {
     let table = request.frequency.filter(|_| request.catalog().caps && !request.auction.test);
     core.counts_shows = table.is_some();
     if let Some(table) = table {
-        table.look(core.lookup.primary, unix_s(request), &mut core.seen);
+        table.look(core.lookup.primary, request.now.second(), &mut core.seen);
     }
-}
-
-/// The request's second, as frequency caps keep it.
-pub(super) fn unix_s(request: &Request<'_>) -> u32 {
-    request.now.unix_s().clamp(0, i64::from(u32::MAX)) as u32
 }
 
 /// The rules of the privacy gate for one request.

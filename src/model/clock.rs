@@ -15,6 +15,11 @@ impl Now {
     pub fn unix_s(self) -> i64 {
         self.unix_ms.div_euclid(1000)
     }
+
+    /// The same as it is kept in 32 bits: from 1970 to 2106, the nearest of both beyond them.
+    pub fn second(self) -> u32 {
+        self.unix_s().clamp(0, i64::from(u32::MAX)) as u32
+    }
 }
 
 /// Where time comes from: the system clock in a server, a script in tests and the simulator.

@@ -362,7 +362,7 @@ impl NoticeHandler {
             bid: claims.bid,
             exchange: claims.exchange,
             issued_s: claims.issued_s,
-            at_s: now.unix_s().clamp(0, i64::from(u32::MAX)) as u32,
+            at_s: now.second(),
         };
         self.shared.frequency.count(&show, snapshot.catalog.capped_by(claims.line_item, claims.creative));
     }
