@@ -73,7 +73,7 @@ pub struct Campaign {
     pub active: bool,
 }
 
-/// How a line item's price is found.
+/// How a line item's price is found: what is paid for, and what pacing may make of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strategy {
     /// The price, changed by nothing but multipliers: what does not fit the plan of spending is left out.
@@ -81,6 +81,52 @@ pub enum Strategy {
     FixedCpm,
     /// At most the price: less where that spends the budget as planned as well.
     MaxCpm,
+    /// At most an amount for a click, whatever the impressions cost that bring it.
+    MaxCpc,
+    /// An amount for a click on average.
+    TargetCpc,
+    /// An amount for a conversion on average.
+    TargetCpa,
+    /// Revenue of conversions by what they cost, on average.
+    TargetRoas,
+    /// As many clicks as the budget buys.
+    MaxClicks,
+    /// As many conversions as the budget buys.
+    MaxConversions,
+    /// As many people as possible, each as often as the caps allow, at most at the price.
+    Reach,
+}
+
+/// What must be predicted to know what an impression is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Predicts {
+    /// Nothing: the price is given.
+    Nothing,
+    /// Whether it is clicked.
+    Clicks,
+    /// Whether it is clicked and what the click leads to.
+    Conversions,
+}
+
+impl Strategy {
+    /// What its value rests on.
+    pub fn predicts(self) -> Predicts {
+        match self {
+            Strategy::FixedCpm | Strategy::MaxCpm | Strategy::Reach => Predicts::Nothing,
+            Strategy::MaxCpc | Strategy::TargetCpc | Strategy::MaxClicks => Predicts::Clicks,
+            Strategy::TargetCpa | Strategy::TargetRoas | Strategy::MaxConversions => Predicts::Conversions,
+        }
+    }
+
+    /// Whether it is steered towards what was paid for each outcome.
+    pub fn has_target(self) -> bool {
+        matches!(self, Strategy::TargetCpc | Strategy::TargetCpa | Strategy::TargetRoas)
+    }
+
+    /// Whether the whole budget is to be spent, whatever an outcome costs then; no amount is given.
+    pub fn spends_all(self) -> bool {
+        matches!(self, Strategy::MaxClicks | Strategy::MaxConversions)
+    }
 }
 
 /// How the money is spread over the time that it is for.
@@ -131,10 +177,17 @@ pub struct LineItem {
     pub active: bool,
     /// How its price is found.
     pub strategy: Strategy,
-    /// The price in the advertiser's currency, before multipliers.
+    /// What a thousand impressions are worth that all bring what is paid for, in the advertiser's currency and before
+    /// multipliers: the price of [`Strategy::FixedCpm`], [`Strategy::MaxCpm`] and [`Strategy::Reach`], a thousand times
+    /// the amount for a click or a conversion (500.00 for 0.50). Of [`Strategy::TargetRoas`] it is no price but the ratio of
+    /// revenue to cost in millionths. `pricing::value` makes a price of it.
     pub bid: Cpm,
     /// Never bid above this.
     pub max_bid: Cpm,
+    /// Never bid below this, but leave the impression; 0 = no minimum.
+    pub min_bid: Cpm,
+    /// Whether less may be bid where less wins as well; never of [`Strategy::FixedCpm`], whose price is the price.
+    pub shading: bool,
     /// How it spends its budget.
     pub pacing: Pacing,
     /// How often one person may be shown it.

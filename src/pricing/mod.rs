@@ -14,7 +14,9 @@ mod offer;
 pub mod pacing;
 pub mod prediction;
 pub mod shading;
+mod value;
 
 pub use floor::{Floor, FloorError, FloorInputs};
 pub use multipliers::{CompiledMultipliers, DIMENSIONS, Factors, PriceFacts};
 pub use offer::{Offer, OfferInputs, Pricer, offer};
+pub use value::{Predicted, value};

@@ -299,6 +299,8 @@ fn line_item(
         active: true,
         bid,
         max_bid: bid,
+        min_bid: Cpm(0),
+        shading: false,
         multipliers: Multipliers::default(),
         targeting,
         creatives: assigned

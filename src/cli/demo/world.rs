@@ -320,6 +320,8 @@ pub(super) fn line_item(
         active: true,
         bid: Cpm(bid),
         max_bid: Cpm(bid * 2),
+        min_bid: Cpm(0),
+        shading: false,
         multipliers,
         targeting,
         creatives,

@@ -169,6 +169,8 @@ fn line_item(id: u32, campaign: u32, own: &[Creative], targets: &Targets, d: &mu
         active: true,
         bid,
         max_bid: bid.scale_ppm(2 * PPM),
+        min_bid: Cpm(0),
+        shading: false,
         multipliers: multipliers(&targeting.segments.any_of, d),
         targeting,
         creatives,

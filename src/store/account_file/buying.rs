@@ -192,6 +192,8 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
             strategy,
             bid,
             max_bid,
+            min_bid: Cpm(0),
+            shading: strategy != Strategy::FixedCpm,
             pacing: report.within("pacing", |report| pacing(report, &wire.pacing)),
             frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             multipliers,

@@ -111,8 +111,17 @@ impl Named for UnknownUsers {
 }
 
 impl Named for Strategy {
-    const ALL: &'static [(&'static str, Strategy)] =
-        &[("fixed_cpm", Strategy::FixedCpm), ("max_cpm", Strategy::MaxCpm)];
+    const ALL: &'static [(&'static str, Strategy)] = &[
+        ("fixed_cpm", Strategy::FixedCpm),
+        ("max_cpm", Strategy::MaxCpm),
+        ("max_cpc", Strategy::MaxCpc),
+        ("target_cpc", Strategy::TargetCpc),
+        ("target_cpa", Strategy::TargetCpa),
+        ("target_roas", Strategy::TargetRoas),
+        ("max_clicks", Strategy::MaxClicks),
+        ("max_conversions", Strategy::MaxConversions),
+        ("reach", Strategy::Reach),
+    ];
 }
 
 impl Named for PacingMode {

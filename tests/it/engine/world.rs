@@ -270,6 +270,8 @@ pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
         active: true,
         bid: Cpm(cpm),
         max_bid: Cpm(cpm),
+        min_bid: Cpm(0),
+        shading: false,
         multipliers: Multipliers::default(),
         targeting: Targeting::default(),
         creatives: vec![CreativeAssignment {
@@ -465,6 +467,8 @@ impl Dice {
             active: !self.chance(15),
             bid: Cpm(bid),
             max_bid: Cpm(max_bid),
+            min_bid: Cpm(0),
+            shading: false,
             multipliers,
             targeting: self.targeting(),
             ..line_item(id, campaign.id.0, 0)
