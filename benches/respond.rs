@@ -167,6 +167,7 @@ fn answer(bencher: Bencher, markup: &str, count: usize) {
         deal_id: None,
         exp_s: 120,
         claims,
+        evidence: &outbid::model::event::Evidence::NONE,
     };
     let bids = vec![bid; count];
     let response = Response {

@@ -70,7 +70,7 @@ impl World {
         let bodies = Bodies::new(&world, params.seed);
         World {
             audience: audience(params, &id_key),
-            snapshot: Snapshot { catalog, rates },
+            snapshot: Snapshot { catalog, rates, learned: Arc::default() },
             token_keys: TokenKeys::new(&active, &[]).expect("one key has one id"),
             settings: Settings {
                 seed: 1,
@@ -142,6 +142,7 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
         frequency: Arc::new(outbid::budget::frequency::FrequencyTable::in_memory(1 << 20)),
         contacts: outbid::contacts::Contacts::in_memory(),
         pacing: Default::default(),
+        learner: Default::default(),
         ledger: Arc::new(ledger),
         events: None,
         token_keys,

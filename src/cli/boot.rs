@@ -18,7 +18,10 @@ use crate::model::clock::{Clock, Now};
 use crate::model::ids::AdvertiserId;
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
-use crate::serve::{self, Pacing, RestoreError, Shared, SharedParts, runaway_rule};
+use crate::pricing::learning::Tables;
+use crate::serve::{
+    self, Learner, LearningOptions, Pacing, RestoreError, Shared, SharedParts, kept_tables, runaway_rule,
+};
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
 use crate::store::control::Control;
@@ -264,6 +267,24 @@ fn shown(data: &DataDir, config: &Config, now: Now) -> Result<FrequencyTable, Fa
         .map_err(|error| Failure::Damaged(anyhow!("{}: {error}", data.frequency().display())))
 }
 
+/// What learns from the event log, as far as it got.
+fn learner(data: &DataDir, config: &Config, now: Now) -> Result<Learner, Failure> {
+    let Some(options) = LearningOptions::of(config) else { return Ok(Learner::default()) };
+    let storage = FileStorage::open(&data.learning());
+    let opened =
+        storage.and_then(|storage| Learner::open(Box::new(storage), &data.events(), options, now.unix_ms));
+    Ok(opened.with_context(|| format!("cannot look into {}", data.learning().display()))?)
+}
+
+/// What a server has learned and kept; nothing where none has.
+pub(super) fn learned(data: &DataDir, config: &Config) -> Result<Tables, Failure> {
+    let Some(options) = LearningOptions::of(config).filter(|_| data.learning().exists()) else {
+        return Ok(Tables::default());
+    };
+    let tables = FileStorage::open(&data.learning()).and_then(|storage| kept_tables(&storage, options));
+    Ok(tables.with_context(|| format!("cannot look into {}", data.learning().display()))?)
+}
+
 /// The contacts of a data directory, without those who were erased since they were written.
 fn contacts(data: &DataDir, people: &audience::Store) -> Result<Contacts, Failure> {
     let (contacts, opened) =
@@ -317,6 +338,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let contacts = contacts(data, &audience)?;
     let pacing = FileStorage::open(&data.pacing()).and_then(|storage| Pacing::open(Box::new(storage)));
     let pacing = pacing.with_context(|| format!("cannot look into {}", data.pacing().display()))?;
+    let learner = learner(data, &config, now)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
     let damaged = |error: crate::store::data_dir::DataDirError| Failure::Damaged(error.into());
@@ -352,9 +374,11 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         "loaded {}",
         data.root().display()
     );
+    let learned = Arc::new(learner.tables());
+    let snapshot = Snapshot { learned, ..Snapshot::usable(catalog, Arc::clone(&rates), now) };
     let shared = Arc::new(Shared::new(SharedParts {
         token_keys,
-        snapshots: SnapshotCell::new(Snapshot::usable(catalog, Arc::clone(&rates), now)),
+        snapshots: SnapshotCell::new(snapshot),
         metrics: Metrics::new(cores, env!("CARGO_PKG_VERSION"), now.unix_s()),
         clock,
         wall: Some(system_clock),
@@ -363,6 +387,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         frequency,
         contacts,
         pacing,
+        learner,
         ledger,
         events: Some(events),
         public_url,
@@ -394,6 +419,7 @@ impl Booted {
         if let Some(admin) = &self.admin {
             admin.close();
         }
+        self.shared.keep_learned();
         self.shared.ledger().end();
         if self.writer.join().is_err() {
             tracing::error!("the ledger's thread had panicked");

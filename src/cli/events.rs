@@ -228,6 +228,13 @@ fn put_bid(bid: &BidMade, put: &mut dyn FnMut(&str, Value)) {
     put("duration_s", json!((bid.duration_s > 0).then_some(bid.duration_s)));
     put("deal", json!(bid.deal));
     put("test", json!(bid.test));
+    let evidence = &bid.evidence;
+    put("worth_cpm", json!(evidence.worth.to_string()));
+    put("first_price", json!(evidence.first_price));
+    let probability = |ppb: u32| (ppb > 0).then(|| f64::from(ppb) / 1e9);
+    put("click_probability", json!(probability(evidence.click_ppb)));
+    put("conversion_probability", json!(probability(evidence.conversion_ppb)));
+    put("features", json!(evidence.features.as_slice().len()));
     put_place(&bid.place, put);
 }
 
@@ -245,6 +252,7 @@ fn put_notice(noticed: &Noticed, put: &mut dyn FnMut(&str, Value)) {
     put("creative", json!(noticed.creative.0));
     put("user", json!((noticed.user.0 != 0).then(|| format!("{:016x}", noticed.user.0))));
     put("after_s", json!(noticed.after_s));
+    put("min_to_win_cpm", json!(noticed.min_to_win.map(|price| price.to_string())));
     match noticed.kind {
         NoticeEvent::Win(price) => put("price_cpm", json!(price.map(|price| price.to_string()))),
         NoticeEvent::Bill { charged, price, lsn } => {

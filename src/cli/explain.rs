@@ -8,8 +8,9 @@ use super::{Common, Failure};
 use crate::engine::{Explanation, LineItemVerdict, Request};
 use crate::exchange::{self, Limits};
 use crate::model::ids::SegmentId;
+use crate::model::line_item::Predicts;
 use crate::model::no_bid::NoBidReason;
-use crate::pricing::DIMENSIONS;
+use crate::pricing::{DIMENSIONS, Offer};
 use anyhow::{Context, anyhow};
 use bumpalo::Bump;
 use serde_json::{Value, json};
@@ -117,7 +118,8 @@ fn row(verdict: &LineItemVerdict, request: &Request<'_>) -> Vec<String> {
             .collect();
         let paced = priced.offer.paced != priced.offer.valued;
         let paced = if paced { format!(", paced to {}", priced.offer.paced) } else { String::new() };
-        price = format!("{price} = {}{}{paced}", line.item.bid, terms.concat());
+        let value = worth_of(&priced.offer, line.item.strategy.predicts());
+        price = format!("{price} = {value}{}{paced}{}", terms.concat(), shaded(&priced.offer));
     }
     vec![
         verdict.line_item.to_string(),
@@ -126,6 +128,34 @@ fn row(verdict: &LineItemVerdict, request: &Request<'_>) -> Vec<String> {
         price,
         verdict.detail.clone(),
     ]
+}
+
+/// The value before multipliers, with what it rests on.
+fn worth_of(offer: &Offer, predicts: Predicts) -> String {
+    let percent = |ppb: u32| format!("{:.4} %", f64::from(ppb) / 1e7);
+    let click = percent(offer.predicted.click_ppb);
+    match predicts {
+        Predicts::Nothing => offer.base_value.to_string(),
+        Predicts::Clicks => format!("{} (clicked {click})", offer.base_value),
+        Predicts::Conversions => {
+            let conversion = percent(offer.predicted.conversion_ppb);
+            format!("{} (clicked {click}, then converted {conversion})", offer.base_value)
+        }
+    }
+}
+
+/// What was taken off the worth because less wins as well.
+fn shaded(offer: &Offer) -> String {
+    if offer.price >= offer.worth {
+        return String::new();
+    }
+    let wins = if offer.win_ppm > 0 {
+        format!(", wins {:.0} %", f64::from(offer.win_ppm) / 1e4)
+    } else {
+        String::new()
+    };
+    let tried = if offer.explored_ppm == 1_000_000 { "" } else { ", tried on purpose" };
+    format!(", shaded from {}{wins}{tried}", offer.worth)
 }
 
 fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
@@ -143,6 +173,9 @@ fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
                 "paced": p.offer.paced.to_string(), "capped": p.offer.capped.to_string(),
                 "worth": p.offer.worth.to_string(), "floor": p.offer.floor.to_string(),
                 "price": p.offer.price.to_string(), "factors_ppm": factors,
+                "value": p.offer.base_value.to_string(), "click_ppb": p.offer.predicted.click_ppb,
+                "conversion_ppb": p.offer.predicted.conversion_ppb, "win_ppm": p.offer.win_ppm,
+                "explored_ppm": p.offer.explored_ppm,
             })
         });
         json!({

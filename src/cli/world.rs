@@ -44,7 +44,9 @@ impl World {
         let id_key = boot::id_key(&data)?;
         let audience = boot::audience(&data, &id_key)?;
         let policy = privacy_policy(&config.privacy);
-        World::of(account, audience, id_key, config.track.public_url.is_https(), policy)
+        let mut world = World::of(account, audience, id_key, config.track.public_url.is_https(), policy)?;
+        world.snapshot.learned = Arc::new(boot::learned(&data, config)?);
+        Ok(world)
     }
 
     /// The demo's, whose URLs are https.
@@ -76,7 +78,14 @@ impl World {
             max_cpm: Cpm::MAX,
             privacy,
         };
-        Ok(World { snapshot: Snapshot { catalog, rates }, audience, id_key, ledger, settings, clock })
+        Ok(World {
+            snapshot: Snapshot { catalog, rates, learned: Arc::default() },
+            audience,
+            id_key,
+            ledger,
+            settings,
+            clock,
+        })
     }
 
     /// The exchange of a name; the account's first where none is named.

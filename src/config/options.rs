@@ -229,6 +229,19 @@ options! {
         /// ... or when they are older than this many hours.
         notices_keep_h: u32 = 2_160 in 1..=87_600;
     }
+    /// Learning what wins and what is clicked from the event log, in the background.
+    learning: Learning {
+        /// "no": prices are not shaded, and nothing is predicted.
+        enabled: YesNo = "yes";
+        /// A table of probabilities has two to the power of this many slots, of 16 bytes where it is learned and 3 where it
+        /// serves. More keep more features apart, and cost the decision more misses of the cache.
+        bits: u32 = 20 in 16..=24;
+        /// Bids that wait for their outcome, and impressions for their click, at most; about 400 bytes each. Beyond it
+        /// further ones are left out and counted.
+        remembered: usize = 200_000 in 1_000..=10_000_000;
+        /// What was learned is kept on disk every so many seconds; a restart reads the event log from there on.
+        save_every_s: u32 = 300 in 1..=86_400;
+    }
     /// What strings of consent mean. Without a vendor id no TCF string grants anything: bids stay contextual under the
     /// GDPR.
     privacy: Privacy {

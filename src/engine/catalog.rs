@@ -68,6 +68,8 @@ pub struct CatalogLineItem {
     pub fits: Vec<Fit>,
     /// Position of the advertiser's time zone in the catalog's list of zones.
     pub zone: ZoneIx,
+    /// What a conversion brings where none has told: the value of the first of its definitions that has one.
+    pub conversion_value: Nanos,
 }
 
 /// What is asked of every candidate, in 48 bytes: a line item with its targeting and creatives fills many lines of the
@@ -240,6 +242,12 @@ impl Catalog {
         let advertiser = self.advertiser_of(line_item)?;
         let counts = |one: &Conversion| one.active && one.advertiser == advertiser;
         self.ground.conversions.iter().any(counts).then_some(advertiser)
+    }
+
+    /// Whether a conversion is a success of a line item: one that it names, or any where it names none.
+    pub fn is_goal(&self, line_item: LineItemId, conversion: ConversionId) -> bool {
+        let wanted = self.line_item_ix(line_item).map(|ix| &self.line_item(ix).item.conversions);
+        wanted.is_some_and(|wanted| wanted.is_empty() || wanted.contains(&conversion))
     }
 
     /// Whose a line item is.

@@ -5,6 +5,7 @@ use super::context::{Core, Request, Survivor};
 use super::creative::{self, Audience, Draw, Picked};
 use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
+use super::outlook::{EvidenceOf, is_first_price};
 use super::pod::{self, Candidate};
 use crate::budget::frequency::Pending;
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
@@ -15,7 +16,7 @@ use crate::model::line_item::ChannelKind;
 use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
-use crate::pricing::{self, Factors, FloorInputs, Offer, OfferInputs, PriceFacts};
+use crate::pricing::{self, Factors, FloorInputs, MarketFacts, Offer, OfferInputs, PriceFacts, ShadeInputs};
 use crate::targeting::LineItemIx;
 use bumpalo::collections::Vec as ArenaVec;
 
@@ -85,7 +86,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 picked: &best.creative,
             };
             match pod::admits(self.request.auction.imps, taken, &candidate) {
-                Ok(()) => return Some(best),
+                Ok(()) => return Some(Best { offer: self.shaded(core, &best), ..best }),
                 // A campaign does not bid against itself, and that is no defeat.
                 Err(NoBidReason::LostInternal) => {}
                 Err(reason) => self.reject(&best, reason),
@@ -274,6 +275,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let floor = if fixed_price { floors.agreed_price() } else { floors.floor() };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
+            predicted: core.predict(self.request, line, creative.creative.id),
             factors,
             kappa_ppm: self.request.catalog().levels().get(line_item).kappa_ppm,
             bid_currency: floors.bid_currency,
@@ -283,9 +285,56 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             guaranteed: self.deal.is_some_and(|deal| deal.guaranteed),
             rates: floors.rates,
         };
-        let offer = pricing::offer(&line.pricer, &inputs)?;
+        let mut offer = pricing::offer(&line.pricer, &inputs)?;
+        if O::EXHAUSTIVE {
+            // Who serves needs the price of the best offer alone.
+            offer = self.shade(core, line, creative, offer);
+        }
         self.observer.offered(self.place.position, line_item, self.deal.map(|d| d.id), &offer, &factors);
         Ok(offer)
+    }
+
+    /// The best offer at the price at which it is bid.
+    fn shaded(&self, core: &Core, best: &Best<'r>) -> Offer {
+        self.shade(core, self.line(best), &best.creative, best.offer)
+    }
+
+    /// Lower where less wins as well: only where the winner pays its own bid and the line item leaves its price open.
+    fn shade(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>, offer: Offer) -> Offer {
+        if !line.pricer.shading || !self.is_first_price() {
+            return offer;
+        }
+        /// Keeps these draws apart from those of pacing, rotation and ties.
+        const SALT: u64 = 0x7368_6164_696E_6700;
+        let (request, tables) = (self.request, &self.request.snapshot.learned);
+        let market = self.market(&offer);
+        offer.shaded(&ShadeInputs {
+            table: &tables.shading,
+            explorer: tables.explorer,
+            place: pricing::place(
+                request.profile.id,
+                (creative.medium.media_type(), creative.size),
+                core.outlook.inventory,
+                market,
+            ),
+            currency: self.place.currency,
+            rates: &request.snapshot.rates,
+            draw: mix(self.terms.seed ^ SALT ^ u64::from(line.item.id.0)),
+        })
+    }
+
+    fn is_first_price(&self) -> bool {
+        is_first_price(self.request.auction, self.request.profile, self.deal)
+    }
+
+    /// [`pricing::market`] of an offer here.
+    fn market(&self, offer: &Offer) -> u64 {
+        pricing::market(&MarketFacts {
+            slot: self.place.imp.tag_id,
+            deal: self.deal.map(|deal| deal.id),
+            floor: offer.floor,
+            unix_s: self.request.now.unix_s(),
+        })
     }
 
     fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>) -> Factors {
@@ -382,6 +431,18 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             deal_id: self.deal.map(|deal| deal.id),
             exp_s: life.exp_s,
             claims,
+            evidence: request.arena.alloc(core.evidence(
+                request,
+                line,
+                best.creative.creative.id,
+                &EvidenceOf {
+                    offer: &best.offer,
+                    currency: self.place.currency,
+                    first_price: self.is_first_price(),
+                    market: self.market(&best.offer),
+                    life_s: life.life_s,
+                },
+            )),
         };
         Ok((bid, granted.hold, show))
     }

@@ -12,8 +12,10 @@ use crate::budget::frequency::Rules;
 use crate::model::account::Account;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
-use crate::model::ids::{AdvertiserId, CampaignId, CreativeId};
-use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem};
+use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId};
+use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem, Predicts};
+use crate::model::list::Conversion;
+use crate::model::money::{Cpm, Nanos};
 use crate::model::targeting::Fit;
 use crate::model::taxonomy::Taxonomy;
 use crate::pricing::{CompiledMultipliers, Pricer};
@@ -88,8 +90,9 @@ impl Catalog {
             line_items.push(CatalogLineItem {
                 active,
                 frequency,
-                pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency },
-                upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
+                pricer: Pricer::of(&item, currency),
+                upper_bid: upper_bid(&item, multipliers.upper_ppm()),
+                conversion_value: conversion_value(&item, &ground.conversions),
                 fits,
                 creatives: assigned,
                 multipliers,
@@ -155,6 +158,23 @@ fn compile_creatives(
         Ok(CatalogCreative { creative, markup, translated, frequency })
     };
     creatives.into_iter().map(compile).collect()
+}
+
+/// No offer is above this. What rests on predictions is bounded by the maximum alone.
+fn upper_bid(item: &LineItem, upper_ppm: i64) -> Cpm {
+    match item.strategy.predicts() {
+        Predicts::Nothing => item.bid.scale_ppm(upper_ppm).min(item.max_bid),
+        Predicts::Clicks | Predicts::Conversions => item.max_bid,
+    }
+}
+
+/// See [`CatalogLineItem::conversion_value`]; `conversions` are sorted by id.
+fn conversion_value(item: &LineItem, conversions: &[Conversion]) -> Nanos {
+    let value = |id: &ConversionId| {
+        let at = conversions.binary_search_by_key(id, |conversion| conversion.id).ok()?;
+        conversions[at].value
+    };
+    item.conversions.iter().find_map(value).unwrap_or_default()
 }
 
 /// The caps that an impression of a line item counts for, whatever its creative.

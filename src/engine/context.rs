@@ -2,6 +2,7 @@
 
 use super::catalog::Catalog;
 use super::device::FamilyCache;
+use super::outlook::Outlook;
 use super::snapshot::Snapshot;
 use crate::audience::{AudienceIndex, IdKey, Keys, Lookup};
 use crate::budget::frequency::{FrequencyTable, Seen};
@@ -104,6 +105,8 @@ pub struct Core {
     pub(super) survivors: Vec<Survivor>,
     /// How many of them have deals.
     pub(super) survivors_with_deals: usize,
+    /// What the candidates for the impression at hand share.
+    pub(super) outlook: Outlook,
     pub(super) hours: Hours,
     /// Version of the catalog that the hours belong to.
     pub(super) hours_of: u64,
@@ -144,6 +147,7 @@ impl Core {
             segment_entries: Vec::new(),
             survivors: Vec::new(),
             survivors_with_deals: 0,
+            outlook: Outlook::default(),
             hours: Hours::default(),
             hours_of: 0,
             last_survivors: Vec::new(),

@@ -213,6 +213,9 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
     };
     let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
     collect_survivors(request, core, observer, place, terms.seed, &mut reasons);
+    if !core.survivors.is_empty() {
+        core.foresee(request, place.imp);
+    }
     let first_bid = decision.bids.len();
     // Without a survivor that has deals there is nothing to ask on any deal.
     let deals = if core.survivors_with_deals > 0 { place.imp.deals } else { &[] };

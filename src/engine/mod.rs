@@ -19,6 +19,7 @@ mod explain;
 mod external;
 mod levels;
 mod observer;
+mod outlook;
 mod pod;
 mod safety;
 mod snapshot;

@@ -3,6 +3,7 @@
 use super::catalog::Catalog;
 use crate::model::clock::Now;
 use crate::model::rates::Rates;
+use crate::pricing::learning::Tables;
 use arc_swap::{ArcSwap, Cache};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -14,28 +15,51 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// Exchange rates.
     pub rates: Arc<Rates>,
+    /// What was learned: best bids and probabilities.
+    pub learned: Arc<Tables>,
 }
 
 impl Snapshot {
-    /// A snapshot that converts nothing by rates that are stale.
+    /// A snapshot of an account of which nothing was learned so far; it converts nothing by rates that are stale.
     pub fn usable(catalog: Arc<Catalog>, rates: Arc<Rates>, now: Now) -> Snapshot {
-        if !rates.is_stale(now.unix_ms) {
-            return Snapshot { catalog, rates };
-        }
-        tracing::error!("the exchange rates are too old; nothing is converted until rates.as_of is renewed");
-        Snapshot { catalog, rates: Arc::new(rates.without_others()) }
+        Snapshot { catalog, rates: usable(rates, now), learned: Arc::default() }
     }
+}
+
+/// Of stale rates only their base.
+fn usable(rates: Arc<Rates>, now: Now) -> Arc<Rates> {
+    if !rates.is_stale(now.unix_ms) {
+        return rates;
+    }
+    tracing::error!("the exchange rates are too old; nothing is converted until rates.as_of is renewed");
+    Arc::new(rates.without_others())
 }
 
 /// Where snapshots are published, part by part: a part that is published leaves the others as they are.
 ///
-/// Invariant: a core never frees a catalog, which may take a tenth of a second: whoever publishes keeps the one before
-/// until nobody else has it ([`SnapshotCell::sweep`]).
+/// Invariant: a core never frees a catalog, which may take a tenth of a second, nor a large table: whoever publishes keeps
+/// the one before until nobody else has it ([`SnapshotCell::sweep`]).
 #[derive(Debug)]
 pub struct SnapshotCell {
     current: Arc<ArcSwap<Snapshot>>,
-    /// Catalogs that were published before. Publishing is one at a time.
-    retired: Mutex<Vec<Arc<Catalog>>>,
+    /// What was published before. Publishing is one at a time.
+    retired: Mutex<Vec<Retired>>,
+}
+
+#[derive(Debug)]
+enum Retired {
+    Catalog(Arc<Catalog>),
+    Learned(Arc<Tables>),
+}
+
+impl Retired {
+    fn is_unused(&self) -> bool {
+        // Who alone has it cannot be overtaken: it is no longer published, and there is none to copy it from.
+        match self {
+            Retired::Catalog(catalog) => Arc::strong_count(catalog) == 1,
+            Retired::Learned(tables) => Arc::strong_count(tables) == 1,
+        }
+    }
 }
 
 impl SnapshotCell {
@@ -46,35 +70,48 @@ impl SnapshotCell {
 
     /// Publishes a catalog; requests under way finish on the one they hold.
     pub fn publish_catalog(&self, catalog: Arc<Catalog>) {
-        let mut retired = self.retired.lock();
-        let before = self.current.load_full();
-        self.current.store(Arc::new(Snapshot { catalog, rates: Arc::clone(&before.rates) }));
-        retired.push(Arc::clone(&before.catalog));
+        self.publish(|before| {
+            let retired = Retired::Catalog(Arc::clone(&before.catalog));
+            (Snapshot { catalog, ..before.clone() }, Some(retired))
+        });
     }
 
     /// Publishes exchange rates; of stale ones only their base is used.
     pub fn publish_rates(&self, rates: Arc<Rates>, now: Now) {
-        let _one_at_a_time = self.retired.lock();
-        let catalog = Arc::clone(&self.current.load().catalog);
-        self.current.store(Arc::new(Snapshot::usable(catalog, rates, now)));
+        self.publish(|before| (Snapshot { rates: usable(rates, now), ..before.clone() }, None));
+    }
+
+    /// Publishes what was learned.
+    pub fn publish_learned(&self, learned: Arc<Tables>) {
+        self.publish(|before| {
+            let retired = Retired::Learned(Arc::clone(&before.learned));
+            (Snapshot { learned, ..before.clone() }, Some(retired))
+        });
     }
 
     /// Takes rates that have become stale out of use.
     pub fn expire_rates(&self, now: Now) {
-        if !self.current.load().rates.is_stale(now.unix_ms) {
-            return;
+        if self.current.load().rates.is_stale(now.unix_ms) {
+            self.publish(|before| {
+                (Snapshot { rates: usable(Arc::clone(&before.rates), now), ..before.clone() }, None)
+            });
         }
-        let _one_at_a_time = self.retired.lock();
-        let Snapshot { catalog, rates } = Snapshot::clone(&self.current.load());
-        self.current.store(Arc::new(Snapshot::usable(catalog, rates, now)));
     }
 
-    /// Frees, on the caller's thread, the catalogs that nobody uses any more; returns how many are still in use.
+    /// Replaces one part; what comes back beside it is kept until nobody uses it.
+    fn publish(&self, change: impl FnOnce(&Snapshot) -> (Snapshot, Option<Retired>)) {
+        let mut retired = self.retired.lock();
+        let (snapshot, old) = change(&self.current.load());
+        self.current.store(Arc::new(snapshot));
+        retired.extend(old);
+    }
+
+    /// Frees, on the caller's thread, the catalogs and tables that nobody uses any more; returns how many catalogs are still
+    /// in use.
     pub fn sweep(&self) -> usize {
         let mut retired = self.retired.lock();
-        // Who alone has it cannot be overtaken: it is no longer published, and there is none to copy it from.
-        let unused: Vec<_> = retired.extract_if(.., |catalog| Arc::strong_count(catalog) == 1).collect();
-        let used = retired.len();
+        let unused: Vec<_> = retired.extract_if(.., |part| part.is_unused()).collect();
+        let used = retired.iter().filter(|part| matches!(part, Retired::Catalog(_))).count();
         // Publishing does not wait for what is freed.
         drop(retired);
         drop(unused);

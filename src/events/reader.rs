@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// What a reader comes upon.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are events")]
 pub enum Item {
     /// A record with its number.
     Event(u64, Event),

@@ -57,6 +57,7 @@ impl Ring {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are records")]
 enum Command {
     Record(Event, Option<Confirm>),
     Bills(Vec<Event>),

@@ -5,7 +5,9 @@
 use crate::model::auction::Size;
 use crate::model::country::Country;
 use crate::model::creative::StreamEvent;
-use crate::model::event::{BidMade, Converted, Credit, Event, NoBid, NoticeEvent, Noticed, Place, What};
+use crate::model::event::{
+    BidMade, Converted, Credit, Event, Evidence, Features, NoBid, NoticeEvent, Noticed, Place, What,
+};
 use crate::model::ids::{
     AdvertiserId, BidId, CampaignId, ConversionId, CreativeId, ExchangeId, LineItemId, UserKey,
 };
@@ -112,6 +114,8 @@ fn exchange_of(id: Option<u32>) -> Option<ExchangeId> {
 }
 
 fn bid_message(bid: &BidMade) -> message::Bid {
+    let evidence = &bid.evidence;
+    let given = |number: u32| Some(number).filter(|number| *number > 0);
     message::Bid {
         id: Some(id_message(bid.id)),
         exchange: Some(bid.exchange.0.into()),
@@ -129,6 +133,15 @@ fn bid_message(bid: &BidMade) -> message::Bid {
         deal: Some(bid.deal),
         test: Some(bid.test),
         place: Some(place_message(&bid.place)),
+        worth_micros: Some(evidence.worth.0),
+        base_price_micros: Some(evidence.base_price.0),
+        first_price: Some(evidence.first_price),
+        propensity_ppb: given(evidence.propensity_ppb),
+        market: Some(evidence.market),
+        click_ppb: given(evidence.click_ppb),
+        conversion_ppb: given(evidence.conversion_ppb),
+        life_s: given(evidence.life_s),
+        features: evidence.features.as_slice().to_vec(),
     }
 }
 
@@ -151,6 +164,17 @@ fn bid_of(bid: &message::Bid) -> Option<BidMade> {
         deal: bid.deal.unwrap_or(false),
         test: bid.test.unwrap_or(false),
         place: place_of(bid.place.as_ref()),
+        evidence: Evidence {
+            worth: Cpm(bid.worth_micros.unwrap_or(0)),
+            base_price: Cpm(bid.base_price_micros.unwrap_or(0)),
+            first_price: bid.first_price.unwrap_or(false),
+            propensity_ppb: bid.propensity_ppb.unwrap_or(0),
+            market: bid.market.unwrap_or(0),
+            click_ppb: bid.click_ppb.unwrap_or(0),
+            conversion_ppb: bid.conversion_ppb.unwrap_or(0),
+            life_s: bid.life_s.unwrap_or(0),
+            features: Features::new(bid.features.iter().copied()),
+        },
     })
 }
 
@@ -192,6 +216,7 @@ fn notice_message(noticed: &Noticed) -> message::Notice {
         creative: Some(noticed.creative.0),
         user: known(noticed.user),
         after_s: Some(noticed.after_s),
+        min_to_win_micros: noticed.min_to_win.map(|price| price.0),
         ..message::Notice::default()
     };
     let kind = match noticed.kind {
@@ -241,5 +266,6 @@ fn notice_of(notice: &message::Notice) -> Option<Noticed> {
         creative: CreativeId(notice.creative?),
         user: UserKey(notice.user.unwrap_or(0)),
         after_s: notice.after_s.unwrap_or(0),
+        min_to_win: notice.min_to_win_micros.map(Cpm),
     })
 }

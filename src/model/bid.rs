@@ -2,6 +2,7 @@
 
 use super::auction::Size;
 use super::creative::{Creative, NativeImage, Template, Transparency, VastTemplate};
+use super::event::Evidence;
 use super::ids::{BidId, CampaignId};
 use super::media::FlexibleSize;
 use super::money::{Cpm, Currency};
@@ -45,6 +46,8 @@ pub struct Bid<'r> {
     pub exp_s: u32,
     /// What the notice tokens carry.
     pub claims: TokenClaims,
+    /// What its price came from.
+    pub evidence: &'r Evidence,
 }
 
 /// What an answer's markup is written from, by medium.

@@ -2,6 +2,7 @@
 //!
 //! Money columns of a report come from the ledger's journal and not from here (money.md, I12).
 
+use super::auction::{Auction, Channel, Inventory};
 use super::country::Country;
 use super::creative::StreamEvent;
 use super::ids::{
@@ -23,6 +24,10 @@ pub struct Event {
 
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "rings hold them by value, so that a core that bids allocates nothing"
+)]
 pub enum What {
     /// A bid was answered.
     Bid(BidMade),
@@ -151,6 +156,92 @@ pub struct BidMade {
     pub test: bool,
     /// Where.
     pub place: Place,
+    /// What its price came from.
+    pub evidence: Evidence,
+}
+
+/// What was known and asked when a bid was made, for those who learn from what became of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Evidence {
+    /// What the impression was worth: the price before it was shaded, in the bid's currency.
+    pub worth: Cpm,
+    /// The price in the base currency of the rates; 0 = not known.
+    pub base_price: Cpm,
+    /// The winner pays its own bid and no price was agreed on, so that what became of it tells what others bid.
+    pub first_price: bool,
+    /// How likely this price was among those that would have been explored, in parts per billion.
+    pub propensity_ppb: u32,
+    /// Stable hash of the slot, the deal, the floor and the hours of the day: the narrowest place whose prices are
+    /// learned.
+    pub market: u64,
+    /// Predicted probability of a click, in parts per billion; 0 = none was predicted.
+    pub click_ppb: u32,
+    /// The same of a conversion after a click.
+    pub conversion_ppb: u32,
+    /// Seconds for which the bid stands.
+    pub life_s: u32,
+    /// What predictions look at.
+    pub features: Features,
+}
+
+impl Evidence {
+    /// Nothing is known.
+    pub const NONE: Evidence = Evidence {
+        worth: Cpm(0),
+        base_price: Cpm(0),
+        first_price: false,
+        propensity_ppb: 0,
+        market: 0,
+        click_ppb: 0,
+        conversion_ppb: 0,
+        life_s: 0,
+        features: Features { len: 0, hashes: [0; Features::MAX] },
+    };
+}
+
+/// Hashed features, as many as there may be.
+#[derive(Clone, Copy, Eq)]
+pub struct Features {
+    len: u8,
+    hashes: [u32; Features::MAX],
+}
+
+impl Features {
+    /// Most features of a bid.
+    pub const MAX: usize = 64;
+
+    /// The first [`Features::MAX`] of these.
+    pub fn new(hashes: impl IntoIterator<Item = u32>) -> Features {
+        let mut features = Features::default();
+        for (place, hash) in features.hashes.iter_mut().zip(hashes) {
+            *place = hash;
+            features.len += 1;
+        }
+        features
+    }
+
+    /// They.
+    pub fn as_slice(&self) -> &[u32] {
+        &self.hashes[..usize::from(self.len)]
+    }
+}
+
+impl Default for Features {
+    fn default() -> Features {
+        Features { len: 0, hashes: [0; Features::MAX] }
+    }
+}
+
+impl PartialEq for Features {
+    fn eq(&self, other: &Features) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl std::fmt::Debug for Features {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
 }
 
 /// Where an impression is shown, as far as learners and reports need it.
@@ -164,6 +255,28 @@ pub struct Place {
     pub country: Option<Country>,
     /// OpenRTB `devicetype`.
     pub device_type: Option<u8>,
+}
+
+impl Place {
+    /// Where a request is from.
+    pub fn of(auction: &Auction<'_>) -> Place {
+        let named = |inventory: &Inventory<'_>| inventory.bundle.or(inventory.domain).map_or(0, stable_hash);
+        let (channel, inventory) = match &auction.channel {
+            Channel::Unknown => (None, 0),
+            Channel::Site(site) => (Some(ChannelKind::Site), named(site)),
+            Channel::App(app) => (Some(ChannelKind::App), named(app)),
+            Channel::Dooh(screen) => (Some(ChannelKind::Dooh), named(screen)),
+        };
+        let device_type = auction.device.device_type.and_then(|number| u8::try_from(number).ok());
+        Place { channel, inventory, country: auction.device.geo.country, device_type }
+    }
+}
+
+/// FNV-1a with 64 bits (Fowler, Noll, Vo) over the text in lower case: the same in every version of this program.
+pub fn stable_hash(text: &str) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME))
 }
 
 /// A request that got no bid.
@@ -194,6 +307,8 @@ pub struct Noticed {
     pub user: UserKey,
     /// Seconds from the bid to the notice.
     pub after_s: u32,
+    /// The lowest price that would have won, in the bid's currency, where a win or a loss says it (`AUCTION_MIN_TO_WIN`).
+    pub min_to_win: Option<Cpm>,
 }
 
 /// A conversion as it counts.
@@ -254,7 +369,16 @@ pub enum NoticeEvent {
 
 #[cfg(test)]
 mod tests {
-    use super::Kind;
+    use super::{Kind, stable_hash};
+
+    #[test]
+    fn hashes_are_those_of_every_version() {
+        // The test vectors of the authors of FNV.
+        assert_eq!(stable_hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(stable_hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(stable_hash("foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(stable_hash("FooBar"), stable_hash("foobar"));
+    }
 
     #[test]
     fn every_kind_stands_at_its_number_under_a_name_of_its_own() {

@@ -1,7 +1,8 @@
-//! The background work of a server, away from the serving cores: checking caps on open holds, keeping the audience. The
-//! ledger has a thread of its own.
+//! The background work of a server, away from the serving cores: checking caps on open holds, keeping the audience, learning.
+//! The ledger has a thread of its own.
 
 use super::keeping::keep_audience;
+use super::learning::keep_learning;
 use super::state::{Phase, Shared};
 use crate::budget::TOKEN_LIFE_S;
 use crate::engine::TICK_MS;
@@ -26,6 +27,12 @@ pub fn maintain(shared: &Arc<Shared>) {
         std::thread::Builder::new().name("audience".to_owned()).spawn(move || keep_audience(&people));
     if let Err(error) = &keeper {
         tracing::error!(%error, "no thread keeps the audience: its changes are lost at the next stop");
+    }
+    let learning = Arc::clone(shared);
+    let learner =
+        std::thread::Builder::new().name("learning".to_owned()).spawn(move || keep_learning(&learning));
+    if let Err(error) = &learner {
+        tracing::error!(%error, "no thread learns: prices and probabilities stay as they are");
     }
     let mut ticks = 0u64;
     while shared.phase() < Phase::Closing {

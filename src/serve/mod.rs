@@ -17,6 +17,7 @@ mod figures;
 mod holds;
 mod http;
 mod keeping;
+mod learning;
 mod ledger_api;
 pub(crate) mod ledger_view;
 mod limits;
@@ -34,6 +35,7 @@ mod state;
 
 pub use admin::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Caller, PIECES, Receive, Spool};
 pub use bills::{RestoreError, restore};
+pub use learning::{Learner, LearningOptions, kept_tables};
 pub use maintenance::maintain;
 pub use notice::Delivery;
 pub use pacing::Pacing;

@@ -59,6 +59,12 @@ pub struct Delivery {
     pub clicks: u64,
     /// Loss notices.
     pub losses: u64,
+    /// Conversions that are its success and follow from its ads.
+    pub conversions: u64,
+    /// What they brought, in the advertiser's currency.
+    pub revenue: Nanos,
+    /// Seconds from the ad to each of them, in all.
+    pub conversion_delay_s: u64,
 }
 
 /// What became of a notice: the value of [`CLASS_HEADER`] and of the metric's label.
@@ -248,7 +254,7 @@ impl NoticeHandler {
             !played.is_stale(claims.bid) && played.record_bit(claims.bid, claims.issued_s, fact)
         };
         if let (true, Some(event)) = (new, query.event.value()) {
-            record::notice(&self.shared, NoticeEvent::Player(event), claims);
+            record::notice(&self.shared, NoticeEvent::Player(event), claims, None);
         }
         if new { Class::Accepted } else { Class::Duplicate }
     }
@@ -261,12 +267,13 @@ impl NoticeHandler {
         claims: &TokenClaims,
         query: &NoticeQuery<'_>,
     ) {
+        let now_s = self.shared.clock.now().unix_s();
+        let price = |raw: &str| {
+            let price = price::read(raw, &profile.price_codec, profile.price_unit, now_s);
+            price.ok().and_then(Notified::value)
+        };
         let event = match kind {
-            NoticeKind::Win => {
-                let now_s = self.shared.clock.now().unix_s();
-                let price = price::read(query.price, &profile.price_codec, profile.price_unit, now_s);
-                NoticeEvent::Win(price.ok().and_then(Notified::value))
-            }
+            NoticeKind::Win => NoticeEvent::Win(price(query.price)),
             NoticeKind::Loss => NoticeEvent::Loss(query.loss.value()),
             NoticeKind::Impression => NoticeEvent::Impression,
             NoticeKind::Click => return self.click(claims).await,
@@ -275,7 +282,9 @@ impl NoticeHandler {
         if kind == NoticeKind::Impression {
             conversion::touched(&self.shared, claims, false);
         }
-        record::notice(&self.shared, event, claims);
+        let told = matches!(kind, NoticeKind::Win | NoticeKind::Loss);
+        let min_to_win = if told { price(query.min_to_win) } else { None };
+        record::notice(&self.shared, event, claims, min_to_win.filter(|price| price.0 > 0));
     }
 
     async fn click(&self, claims: &TokenClaims) {

@@ -2,11 +2,11 @@
 
 use super::state::Shared;
 use crate::events::Ring;
-use crate::model::auction::{Auction, Channel, Inventory};
+use crate::model::auction::Auction;
 use crate::model::bid::Bid;
 use crate::model::event::{BidMade, Event, NoBid, NoticeEvent, Noticed, Place, What};
 use crate::model::ids::ExchangeId;
-use crate::model::line_item::ChannelKind;
+use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
 use crate::telemetry::catalogue;
@@ -37,7 +37,7 @@ impl Recorder {
         at_ms: i64,
     ) {
         let Some(ring) = &self.ring else { return };
-        let place = place(auction);
+        let place = Place::of(auction);
         for bid in bids {
             let what = What::Bid(bid_made(bid, place));
             self.push(ring, Event { at_ms, what });
@@ -53,7 +53,7 @@ impl Recorder {
         at_ms: i64,
     ) {
         let Some(ring) = &self.ring else { return };
-        let what = What::NoBid(NoBid { exchange, reason, place: place(auction) });
+        let what = What::NoBid(NoBid { exchange, reason, place: Place::of(auction) });
         self.push(ring, Event { at_ms, what });
     }
 
@@ -81,32 +81,14 @@ fn bid_made(bid: &Bid<'_>, place: Place) -> BidMade {
         deal: bid.deal_id.is_some(),
         test: bid.claims.test,
         place,
+        evidence: *bid.evidence,
     }
 }
 
-fn place(auction: &Auction<'_>) -> Place {
-    let named = |inventory: &Inventory<'_>| inventory.bundle.or(inventory.domain).map_or(0, stable_hash);
-    let (channel, inventory) = match &auction.channel {
-        Channel::Unknown => (None, 0),
-        Channel::Site(site) => (Some(ChannelKind::Site), named(site)),
-        Channel::App(app) => (Some(ChannelKind::App), named(app)),
-        Channel::Dooh(screen) => (Some(ChannelKind::Dooh), named(screen)),
-    };
-    let device_type = auction.device.device_type.and_then(|number| u8::try_from(number).ok());
-    Place { channel, inventory, country: auction.device.geo.country, device_type }
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll, Vo) over the text in lower case: the same in every version of this program.
-fn stable_hash(text: &str) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    text.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(PRIME))
-}
-
 /// A notice that counted; nobody waits for its record.
-pub(super) fn notice(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims) {
+pub(super) fn notice(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims, min_to_win: Option<Cpm>) {
     if let Some(log) = &shared.events {
-        log.record(noticed(shared, kind, claims), None);
+        log.record(noticed(shared, kind, claims, min_to_win), None);
     }
 }
 
@@ -118,13 +100,13 @@ pub(super) async fn click(shared: &Shared, claims: &TokenClaims) {
         // Nobody may wait any more.
         let _late = sender.send(kept);
     });
-    log.record(noticed(shared, NoticeEvent::Click, claims), Some(confirm));
+    log.record(noticed(shared, NoticeEvent::Click, claims, None), Some(confirm));
     if !matches!(tokio::time::timeout(PATIENCE, receiver).await, Ok(Ok(true))) {
         shared.metrics.counter(catalogue::EVENTS_UNCONFIRMED, &["click"]).increment(1);
     }
 }
 
-fn noticed(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims) -> Event {
+fn noticed(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims, min_to_win: Option<Cpm>) -> Event {
     let now = shared.clock.now();
     let what = What::Notice(Noticed {
         kind,
@@ -134,6 +116,7 @@ fn noticed(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims) -> Event {
         creative: claims.creative,
         user: claims.user,
         after_s: u32::try_from(now.unix_s() - i64::from(claims.issued_s)).unwrap_or(0),
+        min_to_win,
     });
     Event { at_ms: now.unix_ms, what }
 }
@@ -156,16 +139,4 @@ pub(super) fn show(shared: &Shared) {
         metrics.gauge(catalogue::EVENTS_SEGMENTS, &[name.as_str()]).set(segments as f64);
     }
     metrics.gauge(catalogue::EVENTS_FAILED, &[]).set(f64::from(u8::from(log.is_failed())));
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_hash_of_a_place_is_that_of_the_published_vectors_and_knows_no_case() {
-        // Test vectors of the FNV reference code.
-        assert_eq!(super::stable_hash(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(super::stable_hash("a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(super::stable_hash("foobar"), 0x8594_4171_f739_67e8);
-        assert_eq!(super::stable_hash("FooBar"), super::stable_hash("foobar"));
-    }
 }

@@ -1,6 +1,7 @@
 //! What all threads of the process share.
 
 use super::admin::Api;
+use super::learning::Learner;
 use super::notice::Delivery;
 use super::pacing::Pacing;
 use super::publish::Requests;
@@ -81,6 +82,8 @@ pub struct SharedParts {
     pub frequency: Arc<FrequencyTable>,
     /// What keeps spending on plan.
     pub pacing: Pacing,
+    /// What learns from the event log.
+    pub learner: Learner,
     /// Keys of the notice tokens.
     pub token_keys: TokenKeys,
     /// Base of every notice URL.
@@ -103,6 +106,7 @@ pub struct Shared {
     pub(crate) frequency: Arc<FrequencyTable>,
     contacts: Arc<Contacts>,
     pub(super) pacing: Pacing,
+    pub(super) learner: Learner,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
     pub(crate) token_keys: ArcSwap<TokenKeys>,
@@ -143,6 +147,7 @@ impl Shared {
             frequency: parts.frequency,
             contacts: Arc::new(parts.contacts),
             pacing: parts.pacing,
+            learner: parts.learner,
             ledger: parts.ledger,
             events: parts.events,
             token_keys: ArcSwap::from_pointee(parts.token_keys),

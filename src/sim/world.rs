@@ -110,7 +110,11 @@ impl World {
             Catalog::compile(account, 1, &compile_markup).expect("the world names only what it has");
         let rates = Arc::new(rates);
         World {
-            snapshot: Snapshot { catalog: Arc::new(catalog), rates: Arc::clone(&rates) },
+            snapshot: Snapshot {
+                catalog: Arc::new(catalog),
+                rates: Arc::clone(&rates),
+                learned: Arc::default(),
+            },
             rates,
             audience: AudienceIndex::default(),
             id_key: IdKey([7; 16]),

@@ -161,6 +161,16 @@ catalogue! {
         "Times that changes of the audience could not be made durable; they are when it is saved as a whole.";
     PACING_CONTROLLERS = Gauge "outbid_pacing_controllers" ["state"]
         "Budgets that are spread over their time: paced, and throttled, those of them that leave requests out.";
+    LEARNING_OUTCOMES = Counter "outbid_learning_outcomes_total" ["outcome"]
+        "What became of bids, as prices are learned from it: won, lost (by its price), silent (nothing was heard), left_out (too \
+         many wait), stranger (impressions of bids that nobody waits for).";
+    LEARNING_ROWS = Counter "outbid_learning_rows_total" ["target"]
+        "Impressions and clicks that the models of click and of conversion have learned.";
+    LEARNING_MODELS = Counter "outbid_learning_models_total" ["target", "outcome"]
+        "Models by target (click, conversion) and outcome: published, refused (worse than what serves).";
+    LEARNING_WAITING = Gauge "outbid_learning_waiting_bids" [] "Bids whose outcome is waited for.";
+    LEARNING_PLACES = Gauge "outbid_learning_places" [] "Places with best bids of their own, the whole market included.";
+    LEARNING_JOIN_RATIO = Gauge "outbid_learning_join_ratio" [] "Share of the clicks that found their impression.";
     FREQUENCY_USERS = Gauge "outbid_frequency_users" [] "People of whom it is kept how often they were shown what.";
     FREQUENCY_LATE = Counter "outbid_frequency_late_total" []
         "Impressions over a frequency cap, billed after their bid was taken for lost.";

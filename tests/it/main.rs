@@ -16,6 +16,7 @@ mod frequency;
 mod fuzz;
 mod journal;
 mod judge;
+mod learning;
 mod ledger_tools;
 mod pacing;
 mod parse;

@@ -18,7 +18,7 @@ pub use delay::FIRST_GUESS_S;
 pub use log::FrequencyError;
 pub use rules::{Rules, Scope};
 
-use crate::model::ids::{BidId, ExchangeId, UserKey};
+use crate::model::ids::{BidId, CampaignId, ExchangeId, UserKey};
 use crate::model::storage::Storage;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -129,6 +129,20 @@ impl Seen {
         self.shown.clear();
         self.times.clear();
         self.open.clear();
+    }
+
+    /// How often the person was shown something of a campaign, and how many seconds ago last; `None` where nobody counts
+    /// that: `rules` are those of the line item.
+    pub fn shown(&self, campaign: CampaignId, rules: &[Rules]) -> Option<(u32, Option<u32>)> {
+        let scope = Scope::from(campaign);
+        self.user.filter(|_| rules.iter().any(|rules| rules.scope == scope))?;
+        let Some(at) = self.shown.iter().position(|(known, ..)| *known == scope) else {
+            return Some((0, None));
+        };
+        let (_, total, end) = self.shown[at];
+        let from = at.checked_sub(1).map_or(0, |before| self.shown[before].2);
+        let last = self.times[from..end].last();
+        Some((total, last.map(|last| self.now_s.saturating_sub(*last))))
     }
 
     /// Whether one more impression stays within these caps.

@@ -59,23 +59,23 @@ pub enum DamagedBytes {
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub(in crate::pricing) struct Kind {
     /// What the bytes begin with.
-    pub(super) magic: [u8; 8],
+    pub(in crate::pricing) magic: [u8; 8],
     /// For people.
-    pub(super) what: &'static str,
+    pub(in crate::pricing) what: &'static str,
     /// The version that is written and read.
-    pub(super) version: u32,
+    pub(in crate::pricing) version: u32,
 }
 
 /// Puts numbers into a frame.
-pub(super) struct Writer {
+pub(in crate::pricing) struct Writer {
     kind: Kind,
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn new(kind: Kind) -> Writer {
+    pub(in crate::pricing) fn new(kind: Kind) -> Writer {
         let mut bytes = Vec::with_capacity(1 << 16);
         bytes.extend_from_slice(&kind.magic);
         bytes.extend_from_slice(&kind.version.to_le_bytes());
@@ -83,36 +83,36 @@ impl Writer {
         Writer { kind, bytes }
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(in crate::pricing) fn bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(super) fn u8(&mut self, value: u8) {
+    pub(in crate::pricing) fn u8(&mut self, value: u8) {
         self.bytes.push(value);
     }
 
-    pub(super) fn u32(&mut self, value: u32) {
+    pub(in crate::pricing) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(in crate::pricing) fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn i64(&mut self, value: i64) {
+    pub(in crate::pricing) fn i64(&mut self, value: i64) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn f32(&mut self, value: f32) {
+    pub(in crate::pricing) fn f32(&mut self, value: f32) {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub(super) fn f64(&mut self, value: f64) {
+    pub(in crate::pricing) fn f64(&mut self, value: f64) {
         self.bytes(&value.to_le_bytes());
     }
 
     /// A table of `len` slots as runs of those that are not empty.
-    pub(super) fn runs(
+    pub(in crate::pricing) fn runs(
         &mut self,
         len: usize,
         is_empty: impl Fn(usize) -> bool,
@@ -133,7 +133,7 @@ impl Writer {
     }
 
     /// Closes the frame.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(in crate::pricing) fn finish(self) -> Vec<u8> {
         let Writer { kind, mut bytes } = self;
         let length = (bytes.len() - FRAME) as u64;
         bytes[12..20].copy_from_slice(&length.to_le_bytes());
@@ -149,14 +149,14 @@ fn checksum(version: u32, length: u64, content: &[u8]) -> u32 {
 }
 
 /// Takes numbers out of a frame.
-pub(super) struct Reader<'b> {
+pub(in crate::pricing) struct Reader<'b> {
     what: &'static str,
     rest: &'b [u8],
 }
 
 impl<'b> Reader<'b> {
     /// Checks the frame.
-    pub(super) fn open(kind: Kind, bytes: &'b [u8]) -> Result<Reader<'b>, DamagedBytes> {
+    pub(in crate::pricing) fn open(kind: Kind, bytes: &'b [u8]) -> Result<Reader<'b>, DamagedBytes> {
         let what = kind.what;
         if bytes.get(..8) != Some(&kind.magic) {
             return Err(DamagedBytes::Kind(what));
@@ -181,17 +181,17 @@ impl<'b> Reader<'b> {
     }
 
     /// The error of content that makes no sense.
-    pub(super) fn wrong(&self, problem: &'static str) -> DamagedBytes {
+    pub(in crate::pricing) fn wrong(&self, problem: &'static str) -> DamagedBytes {
         DamagedBytes::Content { what: self.what, problem }
     }
 
     /// The error of a parameter.
-    pub(super) fn wrong_options(&self, why: OptionsError) -> DamagedBytes {
+    pub(in crate::pricing) fn wrong_options(&self, why: OptionsError) -> DamagedBytes {
         DamagedBytes::Options { what: self.what, why }
     }
 
     /// So many bytes.
-    pub(super) fn take(&mut self, count: usize) -> Result<&'b [u8], DamagedBytes> {
+    pub(in crate::pricing) fn take(&mut self, count: usize) -> Result<&'b [u8], DamagedBytes> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(self.wrong("less than it announces"))?;
         self.rest = rest;
         Ok(head)
@@ -201,43 +201,43 @@ impl<'b> Reader<'b> {
         Ok(*self.take(N)?.first_chunk().expect("N bytes were taken"))
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, DamagedBytes> {
+    pub(in crate::pricing) fn u8(&mut self) -> Result<u8, DamagedBytes> {
         self.array().map(|[byte]| byte)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, DamagedBytes> {
+    pub(in crate::pricing) fn u32(&mut self) -> Result<u32, DamagedBytes> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, DamagedBytes> {
+    pub(in crate::pricing) fn u64(&mut self) -> Result<u64, DamagedBytes> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, DamagedBytes> {
+    pub(in crate::pricing) fn i64(&mut self) -> Result<i64, DamagedBytes> {
         self.array().map(i64::from_le_bytes)
     }
 
     /// A finite number.
-    pub(super) fn f32(&mut self) -> Result<f32, DamagedBytes> {
+    pub(in crate::pricing) fn f32(&mut self) -> Result<f32, DamagedBytes> {
         let value = f32::from_le_bytes(self.array()?);
         if value.is_finite() { Ok(value) } else { Err(self.wrong("a number that is none")) }
     }
 
     /// A finite number.
-    pub(super) fn f64(&mut self) -> Result<f64, DamagedBytes> {
+    pub(in crate::pricing) fn f64(&mut self) -> Result<f64, DamagedBytes> {
         let value = f64::from_le_bytes(self.array()?);
         if value.is_finite() { Ok(value) } else { Err(self.wrong("a number that is none")) }
     }
 
     /// A number of things that take at least `each` bytes: never more than there can be.
-    pub(super) fn count(&mut self, each: usize) -> Result<usize, DamagedBytes> {
+    pub(in crate::pricing) fn count(&mut self, each: usize) -> Result<usize, DamagedBytes> {
         let count = self.u32()? as usize;
         let fits = count.checked_mul(each).is_some_and(|bytes| bytes <= self.rest.len());
         if fits { Ok(count) } else { Err(self.wrong("less than it announces")) }
     }
 
     /// The slots of a table of `len`, as [`Writer::runs`] wrote them.
-    pub(super) fn runs(
+    pub(in crate::pricing) fn runs(
         &mut self,
         len: usize,
         mut read: impl FnMut(&mut Self, usize) -> Result<(), DamagedBytes>,
@@ -262,7 +262,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Nothing may be left.
-    pub(super) fn end(&self) -> Result<(), DamagedBytes> {
+    pub(in crate::pricing) fn end(&self) -> Result<(), DamagedBytes> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.wrong("more than it announces")) }
     }
 }

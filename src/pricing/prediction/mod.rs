@@ -10,7 +10,7 @@
 //! predicted before its label is learned; probabilities leave as integers ([`Probability`]). Deliberately absent: threads,
 //! files, and any use of floats in money.
 
-mod bytes;
+pub(super) mod bytes;
 mod calibration;
 mod delay;
 mod features;

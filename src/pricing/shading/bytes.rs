@@ -199,6 +199,7 @@ impl Landscape {
         let [has_base] = read.take()?;
         let base_ms = read.u64()? as i64;
         landscape.base_ms = (has_base != 0).then_some(base_ms);
+        landscape.unsettled = true;
         let many = read.many(17 + 5 * CELLS * 4)?;
         landscape.buckets.clear();
         landscape.by_key.clear();

@@ -194,6 +194,8 @@ pub struct Landscape {
     pub(super) by_key: HashMap<u64, u32>,
     pub(super) most_buckets: usize,
     refused: u64,
+    /// The bids of the last table are still on their way to the best ones.
+    pub(super) unsettled: bool,
 }
 
 impl Landscape {
@@ -216,6 +218,7 @@ impl Landscape {
             by_key: HashMap::from([(ROOT, 0)]),
             most_buckets: most_places.max(1),
             refused: 0,
+            unsettled: false,
         }
     }
 
@@ -285,6 +288,17 @@ impl Landscape {
         self.buckets[exchange as usize].counts.estimator()
     }
 
+    /// The same for all exchanges together.
+    pub fn whole_estimator(&self) -> Estimator {
+        self.buckets[0].counts.estimator()
+    }
+
+    /// Whether the bids of the last table are still on their way to the best ones, so that another
+    /// [`Landscape::rebuild`] would change them without news.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
     /// Builds the table of best bids as of `now_ms`, not more than a tenth away from the one before, and forgets places
     /// that nothing was heard of for days. Places without news keep their bids. Without enough outcomes in all, the
     /// table bids the value.
@@ -296,6 +310,7 @@ impl Landscape {
         let mut old: Vec<Option<&Row>> = Vec::with_capacity(self.buckets.len());
         // By exchange, because its coverage decides for all its places.
         let mut rules: Vec<Estimator> = Vec::with_capacity(self.buckets.len());
+        self.unsettled = false;
         for at in 0..self.buckets.len() {
             let bucket = &self.buckets[at];
             let (above, level) = (bucket.parent as usize, bucket.level);
@@ -319,6 +334,7 @@ impl Landscape {
                     None => (Row::new(&self.axis, &best), true),
                 };
                 bucket.settled = settled;
+                self.unsettled |= !settled;
                 rows.push((bucket.key, row));
             }
         }

@@ -25,6 +25,16 @@ impl Place {
         Place { keys }
     }
 
+    /// The keys, to be kept.
+    pub fn keys(&self) -> &[u64; LEVELS] {
+        &self.keys
+    }
+
+    /// A place by the keys that were kept of it.
+    pub fn from_keys(keys: [u64; LEVELS]) -> Place {
+        Place { keys: keys.map(|key| if key == 0 || key == ROOT { 1 } else { key }) }
+    }
+
     /// The exchange alone, where nothing else is known.
     pub fn of_exchange(exchange: u64) -> Place {
         Place::new([exchange, 0, 0, 0])

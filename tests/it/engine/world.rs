@@ -110,7 +110,7 @@ impl World {
         }
         World {
             account,
-            snapshot: Snapshot { catalog, rates },
+            snapshot: Snapshot { catalog, rates, learned: Arc::default() },
             audience: builder.finish().unwrap(),
             id_key,
             members,

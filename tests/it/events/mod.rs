@@ -13,7 +13,7 @@ use outbid::events::{EventReader, Item, Retention};
 use outbid::model::auction::Size;
 use outbid::model::country::Country;
 use outbid::model::creative::StreamEvent;
-use outbid::model::event::{BidMade, Event, NoBid, NoticeEvent, Noticed, Place, What};
+use outbid::model::event::{BidMade, Event, Evidence, Features, NoBid, NoticeEvent, Noticed, Place, What};
 use outbid::model::ids::{BidId, CampaignId, CreativeId, ExchangeId, LineItemId, UserKey};
 use outbid::model::line_item::ChannelKind;
 use outbid::model::money::{Cpm, Currency, Nanos};
@@ -40,6 +40,7 @@ fn noticed(kind: NoticeEvent, sequence: u64) -> Noticed {
         creative: CreativeId(9),
         user: UserKey(sequence % 2),
         after_s: 4,
+        min_to_win: None,
     }
 }
 
@@ -88,8 +89,9 @@ fn bid() -> impl Strategy<Value = What> {
     let size = prop::option::of((any::<u16>(), any::<u16>()).prop_map(|(w, h)| Size { w, h }));
     let ids = (any::<u16>(), any::<u32>(), any::<u32>(), any::<u32>());
     let money = (any::<i64>(), prop::sample::select(vec!["USD", "EUR"]), any::<i64>());
-    (bid_id(), ids, money, any::<u64>(), (media, size, any::<u32>()), any::<(bool, bool)>(), place())
-        .prop_map(|(id, ids, money, user, (media, size, duration_s), (deal, test), place)| {
+    let user = (any::<u64>(), evidence());
+    (bid_id(), ids, money, user, (media, size, any::<u32>()), any::<(bool, bool)>(), place()).prop_map(
+        |(id, ids, money, (user, evidence), (media, size, duration_s), (deal, test), place)| {
             What::Bid(BidMade {
                 id,
                 exchange: ExchangeId(ids.0),
@@ -106,8 +108,30 @@ fn bid() -> impl Strategy<Value = What> {
                 deal,
                 test,
                 place,
+                evidence,
             })
-        })
+        },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let numbers = any::<(i64, i64, bool, u32, u64, u32, u32, u32)>();
+    let features = prop::collection::vec(any::<u32>(), 0..=Features::MAX);
+    (numbers, features).prop_map(|(numbers, features)| {
+        let (worth, base_price, first_price, propensity_ppb, market, click_ppb, conversion_ppb, life_s) =
+            numbers;
+        Evidence {
+            worth: Cpm(worth),
+            base_price: Cpm(base_price),
+            first_price,
+            propensity_ppb,
+            market,
+            click_ppb,
+            conversion_ppb,
+            life_s,
+            features: Features::new(features),
+        }
+    })
 }
 
 fn notice() -> impl Strategy<Value = What> {
@@ -123,7 +147,9 @@ fn notice() -> impl Strategy<Value = What> {
         Just(NoticeEvent::Click),
         prop::sample::select(StreamEvent::ALL.to_vec()).prop_map(NoticeEvent::Player),
     ];
-    (kind, any::<u64>()).prop_map(|(kind, sequence)| What::Notice(noticed(kind, sequence)))
+    (kind, any::<u64>(), any::<Option<i64>>()).prop_map(|(kind, sequence, price)| {
+        What::Notice(Noticed { min_to_win: price.map(Cpm), ..noticed(kind, sequence) })
+    })
 }
 
 /// Any record.

@@ -145,6 +145,7 @@ impl World {
             deal_id: None,
             exp_s: 120,
             claims,
+            evidence: &outbid::model::event::Evidence::NONE,
         }
     }
 

@@ -11,6 +11,7 @@ mod client;
 mod contacts;
 mod customers;
 mod expansions;
+mod learning;
 mod life;
 mod media;
 mod notices;
@@ -38,7 +39,7 @@ use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::money::{Cpm, Nanos};
-use outbid::serve::{self, Addresses, Pacing, Running, ServeError, Shared, SharedParts};
+use outbid::serve::{self, Addresses, Learner, Pacing, Running, ServeError, Shared, SharedParts};
 use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
@@ -187,9 +188,21 @@ impl Setup {
             }
             None => Pacing::default(),
         };
+        let learner = match &self.home {
+            Some(home) if self.events.is_some() => {
+                let folder = home.join("learning");
+                std::fs::create_dir_all(&folder).unwrap();
+                let storage = Box::new(FileStorage::open(&folder).unwrap());
+                let options = outbid::serve::LearningOptions::of(&config).unwrap();
+                Learner::open(storage, &home.join("events"), options, clock.now().unix_ms).unwrap()
+            }
+            _ => Learner::default(),
+        };
+        let learned = Arc::new(learner.tables());
         SharedParts {
+            learner,
             metrics: Metrics::new(cores, "test", clock.now().unix_s()),
-            snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
+            snapshots: SnapshotCell::new(Snapshot { catalog, rates, learned }),
             contacts: match &self.home {
                 Some(home) => {
                     std::fs::create_dir_all(home.join("keys")).unwrap();

@@ -68,11 +68,12 @@ impl Server {
         ledger.configure(catalog.funding().collect(), now).unwrap();
         let shared = Arc::new(Shared::new(SharedParts {
             config,
-            snapshots: SnapshotCell::new(Snapshot { catalog, rates }),
+            snapshots: SnapshotCell::new(Snapshot { catalog, rates, learned: Default::default() }),
             audience: Store::in_memory(AudienceIndex::default(), IdKey([3; 16])),
             frequency: Arc::new(FrequencyTable::in_memory(1_000)),
             contacts: outbid::contacts::Contacts::in_memory(),
             pacing: Default::default(),
+            learner: Default::default(),
             ledger,
             events: None,
             token_keys: keys.clone(),

@@ -1,0 +1,165 @@
+//! What may come of an impression: its features, what the models expect of a line item on it, and what is kept of both for
+//! those who learn.
+
+use super::catalog::CatalogLineItem;
+use super::context::{Core, Request};
+use crate::model::auction::{Auction, Deal, Imp, Size};
+use crate::model::event::{Evidence, Features, Place};
+use crate::model::exchange::ExchangeProfile;
+use crate::model::ids::{CreativeId, SegmentId};
+use crate::model::line_item::Predicts;
+use crate::model::media::Medium;
+use crate::model::money::Currency;
+use crate::pricing::learning::{Owner, Sums};
+use crate::pricing::prediction::{Context, ContextFacts, Crosses, OfferFacts, OfferKeys};
+use crate::pricing::{Offer, Predicted};
+
+/// `at` of an auction whose winner pays its own bid (OpenRTB 2.6 section 3.2.1).
+const FIRST_PRICE: i64 = 1;
+/// Segments that predictions look at.
+const MOST_SEGMENTS: usize = 32;
+
+/// What all candidates for an impression share, in buffers that are used again.
+#[derive(Debug, Default)]
+pub(super) struct Outlook {
+    context: Context,
+    sums: Sums,
+    segments: Vec<SegmentId>,
+    /// [`Place::inventory`] of the request.
+    pub(super) inventory: u64,
+}
+
+impl Core {
+    /// Takes in an impression, after the user was looked up.
+    pub(super) fn foresee(&mut self, request: &Request<'_>, imp: &Imp<'_>) {
+        let auction = request.auction;
+        let outlook = &mut self.outlook;
+        let taxonomy = request.catalog().taxonomy();
+        // What is sensitive is nothing to predict from.
+        let plain = self.lookup.segments.iter().filter(|segment| !taxonomy.is_sensitive(**segment));
+        outlook.segments.clear();
+        outlook.segments.extend(plain.take(MOST_SEGMENTS));
+        let place = Place::of(auction);
+        outlook.inventory = place.inventory;
+        let (os, browser) = self.families.resolve(&auction.device);
+        let (size, position) = first_medium(imp);
+        outlook.context.fill(&ContextFacts {
+            exchange: request.profile.id,
+            site: place.inventory,
+            slot: imp.tag_id,
+            size,
+            format: imp.media().next().map(|medium| medium.media_type()),
+            position,
+            country: place.country,
+            region: auction.device.geo.region,
+            hour_of_week: hour_of_week(request.now.unix_s()),
+            device_type: auction.device.device_type,
+            os,
+            browser,
+            connection: auction.device.connection_type,
+            segments: &outlook.segments,
+        });
+        outlook.sums = request.snapshot.learned.sums(&outlook.context);
+    }
+
+    /// The features of a candidate.
+    fn crosses(&self, request: &Request<'_>, line: &CatalogLineItem, creative: CreativeId) -> Crosses {
+        let owner = owner(request, line);
+        let shown = if self.counts_shows { self.seen.shown(owner.campaign, &line.frequency) } else { None };
+        let mut crosses = Crosses::default();
+        crosses.fill(
+            &self.outlook.context,
+            &OfferFacts {
+                keys: OfferKeys::new(owner.advertiser, owner.campaign, owner.line_item, creative),
+                frequency: shown.map(|(times, _)| times),
+                recency_s: shown.and_then(|(_, ago_s)| ago_s),
+            },
+        );
+        crosses
+    }
+
+    /// What is expected of a line item, as far as its value rests on it.
+    pub(super) fn predict(
+        &self,
+        request: &Request<'_>,
+        line: &CatalogLineItem,
+        creative: CreativeId,
+    ) -> Predicted {
+        let wanted = line.item.strategy.predicts();
+        if wanted == Predicts::Nothing {
+            return Predicted::default();
+        }
+        let crosses = self.crosses(request, line, creative);
+        let tables = &request.snapshot.learned;
+        let owner = owner(request, line);
+        tables.predict(&self.outlook.sums, &crosses, &owner, wanted, line.conversion_value)
+    }
+
+    /// What those who learn should know of a bid.
+    pub(super) fn evidence(
+        &self,
+        request: &Request<'_>,
+        line: &CatalogLineItem,
+        creative: CreativeId,
+        bid: &EvidenceOf<'_>,
+    ) -> Evidence {
+        let rates = &request.snapshot.rates;
+        let base_price = rates.convert_capped(bid.offer.price, bid.currency, rates.base());
+        let crosses = self.crosses(request, line, creative);
+        let features = self.outlook.context.features().iter().chain(crosses.features()).copied();
+        Evidence {
+            worth: bid.offer.worth,
+            base_price: base_price.unwrap_or_default(),
+            first_price: bid.first_price,
+            propensity_ppb: bid.offer.propensity_ppb,
+            market: bid.market,
+            click_ppb: bid.offer.predicted.click_ppb,
+            conversion_ppb: bid.offer.predicted.conversion_ppb,
+            life_s: bid.life_s,
+            features: Features::new(features),
+        }
+    }
+}
+
+/// What [`Core::evidence`] is made of beside the impression.
+pub(super) struct EvidenceOf<'o> {
+    pub(super) offer: &'o Offer,
+    pub(super) currency: Currency,
+    pub(super) first_price: bool,
+    pub(super) market: u64,
+    pub(super) life_s: u32,
+}
+
+/// Whether the winner pays its own bid and no price was agreed on.
+pub(super) fn is_first_price(
+    auction: &Auction<'_>,
+    profile: &ExchangeProfile,
+    deal: Option<&Deal<'_>>,
+) -> bool {
+    let at = deal.and_then(|deal| deal.at).or(auction.at).unwrap_or(profile.default_at);
+    at == FIRST_PRICE
+}
+
+fn owner(request: &Request<'_>, line: &CatalogLineItem) -> Owner {
+    Owner {
+        advertiser: request.catalog().advertisers()[line.advertiser].id,
+        campaign: line.item.campaign,
+        line_item: line.item.id,
+    }
+}
+
+/// Size and position of the medium that is offered first.
+fn first_medium(imp: &Imp<'_>) -> (Option<Size>, Option<i64>) {
+    match imp.media().next() {
+        Some(Medium::Banner(banner)) => (banner.sizes.first().copied(), banner.pos),
+        Some(Medium::Video(stream) | Medium::Audio(stream)) => {
+            (stream.w.zip(stream.h).map(|(w, h)| Size { w, h }), stream.pos)
+        }
+        Some(Medium::Native(_)) | None => (None, None),
+    }
+}
+
+/// Of UTC, 0 from Monday midnight; 1970 began on a Thursday.
+fn hour_of_week(unix_s: i64) -> u8 {
+    (unix_s.div_euclid(3_600) + 72).rem_euclid(168) as u8
+}
