@@ -2,7 +2,7 @@
 //! creatives, the segment trees, and the targeting index where no line item's targeting is another one. Line items
 //! themselves are compiled anew, which is cheaper than to look for what of them could stay.
 
-use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head};
+use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head, upper_bid};
 use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::levels::Levels;
@@ -89,7 +89,7 @@ impl Catalog {
                 active,
                 frequency,
                 pricer: Pricer { bid: item.bid, max_bid: item.max_bid, currency },
-                upper_bid: item.bid.scale_ppm(multipliers.upper_ppm()).min(item.max_bid),
+                upper_bid: upper_bid(&item, &multipliers),
                 fits,
                 creatives: assigned,
                 multipliers,
