@@ -57,7 +57,7 @@ pub(super) static SHAPES: [Shape; 12] = [
         part: Part::LineItem,
         collection: "line_items",
         parent: Some(("campaign_id", "campaign")),
-        money: &["/budget/lifetime", "/budget/daily", "/bid/amount", "/bid/max"],
+        money: &["/budget/lifetime", "/budget/daily", BID_AMOUNT, "/bid/max", "/bid/min"],
         has_status: true,
         is_shared: false,
         guarded: &["status", "budget", "bid"],
@@ -153,6 +153,9 @@ pub(super) static SHAPES: [Shape; 12] = [
         guarded: &[],
     },
 ];
+
+/// Money of every strategy but one.
+pub(super) const BID_AMOUNT: &str = "/bid/amount";
 
 /// Members that the server alone writes.
 pub(super) const READ_ONLY: [&str; 10] = [
@@ -291,9 +294,13 @@ impl Shape {
     ) {
         let mut whole = Value::Object(std::mem::take(doc));
         for pointer in self.money {
-            if let Some(value) = whole.pointer_mut(pointer)
-                && let Err((code, message)) = plain(value, currency)
-            {
+            let is_ratio = is_ratio(pointer, &whole);
+            let Some(value) = whole.pointer_mut(pointer) else { continue };
+            if is_ratio && value.is_object() {
+                let message =
+                    "is the revenue for each unit spent and no money; give a number such as \"4.0\"";
+                errors.push(FieldError::new(*pointer, "malformed", message));
+            } else if let Err((code, message)) = plain(value, currency) {
                 errors.push(FieldError::new(*pointer, code, message));
             }
         }
@@ -361,6 +368,9 @@ impl Shape {
         let doc: Map<String, Value> = serde_json::from_str(&row.doc).unwrap_or_default();
         let mut doc = Value::Object(doc);
         for pointer in self.money {
+            if is_ratio(pointer, &doc) {
+                continue;
+            }
             if let (Some(value), Some(currency)) = (doc.pointer_mut(pointer), currency)
                 && let Some(amount) = value.as_str()
             {
@@ -391,6 +401,11 @@ impl Shape {
         }
         error
     }
+}
+
+/// Whether what stands at a pointer is no money in this document: a return on what is spent is a plain number.
+fn is_ratio(pointer: &str, doc: &Value) -> bool {
+    pointer == BID_AMOUNT && doc.pointer("/bid/strategy").is_some_and(|strategy| strategy == "target_roas")
 }
 
 /// Takes out members that are null: to say nothing and to say null are the same, in a patch and in what is new.

@@ -12,7 +12,7 @@ use crate::budget::{Purse, Spending, Stop, Terms, hold_for};
 use crate::model::creative::{Approval, Creative};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
-use crate::model::line_item::{Advertiser, Budget, Flight, LineItem, Multipliers};
+use crate::model::line_item::{Advertiser, Budget, Flight, LineItem, Multipliers, Predicts};
 use crate::model::list::{ListKind, ListUse};
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
@@ -382,7 +382,7 @@ fn ask(editor: &Editor, campaign: u32, asked: &mut BTreeSet<(AdvertiserId, Purse
 }
 
 /// The least that one bid holds: at the smallest price that its multipliers can lead to, without a data fee. On a deal
-/// the price may be any.
+/// the price may be any, and where an outcome is paid for any that is not below its minimum.
 pub(super) fn one_bid(item: &LineItem, owner: &Advertiser) -> Nanos {
     /// What the product of multipliers never falls below.
     const SMALLEST: i64 = PPM / 20;
@@ -390,7 +390,11 @@ pub(super) fn one_bid(item: &LineItem, owner: &Advertiser) -> Nanos {
         return Nanos(1);
     }
     let factor = if item.multipliers == Multipliers::default() { PPM } else { SMALLEST };
-    let price = item.bid.scale_ppm(factor).min(item.max_bid);
+    let price = match item.strategy.predicts() {
+        Predicts::Nothing => item.bid.scale_ppm(factor).min(item.max_bid),
+        // An outcome may be as unlikely as it likes.
+        Predicts::Clicks | Predicts::Conversions => item.min_bid,
+    };
     let terms =
         Terms { rate: Rate::ONE, data_fee: Cpm(0), platform_ppm: owner.platform_ppm, multiplier_ppm: PPM };
     hold_for(price, &terms).unwrap_or(Nanos(1)).max(Nanos(1))

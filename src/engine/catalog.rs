@@ -16,7 +16,7 @@ use crate::model::exchange::{ExchangeProfile, HoldLives};
 use crate::model::ids::{
     AdvertiserId, CampaignId, ConversionId, CreativeId, ExchangeId, LineItemId, PixelId,
 };
-use crate::model::line_item::{Advertiser, Campaign, LineItem};
+use crate::model::line_item::{Advertiser, Campaign, LineItem, Predicts, Strategy};
 use crate::model::list::Conversion;
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::no_bid::NoBidReason;
@@ -94,6 +94,23 @@ pub(super) struct Head {
     pub(super) has_deals: bool,
 }
 
+/// No value of a line item times its multipliers is above this, before pacing: it is worth most where what is paid for is
+/// certain. What a conversion brings has no bound but that of all prices.
+fn upper_value(item: &LineItem, multipliers: &CompiledMultipliers) -> Cpm {
+    match item.strategy {
+        Strategy::TargetRoas => Cpm::MAX,
+        _ => item.bid.scale_ppm(multipliers.upper_ppm()),
+    }
+}
+
+/// No offer is above this, which is the line item's cap where κ may raise the value.
+pub(super) fn upper_bid(item: &LineItem, multipliers: &CompiledMultipliers) -> Cpm {
+    match item.strategy.predicts() {
+        Predicts::Nothing => upper_value(item, multipliers).min(item.max_bid),
+        Predicts::Clicks | Predicts::Conversions => item.max_bid,
+    }
+}
+
 impl Head {
     /// Of a line item and its campaign.
     pub(super) fn of(line: &CatalogLineItem, campaign: &Campaign) -> Head {
@@ -101,7 +118,7 @@ impl Head {
         Head {
             from_ms: flights.iter().filter_map(|flight| flight.start_ms).max().unwrap_or(i64::MIN),
             until_ms: flights.iter().filter_map(|flight| flight.end_ms).min().unwrap_or(i64::MAX),
-            upper_value: line.item.bid.scale_ppm(line.multipliers.upper_ppm()),
+            upper_value: upper_value(&line.item, &line.multipliers),
             max_bid: line.item.max_bid,
             currency: line.pricer.currency,
             campaign: campaign.id,

@@ -2,7 +2,7 @@
 //! creatives, the segment trees, and the targeting index where no line item's targeting is another one. Line items
 //! themselves are compiled anew, which is cheaper than to look for what of them could stay.
 
-use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head};
+use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head, upper_bid};
 use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::levels::Levels;
@@ -13,9 +13,9 @@ use crate::model::account::Account;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId};
-use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem, Predicts};
+use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem};
 use crate::model::list::Conversion;
-use crate::model::money::{Cpm, Nanos};
+use crate::model::money::Nanos;
 use crate::model::targeting::Fit;
 use crate::model::taxonomy::Taxonomy;
 use crate::pricing::{CompiledMultipliers, Pricer};
@@ -91,7 +91,7 @@ impl Catalog {
                 active,
                 frequency,
                 pricer: Pricer::of(&item, currency),
-                upper_bid: upper_bid(&item, multipliers.upper_ppm()),
+                upper_bid: upper_bid(&item, &multipliers),
                 conversion_value: conversion_value(&item, &ground.conversions),
                 fits,
                 creatives: assigned,
@@ -158,14 +158,6 @@ fn compile_creatives(
         Ok(CatalogCreative { creative, markup, translated, frequency })
     };
     creatives.into_iter().map(compile).collect()
-}
-
-/// No offer is above this. What rests on predictions is bounded by the maximum alone.
-fn upper_bid(item: &LineItem, upper_ppm: i64) -> Cpm {
-    match item.strategy.predicts() {
-        Predicts::Nothing => item.bid.scale_ppm(upper_ppm).min(item.max_bid),
-        Predicts::Clicks | Predicts::Conversions => item.max_bid,
-    }
 }
 
 /// See [`CatalogLineItem::conversion_value`]; `conversions` are sorted by id.

@@ -17,6 +17,7 @@ mod decide;
 mod device;
 mod explain;
 mod external;
+mod goals;
 mod levels;
 mod observer;
 mod outlook;

@@ -3,12 +3,15 @@
 //!
 //! A line item follows the controller of its own budget and that of its campaign's; the lower level of both counts. All
 //! line items of a campaign that spread its budget the same way share a controller, because they share the money.
-//! What is spread over a flight is cut into days first: what is left, by the days that are left.
+//! What is spread over a flight is cut into days first: what is left, by the days that are left. How far κ may go is the
+//! strategy's to say ([`Range`]); a line item with a target of its outcomes' cost has a slow loop beside it, and the lower
+//! of all multipliers counts.
 //!
 //! State goes in and out as bytes, so that a restart in mid-day goes on where it was. Deliberately absent: clocks,
 //! threads and files, which are `serve`'s; and any say in money, which is the ledger's.
 
 use super::catalog::{Catalog, CatalogLineItem};
+use super::goals::Goals;
 use crate::budget::{Ledger, Purse, Spending};
 use crate::model::clock::Now;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
@@ -47,6 +50,13 @@ pub struct Won {
     pub spend: Nanos,
     /// Auctions that were lost, as far as anybody said so.
     pub losses: u64,
+    /// Of a line item with a target: what was paid for the impressions whose outcomes can be told by now…
+    pub goal_spent: Nanos,
+    /// … what the target allows for what they brought (clicks × target CPC, conversions × target CPA, revenue ÷ target
+    /// ROAS)…
+    pub goal_allowed: Nanos,
+    /// … and how many outcomes that were. All three only grow; while all are 0, what is bid is the value itself.
+    pub goal_outcomes: u64,
 }
 
 /// For the metrics.
@@ -82,6 +92,43 @@ pub struct Steering {
     /// Requests that `traffic` knows; `None` before the first tick.
     requests: Option<u64>,
     controllers: BTreeMap<Key, Controller>,
+    goals: Goals,
+}
+
+/// How far κ may go.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Range {
+    /// A fixed price is the price: only requests are left out.
+    Fixed,
+    /// The value is a maximum.
+    Below,
+    /// The value is right on average, so that one part of the day may be paid more for than another.
+    Around,
+    /// Whatever spends the budget.
+    Any,
+}
+
+impl Range {
+    const ALL: [Range; 4] = [Range::Fixed, Range::Below, Range::Around, Range::Any];
+
+    fn of(strategy: Strategy) -> Range {
+        match strategy {
+            Strategy::FixedCpm => Range::Fixed,
+            Strategy::MaxCpm | Strategy::MaxCpc | Strategy::Reach => Range::Below,
+            Strategy::TargetCpc | Strategy::TargetCpa | Strategy::TargetRoas => Range::Around,
+            Strategy::MaxClicks | Strategy::MaxConversions => Range::Any,
+        }
+    }
+
+    /// The lowest κ and the highest.
+    fn bounds(self) -> (f64, f64) {
+        match self {
+            Range::Fixed => (1.0, 1.0),
+            Range::Below => (0.05, 1.0),
+            Range::Around => (0.05, 2.0),
+            Range::Any => (1e-4, 100.0),
+        }
+    }
 }
 
 /// Which money is spread in which way.
@@ -90,8 +137,7 @@ struct Key {
     purse: Owner,
     mode: u8,
     flight: bool,
-    /// κ may fall below 1.
-    shades: bool,
+    range: Range,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -140,34 +186,33 @@ impl Key {
             Owner::LineItem(id) => (1, id.0),
         };
         let [a, b, c, d] = id.to_le_bytes();
-        [level, self.mode, self.flight.into(), self.shades.into(), a, b, c, d]
+        [level, self.mode, self.flight.into(), self.range as u8, a, b, c, d]
     }
 
-    fn from_bytes([level, mode, flight, shades, a, b, c, d]: [u8; 8]) -> Key {
+    fn from_bytes([level, mode, flight, range, a, b, c, d]: [u8; 8]) -> Result<Key, StateError> {
         let id = u32::from_le_bytes([a, b, c, d]);
         let purse =
             if level == 0 { Owner::Campaign(CampaignId(id)) } else { Owner::LineItem(LineItemId(id)) };
-        Key { purse, mode, flight: flight != 0, shades: shades != 0 }
+        let range = *Range::ALL.get(usize::from(range)).ok_or(StateError::Range)?;
+        Ok(Key { purse, mode, flight: flight != 0, range })
     }
 
     fn settings(&self, budget: Nanos) -> Settings {
         let pace = if self.mode == PacingMode::Ahead as u8 { Pace::Ahead } else { Pace::Even };
-        let even = Settings { pace, ..Settings::even(budget) };
-        // A fixed price is the price: only requests are left out.
-        if self.shades { even } else { Settings { kappa_min: 1.0, kappa_max: 1.0, ..even } }
+        let (kappa_min, kappa_max) = self.range.bounds();
+        Settings { pace, kappa_min, kappa_max, ..Settings::even(budget) }
     }
 }
 
 /// The budgets that a line item is steered by: its own, and its campaign's.
-fn tasks<'c>(catalog: &'c Catalog, line: &'c CatalogLineItem) -> impl Iterator<Item = Task<'c>> {
+fn tasks<'c>(catalog: &'c Catalog, line: &'c CatalogLineItem) -> [Option<Task<'c>>; 2] {
     let (campaign, owner) = (&catalog.campaigns()[line.campaign], &catalog.advertisers()[line.advertiser]);
     let pacing = line.item.pacing;
     let flight = pacing.period == PacingPeriod::Flight;
     let of = move |purse: Owner, budget: Budget, own: Flight| {
         let amount = if flight { budget.lifetime } else { budget.daily };
         let ends = !flight || own.end_ms.is_some();
-        let key =
-            Key { purse, mode: pacing.mode as u8, flight, shades: line.item.strategy == Strategy::MaxCpm };
+        let key = Key { purse, mode: pacing.mode as u8, flight, range: Range::of(line.item.strategy) };
         amount.filter(|_| ends && pacing.mode != PacingMode::Asap).map(|budget| Task {
             key,
             advertiser: owner.id,
@@ -185,8 +230,6 @@ fn tasks<'c>(catalog: &'c Catalog, line: &'c CatalogLineItem) -> impl Iterator<I
         of(Owner::LineItem(line.item.id), line.item.budget, own_flight),
         of(Owner::Campaign(campaign.id), campaign.budget, campaign.flight),
     ]
-    .into_iter()
-    .flatten()
 }
 
 impl Steering {
@@ -194,12 +237,21 @@ impl Steering {
     pub fn tick(&mut self, told: &Told<'_>) {
         self.observe(told.requests, told.now.unix_ms);
         let catalog = told.catalog;
-        let lines = || (0u32..).map(LineItemIx).zip(catalog.line_items()).filter(|(_, line)| line.active);
+        self.goals.tick(told);
+        let lines = (0u32..).map(LineItemIx).zip(catalog.line_items()).filter(|(_, line)| line.active);
+        let mut followed: Vec<(LineItemIx, LineItemId, [Option<Key>; 2])> = Vec::new();
         let mut budgets: BTreeMap<Key, Task<'_>> = BTreeMap::new();
         let mut won: BTreeMap<Key, Won> = BTreeMap::new();
-        for (_, line) in lines().filter(|(_, line)| line.item.pacing.mode != PacingMode::Asap) {
-            let own = (told.won)(line.item.id);
-            for task in tasks(catalog, line) {
+        for (ix, line) in lines {
+            let tasks = tasks(catalog, line);
+            followed.push((
+                ix,
+                line.item.id,
+                tasks.each_ref().map(|task| task.as_ref().map(|task| task.key)),
+            ));
+            let mut own = None;
+            for task in tasks.into_iter().flatten() {
+                let own = own.get_or_insert_with(|| (told.won)(line.item.id));
                 let all = won.entry(task.key).or_default();
                 all.billed += own.billed;
                 all.losses += own.losses;
@@ -220,14 +272,12 @@ impl Steering {
             levels.insert(task.key, self.steer(task, spending, won, told));
         }
         self.controllers.retain(|_, controller| std::mem::take(&mut controller.is_used));
-        for (ix, line) in lines() {
-            let mut level = Level { kappa_ppm: PPM, pass_ppm: PPM as u32 };
-            for task in tasks(catalog, line) {
-                let Some(asked) = levels.get(&task.key) else { continue };
-                level.kappa_ppm = level.kappa_ppm.min(asked.kappa_ppm);
-                level.pass_ppm = level.pass_ppm.min(asked.pass_ppm);
-            }
-            catalog.levels().set(ix, level);
+        for (ix, id, keys) in followed {
+            let asked = || keys.iter().flatten().filter_map(|key| levels.get(key));
+            let goal = self.goals.of(id).map(|goal| (goal.multiplier() * PPM as f64).round() as i64);
+            let kappa_ppm = asked().map(|level| level.kappa_ppm).chain(goal).min().unwrap_or(PPM);
+            let pass_ppm = asked().map(|level| level.pass_ppm).min().unwrap_or(PPM as u32);
+            catalog.levels().set(ix, Level { kappa_ppm, pass_ppm });
         }
     }
 
@@ -298,6 +348,12 @@ impl Steering {
         if resumed {
             controller.pacer.resume(&facts);
         }
+        if let Owner::LineItem(id) = task.key.purse
+            && let Some(goal) = self.goals.of(id)
+        {
+            // What the goal forbids to spend is not for want of κ, which would only wind up.
+            controller.pacer = controller.pacer.with_goal(*goal);
+        }
         controller.is_used = true;
         controller.pacer.tick(plan, &facts, &settings)
     }
@@ -321,6 +377,7 @@ impl Steering {
             out.extend_from_slice(bytes);
         };
         part(&self.traffic.to_bytes());
+        part(&self.goals.to_bytes());
         for (key, controller) in &self.controllers {
             let mut entry = key.to_bytes().to_vec();
             entry.extend_from_slice(&controller.day_ms.to_le_bytes());
@@ -345,9 +402,10 @@ impl Steering {
         }
         let mut steering = Steering { day: i64::from_le_bytes(*take(&mut rest)?), ..Steering::default() };
         steering.traffic = TrafficShape::from_bytes(part(&mut rest)?)?;
+        steering.goals = Goals::from_bytes(part(&mut rest)?)?;
         while !rest.is_empty() {
             let mut entry = part(&mut rest)?;
-            let key = Key::from_bytes(*take(&mut entry)?);
+            let key = Key::from_bytes(*take(&mut entry)?)?;
             let day_ms = i64::from_le_bytes(*take(&mut entry)?);
             let posted_before = Nanos(i64::from_le_bytes(*take(&mut entry)?));
             let pacer = Pacer::from_bytes(entry)?;
@@ -358,7 +416,7 @@ impl Steering {
     }
 }
 
-const MAGIC: &[u8; 9] = b"OUTBIDPC\x01";
+const MAGIC: &[u8; 9] = b"OUTBIDPC\x02";
 
 fn take<'b, const N: usize>(bytes: &mut &'b [u8]) -> Result<&'b [u8; N], StateError> {
     let (taken, rest) = bytes.split_first_chunk().ok_or(StateError::Damaged)?;

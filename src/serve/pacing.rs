@@ -1,9 +1,12 @@
 //! Keeps spending on plan: every few seconds it tells [`Steering`] what was spent, and keeps its state on disk, so that a
 //! restart in mid-day goes on where it was.
 
+use super::notice::Delivery;
 use super::state::Shared;
 use crate::engine::{Steering, Told, Won};
 use crate::model::ids::LineItemId;
+use crate::model::line_item::{LineItem, Strategy};
+use crate::model::money::Nanos;
 use crate::model::storage::Storage;
 use crate::telemetry::catalogue;
 use parking_lot::Mutex;
@@ -62,17 +65,31 @@ impl Kept {
     }
 }
 
+/// What pacing is told of a line item. What conversions a spend brought is not known here yet, so that targets of theirs
+/// are not steered.
+fn won(item: Option<&LineItem>, delivery: &Delivery) -> Won {
+    let Delivery { billed, spend, losses, .. } = *delivery;
+    let won = Won { billed, spend, losses, ..Won::default() };
+    match item {
+        Some(item) if item.strategy == Strategy::TargetCpc => {
+            // A bid of a CPC is that many nanos for a click.
+            let clicks = i64::try_from(delivery.clicks).unwrap_or(i64::MAX);
+            let goal_allowed = Nanos(clicks.saturating_mul(item.bid.0));
+            Won { goal_spent: spend, goal_allowed, goal_outcomes: delivery.clicks, ..won }
+        }
+        _ => won,
+    }
+}
+
 impl Shared {
     /// Looks at what was spent and sets the levels of all line items. Blocks while the ledger answers and the disk writes.
     pub fn pace(&self) {
         let kept = &mut *self.pacing.0.lock();
         let catalog = Arc::clone(&self.snapshots.load().catalog);
         let won = |line_item: LineItemId| {
-            self.delivery.get(&line_item).map_or(Won::default(), |delivery| Won {
-                billed: delivery.billed,
-                spend: delivery.spend,
-                losses: delivery.losses,
-            })
+            let delivery = self.delivery.get(&line_item).map(|delivery| *delivery).unwrap_or_default();
+            let item = catalog.line_item_ix(line_item).map(|ix| &catalog.line_item(ix).item);
+            won(item, &delivery)
         };
         let told = Told {
             catalog: &catalog,

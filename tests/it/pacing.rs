@@ -128,7 +128,7 @@ fn the_smaller_of_both_multipliers_counts_and_the_other_does_not_wind_up() {
     let settings = Settings { kappa_max: 4.0, ..Settings::even(BUDGET) };
     let goal = GoalLoop::new(DAY.starts_ms);
     let mut pacer = warm(1.1, &settings).with_goal(goal);
-    let mut matured = GoalFacts::default();
+    let mut matured = GoalFacts { outcome: Some(Nanos(1_000_000)), ..GoalFacts::default() };
     for tick in 0..2_000 {
         let now_ms = DAY.starts_ms + tick * 10_000;
         // Conversions pay for half of what they cost.

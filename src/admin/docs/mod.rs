@@ -196,16 +196,27 @@ fn members(page: &mut String, schema: &Value) {
     put!(page, "</table></div>");
     let variants = schema["oneOf"].as_array().map_or(&[][..], Vec::as_slice);
     for variant in variants.iter().filter(|variant| variant["title"].is_string()) {
-        let needed: Vec<String> = (variant["required"].as_array().into_iter().flatten())
-            .map(|name| format!("<code>{}</code>", said(name)))
-            .collect();
-        let not: Vec<String> = (variant["properties"].as_object().into_iter().flatten())
-            .filter(|(_, says)| **says == false)
-            .map(|(name, _)| format!("<code>{}</code>", escape(name)))
-            .collect();
-        let (title, needed, not) = (said(&variant["title"]), needed.join(", "), not.join(", "));
-        put!(page, "<p><b>{title}</b> needs {needed}; it has no {not}.</p>");
+        let (mut needed, mut not) = (Vec::new(), Vec::new());
+        needs(variant, "", &mut needed, &mut not);
+        let (title, needed) = (said(&variant["title"]), needed.join(", "));
+        let not = if not.is_empty() { String::new() } else { format!("; it has no {}", not.join(", ")) };
+        put!(page, "<p><b>{title}</b> needs {needed}{not}.</p>");
     }
+}
+
+/// What a variant must have and what it has not, by paths.
+fn needs(variant: &Value, above: &str, needed: &mut Vec<String>, not: &mut Vec<String>) {
+    let code = |name: &str| format!("<code>{above}{}</code>", escape(name));
+    let required = variant["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for name in required {
+        let member = &variant["properties"][name];
+        match member.get("required") {
+            Some(_) => needs(member, &format!("{above}{name}."), needed, not),
+            None => needed.push(code(name)),
+        }
+    }
+    let members = variant["properties"].as_object().into_iter().flatten();
+    not.extend(members.filter(|(_, says)| **says == false).map(|(name, _)| code(name)));
 }
 
 fn rows(page: &mut String, schema: &Value, above: &str) {

@@ -2,7 +2,7 @@
 //! forms say of themselves and of the members that every resource has.
 
 use crate::admin::crud::MASK;
-use crate::admin::shape::{MAX_EXTERNAL_ID, Shape};
+use crate::admin::shape::{BID_AMOUNT, MAX_EXTERNAL_ID, Shape};
 use crate::admin::status;
 use crate::store::account_file;
 use crate::store::control::{Kind, Status};
@@ -88,6 +88,11 @@ fn resource(shape: &Shape, way: Way) -> Value {
         let path = pointer.replace('/', "/properties/");
         if let Some(amount) = place.pointer_mut(&path) {
             money(amount, way);
+            if way == Way::Shown && *pointer == BID_AMOUNT {
+                let said = amount["description"].take();
+                let ratio = json!({ "type": "string", "description": "Of `target_roas`." });
+                *amount = json!({ "anyOf": [refer("money"), ratio], "description": said });
+            }
         }
     }
     let Some(Value::Object(mut members)) = place.get_mut("properties").map(Value::take) else { return whole };

@@ -127,6 +127,34 @@ impl Pacer {
     }
 }
 
+impl GoalLoop {
+    /// How many bytes [`GoalLoop::to_bytes`] gives.
+    pub const BYTES: usize = 16;
+
+    /// The multiplier and when it moved last. What was counted is not in it, because counters begin anew with a process;
+    /// whoever keeps many of these puts a checksum around them.
+    pub fn to_bytes(&self) -> [u8; GoalLoop::BYTES] {
+        let mut out = [0; GoalLoop::BYTES];
+        let (multiplier, moved) = out.split_at_mut(8);
+        multiplier.copy_from_slice(&self.ln_m.to_le_bytes());
+        moved.copy_from_slice(&self.stepped_ms.to_le_bytes());
+        out
+    }
+
+    /// Reads what [`GoalLoop::to_bytes`] wrote. Call [`GoalLoop::resume`] before the next tick.
+    ///
+    /// # Errors
+    /// Another length, or a number that no loop has.
+    pub fn from_bytes(bytes: &[u8]) -> Result<GoalLoop, StateError> {
+        if bytes.len() != GoalLoop::BYTES {
+            return Err(StateError::Length { expected: GoalLoop::BYTES, found: bytes.len() });
+        }
+        let mut read = Reader(bytes);
+        let ln_m = read.real(-14.0, 14.0)?;
+        Ok(GoalLoop { ln_m, ..GoalLoop::new(read.int()) })
+    }
+}
+
 impl TrafficShape {
     /// The shape as bytes, today's part included.
     pub fn to_bytes(&self) -> Vec<u8> {

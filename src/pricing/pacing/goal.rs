@@ -9,14 +9,23 @@ const STEP: f64 = 0.05;
 const REVERSION: f64 = 0.02;
 const LOWEST: f64 = 0.1;
 const HIGHEST: f64 = 2.0;
+/// Outcomes, or what they would have cost, before spending is judged: by fewer chance alone would be followed.
+const ENOUGH: i64 = 20;
+/// Steps that are made up for at once where it took longer to see enough.
+const LARGEST_STEPS: i64 = 8;
+/// After so many steps of too little the multiplier goes back instead of waiting on: a day.
+const LONGEST_WAIT: i64 = 96;
 
-/// What matured since the start of the period: both only grow.
+/// What matured since some moment: what is spent and what is allowed only grow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GoalFacts {
     /// What was paid for the impressions whose conversions can be told by now.
     pub spent: Nanos,
-    /// What the goal allows to pay for what they brought: conversions × target CPA, or revenue ÷ target ROAS.
+    /// What the goal allows to pay for what they brought: clicks × target CPC, conversions × target CPA, or revenue ÷
+    /// target ROAS.
     pub allowed: Nanos,
+    /// What it allows for one outcome. `None`: not known yet, so that nothing is judged.
+    pub outcome: Option<Nanos>,
 }
 
 /// A slow loop of its own. The multiplier that counts is the smaller of the two (Balseiro et al., *A Field Guide for
@@ -35,16 +44,33 @@ impl GoalLoop {
         GoalLoop { ln_m: 0.0, stepped_ms: now_ms, spent: 0, allowed: 0 }
     }
 
-    /// Takes up what matured, at most every 15 minutes; call it as often as you like.
+    /// Judges what comes from here on only: what was counted before began elsewhere, or had another target.
+    pub fn resume(&mut self, facts: &GoalFacts) {
+        (self.spent, self.allowed) = (facts.spent.0, facts.allowed.0);
+    }
+
+    /// Takes up what matured, at most every 15 minutes and when there is enough to judge by; call it as often as you like.
+    /// Where nothing matures at all, and after a day of too little, the multiplier goes back towards 1, so that none is
+    /// stuck where nothing is won.
     pub fn tick(&mut self, now_ms: i64, facts: &GoalFacts) {
-        if now_ms - self.stepped_ms < STEP_MS {
+        let steps = now_ms.saturating_sub(self.stepped_ms) / STEP_MS;
+        if steps < 1 {
             return;
         }
-        let spent = facts.spent.0.saturating_sub(self.spent).max(0) as f64;
-        let allowed = facts.allowed.0.saturating_sub(self.allowed).max(0) as f64;
-        (self.stepped_ms, self.spent, self.allowed) = (now_ms, facts.spent.0, facts.allowed.0);
-        let error = if spent + allowed > 0.0 { (allowed - spent) / spent.max(allowed) } else { 0.0 };
-        self.ln_m = (self.ln_m * (1.0 - REVERSION) + STEP * error).clamp(LOWEST.ln(), HIGHEST.ln());
+        let spent = facts.spent.0.saturating_sub(self.spent).max(0);
+        let allowed = facts.allowed.0.saturating_sub(self.allowed).max(0);
+        let judged = spent.max(allowed);
+        let is_enough =
+            facts.outcome.is_some_and(|outcome| judged > 0 && judged / ENOUGH >= outcome.0.max(0));
+        if !is_enough && judged > 0 && steps < LONGEST_WAIT {
+            return;
+        }
+        let error = if is_enough { (allowed as f64 - spent as f64) / judged as f64 } else { 0.0 };
+        let kept = (1.0 - REVERSION).powi(steps.min(LONGEST_WAIT) as i32);
+        let moved = STEP * steps.min(LARGEST_STEPS) as f64 * error;
+        self.ln_m = (self.ln_m * kept + moved).clamp(LOWEST.ln(), HIGHEST.ln());
+        self.stepped_ms = now_ms;
+        self.resume(facts);
     }
 
     /// The multiplier.

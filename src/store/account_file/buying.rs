@@ -2,16 +2,17 @@
 
 use super::behaviour;
 use super::frequency;
-use super::known::{Known, Uniques, reference, reference_here};
+use super::goal;
+use super::known::{Known, KnownAdvertiser, KnownCampaign, Uniques, reference, reference_here};
 use super::report::{Code, Report};
 use super::targeting;
 use super::wire::{
-    AdvertiserWire, AssignmentWire, BidWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, PacingWire,
-    Quoted, SegmentWire,
+    AdvertiserWire, AssignmentWire, BudgetWire, CampaignWire, FlightWire, LineItemWire, PacingWire, Quoted,
+    SegmentWire,
 };
 use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, LineItemId, SegmentId};
 use crate::model::line_item::{
-    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers, Pacing, Strategy,
+    Advertiser, Budget, Campaign, CreativeAssignment, Flight, LineItem, Multipliers, Pacing, Predicts,
 };
 use crate::model::list::ListUse;
 use crate::model::money::{Cpm, Nanos, PPM};
@@ -111,8 +112,7 @@ pub(super) fn advertisers(
             report.time_zone("time_zone", wire.time_zone.as_deref()).unwrap_or_else(|| "UTC".to_owned());
         let wallet = report.required("wallet", wire.wallet);
         let id = AdvertiserId(id.unwrap_or_default());
-        known.advertisers.insert(id, time_zone.clone());
-        Advertiser {
+        let advertiser = Advertiser {
             id,
             name,
             currency,
@@ -122,7 +122,9 @@ pub(super) fn advertisers(
             platform_ppm: report.factor("platform_share", wire.platform_share.as_ref(), 1).unwrap_or(0),
             frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             active: report.status(wire.status.as_deref()),
-        }
+        };
+        known.advertisers.insert(id, KnownAdvertiser::of(&advertiser));
+        advertiser
     })
 }
 
@@ -139,8 +141,7 @@ pub(super) fn campaigns(report: &mut Report, known: &mut Known, wires: Vec<Campa
         let name = report.name("name", wire.name).unwrap_or_default();
         uniques.name(report, (advertiser, name.clone()), index);
         let id = CampaignId(id.unwrap_or_default());
-        known.campaigns.insert(id, owner);
-        Campaign {
+        let campaign = Campaign {
             id,
             advertiser,
             name,
@@ -148,7 +149,9 @@ pub(super) fn campaigns(report: &mut Report, known: &mut Known, wires: Vec<Campa
             frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             flight: report.within("flight", |report| flight(report, &wire.flight)),
             active: report.status(wire.status.as_deref()),
-        }
+        };
+        known.campaigns.insert(id, KnownCampaign::of(&campaign, owner));
+        campaign
     })
 }
 
@@ -160,16 +163,21 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
         let id = report.id("id", wire.id.as_ref(), u32::MAX);
         uniques.id(report, id, index);
         let campaign = reference(report, "campaign", wire.campaign.as_ref(), &known.campaigns, CampaignId);
-        let owner = campaign.and_then(|(_, owner)| *owner);
-        let home_zone = owner.and_then(|owner| known.advertisers.get(&owner)).map_or("UTC", String::as_str);
+        let above = campaign.map(|(_, above)| *above);
+        let owner = above.and_then(|above| above.owner);
+        let payer = owner.and_then(|owner| known.advertisers.get(&owner));
+        let home_zone = payer.map_or("UTC", |payer| payer.time_zone.as_str());
         let campaign = campaign.map(|(id, _)| id).unwrap_or_default();
         let name = report.name("name", wire.name).unwrap_or_default();
         uniques.name(report, (campaign, name.clone()), index);
         let active = report.status(wire.status.as_deref());
-        let (strategy, bid, max_bid) = report.within("bid", |report| price(report, &wire.bid));
+        let price = report.within("bid", |report| goal::price(report, &wire.bid));
         let multipliers =
             report.within("multipliers", |r| targeting::multipliers(r, known, wire.multipliers));
-        if bid == max_bid && raises(&multipliers) {
+        if price.strategy.predicts() == Predicts::Nothing
+            && price.bid == price.max_bid
+            && raises(&multipliers)
+        {
             report
                 .warn_at("multipliers", "a factor above 1 has no effect, because bid.max is the bid itself");
         }
@@ -182,25 +190,31 @@ pub(super) fn line_items(report: &mut Report, known: &Known, entries: Vec<&RawVa
             reference_here(report, "deal", &id, &known.deals, DealId).map(|(_, list)| Arc::clone(list))
         });
         targeting.lists.extend(deals.into_iter().map(|list| ListUse { list, excluded: false }));
-        LineItem {
+        let names_conversions = !wire.conversion_ids.is_empty();
+        let item = LineItem {
             id: LineItemId(id.unwrap_or_default()),
             campaign,
             name,
             budget: report.within("budget", |report| budget(report, &wire.budget)),
             flight: report.within("flight", |report| flight(report, &wire.flight)),
             active,
-            strategy,
-            bid,
-            max_bid,
-            min_bid: Cpm(0),
-            shading: strategy != Strategy::FixedCpm,
+            strategy: price.strategy,
+            bid: price.bid,
+            max_bid: price.max_bid,
+            min_bid: price.min_bid,
+            shading: price.shading,
             pacing: report.within("pacing", |report| pacing(report, &wire.pacing)),
             frequency: report.within("frequency", |report| frequency::read(report, wire.frequency)),
             multipliers,
             targeting,
             creatives: assignments(report, known, owner, wire.creatives),
             conversions: conversions(report, known, owner, wire.conversion_ids),
+        };
+        goal::check(report, &item, names_conversions);
+        if let (Some(above), Some(payer)) = (above, payer) {
+            goal::look_above(report, &item, &above, payer);
         }
+        item
     })
 }
 
@@ -210,38 +224,6 @@ fn pacing(report: &mut Report, wire: &PacingWire) -> Pacing {
         mode: report.named("mode", wire.mode.as_deref()).unwrap_or_default(),
         period: report.named("period", wire.period.as_deref()).unwrap_or_default(),
     }
-}
-
-/// The strategy, the bid and its maximum, which is the bid itself where none is given.
-fn price(report: &mut Report, wire: &BidWire) -> (Strategy, Cpm, Cpm) {
-    let strategy = match wire.strategy.as_deref() {
-        Some(
-            later @ ("max_cpc" | "target_cpc" | "target_cpa" | "target_roas" | "max_clicks"
-            | "max_conversions" | "reach"),
-        ) => {
-            let message = format!("{later} is not built yet; fixed_cpm and max_cpm are");
-            report.error_at("strategy", Code::NotSupported, message);
-            None
-        }
-        named => report.named("strategy", named),
-    };
-    let amount = report.required("amount", wire.amount.as_ref());
-    let amount = report.price("amount", amount);
-    if amount == Some(Cpm(0)) {
-        report.error_at("amount", Code::OutOfRange, "a bid of nothing never wins; give a price above 0");
-    }
-    let max = report.price("max", wire.max.as_ref());
-    if let (Some(amount), Some(max)) = (amount, max)
-        && max < amount
-    {
-        report.error_at(
-            "max",
-            Code::Conflict,
-            format!("{max} is less than amount ({amount}); raise it or leave it out"),
-        );
-    }
-    let amount = amount.unwrap_or_default();
-    (strategy.unwrap_or_default(), amount, max.unwrap_or(amount))
 }
 
 fn raises(multipliers: &Multipliers) -> bool {

@@ -4,7 +4,7 @@
 use super::targeting::hours_of;
 use super::values::Named;
 use super::wire::*;
-use super::{behaviour, frequency, lists, price_codec};
+use super::{behaviour, frequency, goal, lists, price_codec};
 
 pub(super) use super::creative::dump::creative;
 use crate::model::account::Account;
@@ -260,11 +260,7 @@ pub(super) fn line_item(item: &LineItem, names: &Names<'_>) -> Result<LineItemWi
         campaign: quoted(item.campaign),
         name: Some(item.name.clone()),
         status: status(item.active),
-        bid: BidWire {
-            strategy: Some(name_of(item.strategy)),
-            amount: quoted(item.bid),
-            max: quoted(item.max_bid),
-        },
+        bid: goal::write(item),
         budget: budget(item.budget),
         pacing: PacingWire {
             mode: Some(name_of(item.pacing.mode)),

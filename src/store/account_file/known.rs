@@ -5,6 +5,7 @@ use super::wire::Quoted;
 use crate::model::ids::{
     AdvertiserId, CampaignId, ConversionId, CreativeId, DealId, ExchangeId, ListId, PixelId, SegmentId,
 };
+use crate::model::line_item::{Advertiser, Budget, Campaign};
 use crate::model::list::List;
 use crate::model::suggest::closest;
 use crate::model::taxonomy::{ExternalSegment, Segment};
@@ -18,10 +19,8 @@ use std::sync::Arc;
 pub(super) struct Known {
     pub(super) exchanges: HashMap<String, ExchangeId>,
     pub(super) segments: HashMap<String, SegmentId>,
-    /// With their time zones.
-    pub(super) advertisers: HashMap<AdvertiserId, String>,
-    /// With their owners, where these exist.
-    pub(super) campaigns: HashMap<CampaignId, Option<AdvertiserId>>,
+    pub(super) advertisers: HashMap<AdvertiserId, KnownAdvertiser>,
+    pub(super) campaigns: HashMap<CampaignId, KnownCampaign>,
     /// With their owners, where these exist.
     pub(super) creatives: HashMap<CreativeId, Option<AdvertiserId>>,
     pub(super) lists: HashMap<ListId, Arc<List>>,
@@ -35,6 +34,37 @@ pub(super) struct Known {
     pub(super) external: HashMap<ExternalSegment, SegmentId>,
     /// Segments by key that will be there when all of it is read; rules may name them already.
     pub(super) coming: HashMap<String, SegmentId>,
+}
+
+/// What line items look at of an advertiser.
+#[derive(Clone)]
+pub(super) struct KnownAdvertiser {
+    pub(super) time_zone: String,
+    /// It says how often one person is shown anything of it.
+    pub(super) is_capped: bool,
+}
+
+impl KnownAdvertiser {
+    pub(super) fn of(advertiser: &Advertiser) -> KnownAdvertiser {
+        let is_capped = !advertiser.frequency.is_empty();
+        KnownAdvertiser { time_zone: advertiser.time_zone.clone(), is_capped }
+    }
+}
+
+/// What line items look at of a campaign.
+#[derive(Clone, Copy)]
+pub(super) struct KnownCampaign {
+    /// Where it exists.
+    pub(super) owner: Option<AdvertiserId>,
+    pub(super) budget: Budget,
+    /// It says how often one person is shown anything of it.
+    pub(super) is_capped: bool,
+}
+
+impl KnownCampaign {
+    pub(super) fn of(campaign: &Campaign, owner: Option<AdvertiserId>) -> KnownCampaign {
+        KnownCampaign { owner, budget: campaign.budget, is_capped: !campaign.frequency.is_empty() }
+    }
 }
 
 impl Known {

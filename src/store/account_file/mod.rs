@@ -27,6 +27,7 @@ mod dump;
 mod editor;
 mod exchange;
 mod frequency;
+mod goal;
 mod known;
 mod lists;
 mod price_codec;

@@ -15,6 +15,7 @@ use super::wire::{
     AdvertiserWire, CampaignWire, ConversionWire, CreativeWire, DealWire, ExchangeWire, LineItemWire,
     ListWire, PixelWire, Quoted, RatesWire, SafetyWire, SegmentWire,
 };
+use crate::model::line_item::{PacingMode, Predicts, Strategy};
 use crate::model::list::ListKind;
 use crate::model::targeting::MediaType;
 use serde_json::{Map, Value, json};
@@ -35,7 +36,7 @@ pub fn schema(part: Part) -> Value {
         Part::Deal => DealWire::spec(),
         Part::Conversion => ConversionWire::spec(),
         Part::Pixel => PixelWire::spec(),
-        Part::LineItem => LineItemWire::spec(),
+        Part::LineItem => LineItemWire::spec().with("oneOf", by_strategy()),
     };
     spec.into()
 }
@@ -76,6 +77,37 @@ fn by_medium() -> Vec<Value> {
         of(MediaType::Audio, &wrapped, &["files"], tag),
         native,
     ]
+}
+
+/// What line items of each strategy must have and have not.
+fn by_strategy() -> Vec<Value> {
+    let of = |&(name, strategy): &(&str, Strategy)| {
+        let (predicts, spends_all) = (strategy.predicts(), strategy.spends_all());
+        let is_default = strategy == Strategy::default();
+        let needed =
+            [("strategy", !is_default), ("amount", !spends_all), ("max", predicts != Predicts::Nothing)];
+        let needed: Vec<&str> = needed.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        let mut bid = json!({ "strategy": { "enum": [name] } });
+        if spends_all {
+            bid["amount"] = false.into();
+        }
+        if is_default {
+            bid["shading"] = false.into();
+        }
+        let mut members = json!({ "bid": { "properties": bid, "required": needed } });
+        let mut required = vec!["bid"];
+        if predicts == Predicts::Conversions {
+            members["conversion_ids"] = json!({ "minItems": 1 });
+            required.push("conversion_ids");
+        }
+        if spends_all {
+            let modes = [PacingMode::Even, PacingMode::Ahead].map(Named::name);
+            members["pacing"] = json!({ "properties": { "mode": { "enum": modes } }, "required": ["mode"] });
+            required.push("pacing");
+        }
+        json!({ "title": name, "properties": members, "required": required })
+    };
+    Strategy::ALL.iter().map(of).collect()
 }
 
 /// What segments of each source have and have not.

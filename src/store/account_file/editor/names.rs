@@ -1,6 +1,6 @@
 //! What can be referred to: names and owners by id, kept equal to what the tables hold.
 
-use super::super::known::Known;
+use super::super::known::{Known, KnownAdvertiser, KnownCampaign};
 use super::{Editor, Part, Table};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{
@@ -39,12 +39,16 @@ impl Editor {
         match part {
             Part::Advertiser => match self.advertisers.get(&id) {
                 Some(kept) => {
-                    drop(known.advertisers.insert(AdvertiserId(id), kept.value.time_zone.clone()));
+                    let advertiser = KnownAdvertiser::of(&kept.value);
+                    drop(known.advertisers.insert(AdvertiserId(id), advertiser));
                 }
                 None => drop(known.advertisers.remove(&AdvertiserId(id))),
             },
             Part::Campaign => match self.campaigns.get(&id) {
-                Some(kept) => drop(known.campaigns.insert(CampaignId(id), Some(kept.value.advertiser))),
+                Some(kept) => {
+                    let campaign = KnownCampaign::of(&kept.value, Some(kept.value.advertiser));
+                    known.campaigns.insert(CampaignId(id), campaign);
+                }
                 None => drop(known.campaigns.remove(&CampaignId(id))),
             },
             Part::Creative => match self.creatives.get(&id) {

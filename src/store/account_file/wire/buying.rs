@@ -192,11 +192,20 @@ wire! {
     BidWire {
         /// How the bid is found.
         strategy: Option<String> = one_of::<Strategy>().default("fixed_cpm"),
-        /// The price per thousand impressions, more than 0, at most 6 decimals; of `max_cpm` the most that is bid where no
-        /// multiplier raises it.
-        amount: Option<Quoted> = price().required(),
-        /// The most that multipliers may raise it to, not less than it. Default the amount.
+        /// More than 0. Of `fixed_cpm`, `max_cpm` and `reach` the price per thousand impressions, at most 6 decimals; of
+        /// `max_cpc` and `target_cpc` what is paid for a click, at most 1000; of `target_cpa` for a conversion, at most
+        /// 100000; of `target_roas` no money but the revenue for each unit spent, from 0.01 to 1000. `max_clicks` and
+        /// `max_conversions` have none.
+        amount: Option<Quoted> = price(),
+        /// The most that is bid per thousand impressions. Where the amount is a price: what multipliers may raise it to, not
+        /// less than it, default the amount; everywhere else it must be given.
         max: Option<Quoted> = price().such_as("5.00"),
+        /// The least that is bid per thousand impressions: where less would be bid, the impression is left. Not more than
+        /// `max`; without it no minimum.
+        min: Option<Quoted> = price().such_as("0.10"),
+        /// Whether less is bid where less is likely to win as well. Default true; `fixed_cpm`, whose price is never changed,
+        /// has none.
+        shading: Option<bool>,
     }
     AssignmentWire {
         /// The creative.
