@@ -110,6 +110,21 @@ const fn hash(field: Field, value: u64) -> u64 {
     fold(fold(value ^ SALTS[field as usize], 0xd6e8_feb8_6659_fd93), 0x9e37_79b9_7f4a_7c15)
 }
 
+/// The features of the numbers of doublings.
+const fn by_doublings<const N: usize>(field: Field) -> [u32; N] {
+    let (mut features, mut at) = ([0; N], 0);
+    while at < N {
+        features[at] = feature(hash(field, at as u64));
+        at += 1;
+    }
+    features
+}
+
+/// Of frequencies: none, once, 2–3, … 512 times or more.
+const FREQUENCIES: [u32; 11] = by_doublings(Field::Frequency);
+/// Of recencies in minutes: 0, 1, 2–3, … 17 hours or more.
+const RECENCIES: [u32; 12] = by_doublings(Field::Recency);
+
 /// Of two hashes.
 const fn cross(field: Field, a: u64, b: u64) -> u64 {
     fold(a ^ SALTS[field as usize], b)
@@ -365,15 +380,14 @@ impl Crosses {
             self.push(own.slot(25 + context.device));
         }
         if let Some(frequency) = offer.frequency {
-            let doublings = doublings(frequency).min(10);
+            let doublings = doublings(frequency).min(FREQUENCIES.len() as u32 - 1);
             self.push(own.slot(41 + doublings));
-            self.push(feature(hash(Field::Frequency, u64::from(doublings))));
+            self.push(FREQUENCIES[doublings as usize]);
         }
         if let Some(recency_s) = offer.recency_s {
-            // From minutes: 0, 1, 2–3, … up to 11 doublings, 17 hours.
-            let doublings = doublings(recency_s / 60).min(11);
+            let doublings = doublings(recency_s / 60).min(RECENCIES.len() as u32 - 1);
             self.push(own.slot(52 + doublings));
-            self.push(feature(hash(Field::Recency, u64::from(doublings))));
+            self.push(RECENCIES[doublings as usize]);
         }
         if context.country != 0 {
             self.push(own.slot(64 + (context.country >> 59) as u32));
