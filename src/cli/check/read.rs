@@ -99,14 +99,20 @@ pub(super) fn number(value: Option<&Value>) -> Option<f64> {
     decimal(&text).filter(|number| number.is_finite())
 }
 
+/// Infinite when too large.
 fn decimal(text: &str) -> Option<f64> {
     let is_decimal = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     is_decimal.then(|| text.parse().ok())?
 }
 
-/// What is counted or measured from 1 up.
+/// What is counted or measured from 1 up; what is too large for the type counts as its maximum.
 pub(super) fn positive(value: Option<&Value>) -> Option<u32> {
-    let whole = int(value.filter(|value| !value.is_boolean()))?;
+    let text = match value? {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        _ => return None,
+    };
+    let whole: i64 = text.parse().ok().or_else(|| decimal(&text).map(|float| float as i64))?;
     (whole > 0).then(|| u32::try_from(whole).unwrap_or(u32::MAX))
 }
 

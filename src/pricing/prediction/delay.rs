@@ -1,16 +1,25 @@
-//! Conversions come late: how late, and what a click without one is worth as an example meanwhile (Chapelle, *Modeling
-//! Delayed Feedback in Display Advertising*, KDD'14).
+//! Conversions come late: how late, and what a click is worth as an example meanwhile.
 //!
 //! A conversion that comes at all comes after a time that is exponential with the rate λ of its campaign's bucket, so that
-//! F(e) = 1 − e^(−λe) of them have come at the age e. A click that has none then may still get one with the probability
-//! q = p(1 − F)/(1 − pF); as a negative it has the weight 1 − q, and a conversion that comes later is a positive of full weight.
-//! Where p is right the gradients of both add up to nothing: pF·(p − 1) before e, (1 − pF)·(1 − q)·p at e and
-//! p(1 − F)·(p − 1) after it.
+//! F(e) = 1 − e^(−λe) of them have come at the age e (Chapelle, *Modeling Delayed Feedback in Display Advertising*, KDD'14).
+//! A click is learned at each of the ages [`MATURITIES_MS`], until it has converted, for what it did since the last one: of
+//! those without a conversion at the age e₁, p(F₂ − F₁)/(1 − pF₁) have one at e₂. The gradients of that likelihood by the
+//! log-odds of p are those of a positive and of a negative with the weights
+//!
+//! ```text
+//! w⁺ = 1/(1 − pF₁)          w⁻ = (1 − p)(F₂ − F₁)/((1 − pF₁)(1 − pF₂))
+//! ```
+//!
+//! With F₁ = 0, w⁻ = F₂·(1 − p)/(1 − pF₂) = F₂·(1 − q): a click that may still convert, with the probability q, weighs less.
+//! Where p is right the gradients of each age add up to nothing by themselves. Were conversions learned when they come
+//! and their clicks as negatives long before, only a whole life would add up to nothing: a learner that follows the last
+//! hundreds of rows would predict too much whenever traffic falls, and several times too much after it ends.
 
 use super::bytes::{DamagedBytes, Reader, Writer};
 use crate::model::ids::CampaignId;
 
-/// Ages by which conversions are told apart: an hour, a day, a week. Clicks are forgotten after the last.
+/// Ages at which clicks are learned, and by which conversions are told apart: an hour, a day, a week. What comes at such an
+/// age is no more within it. Clicks are forgotten at the last.
 pub const MATURITIES_MS: [i64; 3] = [3_600_000, 86_400_000, 7 * 86_400_000];
 
 /// Conversions that a bucket's mean is shrunk by to that of all, and that of all to [`PRIOR_MEAN_MS`].
@@ -18,6 +27,8 @@ const SHRINKAGE: f64 = 20.0;
 /// Mean delay where nothing is known.
 const PRIOR_MEAN_MS: f64 = 12.0 * 3_600_000.0;
 const BUCKETS: usize = 256;
+/// More than anybody converts; keeps weights within 10.
+const MAX_P: f64 = 0.9;
 
 /// Delays of conversions by campaign, in buckets.
 #[derive(Clone, PartialEq, Debug)]
@@ -73,11 +84,12 @@ impl Delays {
         1.0 - (-(age_ms.max(0) as f64) / self.mean_ms(campaign)).exp()
     }
 
-    /// Weight as a negative of a click without conversion that would get one with the probability `p`, when `arrived` of all
-    /// have come.
-    pub fn negative_weight(p: f64, arrived: f64) -> f64 {
-        let may_still = p * (1.0 - arrived) / (1.0 - p * arrived).max(f64::MIN_POSITIVE);
-        1.0 - may_still.clamp(0.0, 1.0)
+    /// Weights of a click that converts with the probability `p`, as a positive and as a negative, when it is learned for the
+    /// time in which the share of conversions that have come rose from `before` to `now`.
+    pub fn weights(p: f64, before: f64, now: f64) -> (f64, f64) {
+        let p = p.clamp(0.0, MAX_P);
+        let still_may = 1.0 - p * before;
+        (1.0 / still_may, (1.0 - p) * (now - before).max(0.0) / (still_may * (1.0 - p * now)))
     }
 
     pub(super) fn write(&self, out: &mut Writer) {

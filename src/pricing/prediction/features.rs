@@ -81,14 +81,19 @@ pub enum Field {
 
 const FIELDS: usize = Field::Text as usize + 1;
 
-/// splitmix64 of the number of the field: unrelated salts.
+/// Unrelated numbers for numbers that follow one another: Steele, Lea and Flood's SplitMix64.
+pub(super) const fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// One for each field.
 const SALTS: [u64; FIELDS] = {
     let (mut salts, mut at) = ([0; FIELDS], 0);
     while at < FIELDS {
-        let mut z = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        salts[at] = z ^ (z >> 31);
+        salts[at] = mix(at as u64);
         at += 1;
     }
     salts
@@ -100,10 +105,27 @@ const fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
+/// Folded twice: once, numbers that follow one another come to lie at even distances, and mostly on one another.
 const fn hash(field: Field, value: u64) -> u64 {
-    fold(value ^ SALTS[field as usize], 0x9e37_79b9_7f4a_7c15)
+    fold(fold(value ^ SALTS[field as usize], 0xd6e8_feb8_6659_fd93), 0x9e37_79b9_7f4a_7c15)
 }
 
+/// The features of the numbers of doublings.
+const fn by_doublings<const N: usize>(field: Field) -> [u32; N] {
+    let (mut features, mut at) = ([0; N], 0);
+    while at < N {
+        features[at] = feature(hash(field, at as u64));
+        at += 1;
+    }
+    features
+}
+
+/// Of frequencies: none, once, 2–3, … 512 times or more.
+const FREQUENCIES: [u32; 11] = by_doublings(Field::Frequency);
+/// Of recencies in minutes: 0, 1, 2–3, … 17 hours or more.
+const RECENCIES: [u32; 12] = by_doublings(Field::Recency);
+
+/// Of two hashes.
 const fn cross(field: Field, a: u64, b: u64) -> u64 {
     fold(a ^ SALTS[field as usize], b)
 }
@@ -113,27 +135,26 @@ const fn feature(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Eight bytes at a time; letters in lower case.
-fn text_hash(field: Field, text: &str) -> u64 {
+/// Eight bytes at a time, each with these bits set.
+fn text(field: Field, text: &str, bits: u64) -> u64 {
     let (words, rest) = text.as_bytes().as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    // The bit that tells the cases of ASCII letters apart; that it merges a few marks as well does no harm.
-    let lower = |word: [u8; 8]| u64::from_le_bytes(word) | 0x2020_2020_2020_2020;
-    let start = hash(field, text.len() as u64);
-    let whole = words.iter().fold(start, |hash, word| fold(hash ^ lower(*word), 0xd6e8_feb8_6659_fd93));
-    fold(whole ^ lower(last), 0x9e37_79b9_7f4a_7c15)
+    let step =
+        |hash: u64, word: &[u8; 8]| fold(hash ^ (u64::from_le_bytes(*word) | bits), 0xd6e8_feb8_6659_fd93);
+    let start = fold(text.len() as u64 ^ SALTS[field as usize], 0x9e37_79b9_7f4a_7c15);
+    fold(step(words.iter().fold(start, step), &last), 0x9e37_79b9_7f4a_7c15)
+}
+
+/// The hash of a text whose letters may be of either case. The bit that tells the cases of ASCII letters apart is set; that
+/// this merges a few marks as well does no harm.
+fn text_hash(field: Field, value: &str) -> u64 {
+    text(field, value, 0x2020_2020_2020_2020)
 }
 
 /// The feature of a text such as `site=example.org`, case-sensitive as it stands there.
-pub fn text_feature(text: &str) -> u32 {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let start = hash(Field::Text, text.len() as u64);
-    let step = |hash: u64, word: [u8; 8]| fold(hash ^ u64::from_le_bytes(word), 0xd6e8_feb8_6659_fd93);
-    let whole = words.iter().fold(start, |hash, word| step(hash, *word));
-    feature(fold(step(whole, last), 0x9e37_79b9_7f4a_7c15))
+pub fn text_feature(value: &str) -> u32 {
+    feature(text(Field::Text, value, 0))
 }
 
 /// The bin of a number ≥ 0: ⌊ln²(1 + x)⌋, so that bins are as wide as what lies in them is rare (the transformation of
@@ -359,15 +380,14 @@ impl Crosses {
             self.push(own.slot(25 + context.device));
         }
         if let Some(frequency) = offer.frequency {
-            let doublings = doublings(frequency).min(10);
+            let doublings = doublings(frequency).min(FREQUENCIES.len() as u32 - 1);
             self.push(own.slot(41 + doublings));
-            self.push(feature(hash(Field::Frequency, u64::from(doublings))));
+            self.push(FREQUENCIES[doublings as usize]);
         }
         if let Some(recency_s) = offer.recency_s {
-            // From minutes: 0, 1, 2–3, … up to 11 doublings, 17 hours.
-            let doublings = doublings(recency_s / 60).min(11);
+            let doublings = doublings(recency_s / 60).min(RECENCIES.len() as u32 - 1);
             self.push(own.slot(52 + doublings));
-            self.push(feature(hash(Field::Recency, u64::from(doublings))));
+            self.push(RECENCIES[doublings as usize]);
         }
         if context.country != 0 {
             self.push(own.slot(64 + (context.country >> 59) as u32));

@@ -22,7 +22,7 @@ pub(super) enum State {
     Open,
     /// It waits, and what it waits for came.
     Joined,
-    /// It was learned as a negative, as nothing came in time.
+    /// It was learned as a negative once and for all, as nothing came in time.
     Negative,
     /// It was learned as a positive.
     Done,
@@ -46,24 +46,25 @@ impl State {
     }
 }
 
-/// Rows in the order of their arrival.
+/// Rows in the order of their arrival, each of which is due at one age or at several, one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     rows: VecDeque<Row>,
     /// Number of the first row.
     first: u64,
-    /// Rows before this number wait no more.
-    settled: u64,
+    /// For each of the ages: rows before this number have passed it.
+    passed: Vec<u64>,
     by_bid: HashMap<BidId, u64, foldhash::fast::RandomState>,
     capacity: usize,
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Queue {
+    /// With room for so many rows, each due at so many ages.
+    pub(super) fn new(capacity: usize, ages: usize) -> Queue {
         Queue {
             rows: VecDeque::new(),
             first: 0,
-            settled: 0,
+            passed: vec![0; ages],
             by_bid: HashMap::default(),
             capacity: capacity.max(1),
         }
@@ -97,33 +98,36 @@ impl Queue {
         self.rows.front()
     }
 
-    /// Takes the oldest row out.
-    pub(super) fn pop(&mut self) -> Option<Row> {
+    /// Takes the oldest row out; with it, how many of the ages it has passed.
+    pub(super) fn pop(&mut self) -> Option<(Row, usize)> {
         let row = self.rows.pop_front()?;
         self.by_bid.remove(&row.bid);
+        let passed = self.passed.iter().filter(|passed| **passed > self.first).count();
         self.first += 1;
-        self.settled = self.settled.max(self.first);
-        Some(row)
+        for passed in &mut self.passed {
+            *passed = self.first.max(*passed);
+        }
+        Some((row, passed))
     }
 
-    /// The oldest row that still waits, if it came at `until_ms` or before. It is settled by that: the caller learns it.
-    pub(super) fn next_due(&mut self, until_ms: i64) -> Option<&mut Row> {
+    /// The oldest row that has not passed this age and still waits, if it came at `until_ms` or before. It has passed by
+    /// that: the caller learns it.
+    pub(super) fn next_due(&mut self, age: usize, until_ms: i64) -> Option<&mut Row> {
         loop {
-            let at = (self.settled - self.first) as usize;
+            let at = (self.passed[age] - self.first) as usize;
             let row = self.rows.get(at)?;
-            match row.state {
-                State::Open | State::Joined if row.at_ms > until_ms => return None,
-                State::Open | State::Joined => {
-                    self.settled += 1;
-                    return self.rows.get_mut(at);
-                }
-                State::Negative | State::Done => self.settled += 1,
+            if row.at_ms > until_ms && row.state.waits() {
+                return None;
+            }
+            self.passed[age] += 1;
+            if row.state.waits() {
+                return self.rows.get_mut(at);
             }
         }
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
-        out.u64(self.settled - self.first);
+        self.passed.iter().for_each(|passed| out.u64(passed - self.first));
         out.u32(self.rows.len() as u32);
         for row in &self.rows {
             write_bid(out, row.bid);
@@ -136,9 +140,11 @@ impl Queue {
     }
 
     pub(super) fn read(mut self, input: &mut Reader<'_>) -> Result<Queue, DamagedBytes> {
-        self.settled = input.u64()?;
+        for passed in &mut self.passed {
+            *passed = input.u64()?;
+        }
         let count = input.count(28)?;
-        if count > self.capacity || self.settled > count as u64 {
+        if count > self.capacity || self.passed.iter().any(|passed| *passed > count as u64) {
             return Err(input.wrong("more rows than there is room for"));
         }
         for _ in 0..count {

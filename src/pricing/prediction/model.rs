@@ -6,7 +6,7 @@
 
 use super::bytes::{DamagedBytes, Kind, Reader, Writer};
 use super::calibration::Calibration;
-use super::features::{Context, Crosses};
+use super::features::{Context, Crosses, mix};
 use super::level::Level;
 use super::options::LearnerOptions;
 use crate::model::ids::CampaignId;
@@ -160,8 +160,8 @@ impl Model {
         certainty.map(|certainty| self.unseen * (-certainty / HALVING as f32).exp2()).sum()
     }
 
-    /// A probability that the candidate may have, for exploring by Thompson sampling (Chapelle and Li, NIPS'11): `draw` is
-    /// uniform, and the same one gives the same probability.
+    /// A probability that the candidate may have, for exploring by Thompson sampling (Chapelle and Li, NIPS'11). Any number
+    /// is a `draw`, a count as well as a hash: the same one gives the same probability, another one an unrelated one.
     pub fn sample(
         &self,
         context: &Context,
@@ -237,7 +237,8 @@ impl Model {
 
 /// A draw that is about normal: the sum of four uniform ones, scaled to a variance of 1; never beyond ±3.5.
 fn normal(draw: u64) -> f32 {
-    let parts = draw.to_le_bytes();
+    // Each of the four hangs on all bits: callers draw by numbers of which only some bits differ.
+    let parts = mix(draw).to_le_bytes();
     let uniform = |at: usize| f32::from(u16::from_le_bytes([parts[at], parts[at + 1]])) / 65_535.0 - 0.5;
     (uniform(0) + uniform(2) + uniform(4) + uniform(6)) * 3.0_f32.sqrt()
 }

@@ -59,14 +59,16 @@ impl Target {
         self.guard.add(candidate, served, label, weight);
         let clicks = if label { weight } else { 0.0 };
         self.calibrator.add(at_ms, campaign, logit, clicks, weight);
-        self.level.add(features, campaign, clicks, weight);
+        let moved = || self.learner.logit(features) - logit;
+        self.level.add_moved(features, campaign, clicks, weight, moved);
     }
 
     /// A click of an impression that was learned as a negative.
     pub(super) fn learn_late(&mut self, example: Example<'_>) {
         let logit = self.learner.learn_late_positive(example.features, 1.0);
         self.calibrator.add(example.at_ms, example.campaign, logit, 1.0, 0.0);
-        self.level.add(example.features, example.campaign, 1.0, 0.0);
+        let moved = || self.learner.logit(example.features) - logit;
+        self.level.add_moved(example.features, example.campaign, 1.0, 0.0, moved);
     }
 
     /// Calibrates anew, and puts what was learned in the place of what serves, unless the guard refuses.

@@ -3,15 +3,15 @@
 //!
 //! An impression waits 20 minutes for its click and is learned then, clicked or not: were clicks learned when they come, the
 //! first minutes of each hour and of each new campaign would be learned from clicks alone. For six hours a late click still
-//! finds its impression and is learned as a correction. A click waits an hour for its conversion and is learned then; without
-//! one it is a negative of less weight, as some come later (see [`Delays`]), and a conversion within a week of the click is
-//! learned as a positive when it comes. Time is that of the events: nothing happens between them unless
-//! [`Trainer::advance`] says so.
+//! finds its impression and is learned as a correction. A click is learned after an hour, after a day and after a week, until
+//! it has converted, each time for what came since the last (see [`Delays`]). What happens at the moment when something is
+//! due comes after it. Time is that of the events: nothing happens between them unless [`Trainer::advance`] says so.
 //!
-//! Everything is bounded. What is pushed out before its time is learned as a negative then, and counted.
+//! Everything is bounded. What is pushed out before its time is learned then for what is known of it, and counted.
 
 use super::bytes::{DamagedBytes, Kind, Reader, Writer};
 use super::delay::{Delays, MATURITIES_MS};
+use super::features::mix;
 use super::guard::Verdict;
 use super::join::{Queue, Row, State, read_bid, write_bid};
 use super::model::Model;
@@ -21,7 +21,7 @@ use crate::model::ids::{BidId, CampaignId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-const KIND: Kind = Kind { magic: *b"outbidTR", what: "state of a trainer", version: 1 };
+const KIND: Kind = Kind { magic: *b"outbidTR", what: "state of a trainer", version: 2 };
 /// Clicks that may wait for their impression, when the records of both come in the wrong order.
 const MAX_EARLY: usize = 10_000;
 
@@ -167,8 +167,8 @@ impl Trainer {
             options,
             clicks: Target::new(options.click, &options)?,
             conversions: Target::new(options.conversion, &options)?,
-            shown: Queue::new(options.max_impressions),
-            clicked: Queue::new(options.max_clicks),
+            shown: Queue::new(options.max_impressions, 1),
+            clicked: Queue::new(options.max_clicks, MATURITIES_MS.len()),
             early: VecDeque::new(),
             early_by_bid: HashMap::default(),
             delays: Delays::default(),
@@ -270,7 +270,7 @@ impl Trainer {
             return;
         };
         let delay_ms = (at_ms - row.at_ms).max(0);
-        let Some(maturity) = MATURITIES_MS.iter().position(|age| delay_ms <= *age) else {
+        let Some(maturity) = MATURITIES_MS.iter().position(|age| delay_ms < *age) else {
             self.joined.lost_conversions += 1;
             return;
         };
@@ -278,13 +278,7 @@ impl Trainer {
             self.joined.repeated_conversions += 1;
             return;
         }
-        if row.state == State::Open {
-            row.state = State::Joined;
-        } else {
-            row.state = State::Done;
-            let example = Example { at_ms, campaign: row.campaign, features: &row.features };
-            self.conversions.learn(example, true, 1.0);
-        }
+        row.state = State::Joined;
         self.delays.add(row.campaign, delay_ms);
         self.joined.conversions[maturity] += 1;
     }
@@ -293,7 +287,7 @@ impl Trainer {
     pub fn advance(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
         let due_ms = self.now_ms - self.options.wait_ms;
-        while let Some(row) = self.shown.next_due(due_ms) {
+        while let Some(row) = self.shown.next_due(0, due_ms) {
             learn_impression(&self.options, &mut self.clicks, &mut self.joined, row);
         }
         while self.shown.front().is_some_and(|row| row.at_ms <= self.now_ms - self.options.late_ms) {
@@ -302,8 +296,10 @@ impl Trainer {
         while self.early.front().is_some_and(|(_, at_ms)| *at_ms <= due_ms) {
             self.forget_early();
         }
-        while let Some(row) = self.clicked.next_due(self.now_ms - MATURITIES_MS[0]) {
-            learn_click(&mut self.conversions, &self.delays, self.now_ms, row);
+        for (age, age_ms) in MATURITIES_MS.into_iter().enumerate() {
+            while let Some(row) = self.clicked.next_due(age, self.now_ms - age_ms) {
+                learn_click(&mut self.conversions, &self.delays, row, age, age_ms);
+            }
         }
         while self.clicked.front().is_some_and(|row| row.at_ms <= self.now_ms - MATURITIES_MS[2]) {
             self.forget_click();
@@ -311,7 +307,7 @@ impl Trainer {
     }
 
     fn forget_impression(&mut self) {
-        if let Some(mut row) = self.shown.pop().filter(|row| row.state.waits()) {
+        if let Some((mut row, _)) = self.shown.pop().filter(|(row, _)| row.state.waits()) {
             self.joined.pushed_out += 1;
             learn_impression(&self.options, &mut self.clicks, &mut self.joined, &mut row);
         }
@@ -324,8 +320,11 @@ impl Trainer {
     }
 
     fn forget_click(&mut self) {
-        if let Some(mut row) = self.clicked.pop().filter(|row| row.state.waits()) {
-            learn_click(&mut self.conversions, &self.delays, self.now_ms, &mut row);
+        // Who has passed all ages says nothing new.
+        let popped = self.clicked.pop().filter(|(row, age)| row.state.waits() && *age < MATURITIES_MS.len());
+        if let Some((mut row, age)) = popped {
+            let age_ms = self.now_ms - row.at_ms;
+            learn_click(&mut self.conversions, &self.delays, &mut row, age, age_ms);
         }
     }
 
@@ -397,8 +396,7 @@ fn learn_impression(options: &TrainerOptions, clicks: &mut Target, joined: &mut 
     row.state = State::Negative;
     // By the bid, so that who learns the same events again leaves out the same ones.
     let one_in = u64::from(options.negatives_one_in);
-    let draw = (row.bid.sequence ^ u64::from(row.bid.epoch) << 32 ^ u64::from(row.bid.core) << 48)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let draw = mix(row.bid.sequence ^ u64::from(row.bid.epoch) << 32 ^ u64::from(row.bid.core) << 48);
     if (u128::from(draw) * u128::from(one_in)) >> 64 != 0 {
         joined.sampled_out += 1;
         return;
@@ -407,16 +405,18 @@ fn learn_impression(options: &TrainerOptions, clicks: &mut Target, joined: &mut 
     clicks.learn(example, false, one_in as f64);
 }
 
-/// Learns a click that is old enough for it, or that has to go.
-fn learn_click(conversions: &mut Target, delays: &Delays, now_ms: i64, row: &mut Row) {
-    let example = Example { at_ms: row.at_ms, campaign: row.campaign, features: &row.features };
-    if row.state == State::Joined {
-        conversions.learn(example, true, 1.0);
-        row.state = State::Done;
-        return;
-    }
-    row.state = State::Negative;
+/// Learns a click for what it did between the age before this one and `age_ms`.
+fn learn_click(conversions: &mut Target, delays: &Delays, row: &mut Row, age: usize, age_ms: i64) {
+    let arrived = |age_ms| delays.arrived(row.campaign, age_ms);
+    let before = age.checked_sub(1).map_or(0.0, |last| arrived(MATURITIES_MS[last]));
     let p = conversions.predict(&row.features, row.campaign);
-    let weight = Delays::negative_weight(p, delays.arrived(row.campaign, now_ms - row.at_ms));
-    conversions.learn(example, false, weight);
+    let (positive, negative) = Delays::weights(p, before, arrived(age_ms));
+    let at_ms = row.at_ms.saturating_add(age_ms);
+    let example = Example { at_ms, campaign: row.campaign, features: &row.features };
+    if row.state == State::Joined {
+        conversions.learn(example, true, positive);
+        row.state = State::Done;
+    } else {
+        conversions.learn(example, false, negative);
+    }
 }

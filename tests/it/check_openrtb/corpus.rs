@@ -56,6 +56,61 @@ proptest! {
     }
 }
 
+/// An impression with everything that has lists, one field of which is changed.
+fn with(place: &str, field: &str, value: &Value) -> Vec<u8> {
+    let mut request = json!({"id": "r", "imp": [{
+        "id": "1",
+        "banner": {"w": 300, "h": 250},
+        "video": {"mimes": ["video/mp4"]},
+        "audio": {"mimes": ["audio/mp4"]},
+        "native": {"request": "{\"assets\":[{\"id\":1,\"title\":{\"len\":25}}]}"},
+        "pmp": {"deals": [{"id": "d"}]},
+    }]});
+    request.pointer_mut(place).unwrap()[field] = value.clone();
+    request.to_string().into_bytes()
+}
+
+/// Whatever stands where a list belongs, or in one: numbers beyond every type, no numbers, other lists.
+#[test]
+fn an_error_in_any_list_is_what_the_engine_refuses() {
+    let values: Vec<Value> = serde_json::from_str(
+        r#"[2.0e39, -3.5e40, 18446744073709551615, 0.5, 0, -1, "2e39", "1e400", "x", "", " , ", "15,1e30", "15,x",
+            true, false, {}, [2.0e39], [15, 1e19], [15, -1e19], ["1e400"], [true], [{}], [[15]], [null, 15], [], null]"#,
+    )
+    .unwrap();
+    let check = |place: &str, fields: &str| {
+        for field in fields.split(' ') {
+            for value in &values {
+                assert_errors_are_refusals(&with(place, field, value));
+            }
+        }
+    };
+    check("", "cur wseat bseat wlang wlangb acat bcat badv bapp");
+    check("/imp/0/banner", "format btype battr mimes api expdir");
+    let stream = "mimes rqddurs protocols battr delivery companionad companiontype api durfloors";
+    check("/imp/0/video", stream);
+    check("/imp/0/audio", stream);
+    check("/imp/0/video", "playbackmethod poddedupe");
+    check("/imp/0/native", "api battr");
+    check("/imp/0/pmp/deals/0", "wseat wadomain durfloors");
+}
+
+#[test]
+fn a_duration_beyond_every_type_is_the_longest_and_no_error() {
+    let check = |value: Value, expected: bool| {
+        let body = with("/imp/0/video", "rqddurs", &value);
+        let codes = assert_errors_are_refusals(&body);
+        assert_eq!(codes.contains(&"rqddurs-unreadable"), expected, "{value}: {codes:?}");
+    };
+    check(json!(2.0e39), false);
+    check(json!([15, 1e19]), false);
+    check(json!("15,1e400"), false);
+    check(json!(-2.0e39), true);
+    check(json!([15, 0.5]), true);
+    check(json!("15,x"), true);
+    check(json!(true), true);
+}
+
 #[test]
 fn our_own_answers_to_real_traffic_have_no_error() {
     let lines = corpus();

@@ -106,43 +106,55 @@ fn who_is_pushed_out_is_learned_and_counted() {
 }
 
 #[test]
-#[ignore = "seven rows are learned where six are expected: docs/status.md"]
 fn conversions_are_told_apart_by_age() {
     let mut trainer = ten(|_| {});
     (0..6).for_each(|at| trainer.click(bid(at), 10 * MINUTE));
     let after = |delay_ms: i64| 10 * MINUTE + delay_ms;
+    // What comes at the end of an hour, a day or a week comes after it, as everywhere: no age counts twice.
+    trainer.conversion(bid(5), after(MATURITIES_MS[0] - 1));
+    assert_eq!(trainer.rows().1, 0, "the hour is not over");
     trainer.conversion(bid(0), after(MATURITIES_MS[0]));
     assert_eq!(trainer.rows().1, 6, "an hour is over for all");
     trainer.conversion(bid(0), after(2 * HOUR));
     trainer.conversion(bid(1), after(20 * HOUR));
+    trainer.advance(after(MATURITIES_MS[1] - 1));
+    assert_eq!(trainer.rows().1, 6, "what came is learned when its day is over");
     trainer.conversion(bid(2), after(100 * HOUR));
-    trainer.conversion(bid(3), after(7 * 24 * HOUR));
-    trainer.conversion(bid(77), after(7 * 24 * HOUR));
+    assert_eq!(trainer.rows().1, 6 + 5, "who converted within the hour is done");
+    trainer.conversion(bid(3), after(MATURITIES_MS[2]));
+    assert_eq!(trainer.rows().1, 6 + 5 + 3, "who converted within the day as well");
+    trainer.conversion(bid(77), after(MATURITIES_MS[2]));
     let joined = trainer.joined();
-    assert_eq!(joined.conversions, [1, 1, 1]);
+    assert_eq!(joined.conversions, [1, 2, 1]);
     assert_eq!((joined.repeated_conversions, joined.lost_conversions), (1, 2));
     assert_eq!(trainer.remembered().1, 0);
 }
 
 #[test]
-#[ignore = "sampled negatives predict 1.16 times as much: docs/status.md"]
 fn negatives_that_are_left_out_are_made_up_for() {
-    let of = |one_in: u32| {
-        let mut trainer = trainer(|options| options.negatives_one_in = one_in);
-        tell(&mut trainer, &events(log(12, -2.0), 15_000));
-        trainer.advance(i64::MAX / 2);
-        let joined = trainer.joined();
-        assert_eq!(joined.impressions, joined.negatives + joined.clicks + joined.sampled_out);
-        (joined, trainer.publish().models.click.unwrap())
+    let ratio = |seed: u64| {
+        let of = |one_in: u32| {
+            let mut trainer = trainer(|options| options.negatives_one_in = one_in);
+            tell(&mut trainer, &events(log(seed, -2.0), 15_000));
+            trainer.advance(i64::MAX / 2);
+            let joined = trainer.joined();
+            assert_eq!(joined.impressions, joined.negatives + joined.clicks + joined.sampled_out);
+            (joined, trainer.publish().models.click.unwrap())
+        };
+        let ((all, every), (some, sampled)) = (of(1), of(4));
+        assert!(some.negatives * 3 < all.negatives && some.sampled_out > 0, "{some:?}");
+        let sum = |model: &outbid::pricing::prediction::Model| -> f64 {
+            let rows = log(seed, -2.0).skip(15_000).take(2_000);
+            rows.map(|row| model.predict_row(&row_features(&row), row.campaign).as_f64()).sum()
+        };
+        sum(&sampled) / sum(&every)
     };
-    let ((all, every), (some, sampled)) = (of(1), of(4));
-    assert!(some.negatives * 3 < all.negatives && some.sampled_out > 0, "{some:?}");
-    let sum = |model: &outbid::pricing::prediction::Model| -> f64 {
-        let rows = log(12, -2.0).skip(15_000).take(2_000);
-        rows.map(|row| model.predict_row(&row_features(&row), row.campaign).as_f64()).sum()
-    };
-    let ratio = sum(&sampled) / sum(&every);
-    assert!((0.85..1.15).contains(&ratio), "{ratio}");
+    // A level is found on some thousand rows: a single log may be 10 % off by chance, no more than that; the mean of four
+    // says whether anything pulls one way. Levels that forget what a row of weight 4 did to itself make it 1.14.
+    let ratios = [12, 13, 14, 15].map(ratio);
+    assert!(ratios.iter().all(|ratio| (0.85..1.15).contains(ratio)), "{ratios:?}");
+    let mean = ratios.iter().sum::<f64>() / 4.0;
+    assert!((0.94..1.06).contains(&mean), "{mean} {ratios:?}");
 }
 
 #[test]
@@ -169,35 +181,51 @@ fn the_mean_delay_is_found_though_only_a_week_is_seen() {
 
 #[test]
 fn a_click_that_may_still_convert_weighs_less() {
-    assert_eq!(Delays::negative_weight(0.2, 1.0), 1.0);
-    assert_eq!(Delays::negative_weight(0.2, 0.0), 0.8);
-    let rising: Vec<f64> = (0..=10).map(|at| Delays::negative_weight(0.3, f64::from(at) / 10.0)).collect();
+    assert_eq!(Delays::weights(0.2, 0.0, 1.0), (1.0, 1.0), "nothing comes after it");
+    assert_eq!(Delays::weights(0.2, 0.0, 0.0).1, 0.0, "nothing can have come");
+    let negative = |at: u32| Delays::weights(0.3, 0.0, f64::from(at) / 10.0).1;
+    let rising: Vec<f64> = (0..=10).map(negative).collect();
     assert!(rising.is_sorted(), "{rising:?}");
-    // In expectation nothing moves where p is right: pF(p − 1) + (1 − pF)·w·p + p(1 − F)(p − 1) = 0.
-    for (p, f) in [(0.1, 0.3), (0.5, 0.9), (0.02, 0.0)] {
-        let w = Delays::negative_weight(p, f);
-        let sum = p * f * (p - 1.0) + (1.0 - p * f) * w * p + p * (1.0 - f) * (p - 1.0);
-        assert!(sum.abs() < 1e-12, "{p} {f}: {sum}");
+    // In expectation nothing moves at any age where p is right, and too high a p falls, too low a one rises.
+    for (p, before, now) in [(0.1, 0.0, 0.3), (0.1, 0.3, 0.8), (0.5, 0.8, 0.9), (0.02, 0.0, 1.0)] {
+        let converts = p * (now - before) / (1.0 - p * before);
+        let drift = |guess: f64| {
+            let (positive, negative) = Delays::weights(guess, before, now);
+            converts * positive * (guess - 1.0) + (1.0 - converts) * negative * guess
+        };
+        assert!(drift(p).abs() < 1e-12, "{p} {before} {now}: {}", drift(p));
+        assert!(drift(p * 1.5) > 0.0 && drift(p / 1.5) < 0.0, "{p} {before} {now}");
     }
 }
 
 #[test]
-#[ignore = "conversions are predicted 9.8 times too often: docs/status.md"]
 fn conversions_that_come_late_are_predicted_in_full() {
     let mut trainer = trainer(|_| {});
     let log = log(20, 0.5);
     let events = events(log.clone(), 40_000);
-    tell(&mut trainer, &events);
-    let (mut found, mut expected, mut within_an_hour) = (0.0, 0.0, 0.0);
-    let model = trainer.publish().models.conversion.unwrap();
-    for row in log.skip(40_000).take(3_000) {
-        found += model.predict_row(&row_features(&row), row.campaign).as_f64();
-        expected += row.conversion_truth;
-        within_an_hour += row.conversion_truth * trainer.delays().arrived(row.campaign, HOUR);
+    let rows: Vec<_> = log.skip(40_000).take(3_000).collect();
+    let ratio = |trainer: &mut Trainer| {
+        let model = trainer.publish().models.conversion.unwrap();
+        let (mut found, mut expected, mut within_an_hour) = (0.0, 0.0, 0.0);
+        for row in &rows {
+            found += model.predict_row(&row_features(row), row.campaign).as_f64();
+            expected += row.conversion_truth;
+            within_an_hour += row.conversion_truth * trainer.delays().arrived(row.campaign, HOUR);
+        }
+        assert!(within_an_hour / expected < 0.4, "who takes an hour for all would predict that share");
+        found / expected
+    };
+    // Impressions end after four days; what converted from then on comes alone.
+    let start_ms = events[0].0;
+    let (mut told, mut found) = (0, Vec::new());
+    for hours in [60, 84, 108, 132, 200, 10_000] {
+        let until = events.partition_point(|(at_ms, _)| *at_ms < start_ms + hours * HOUR);
+        tell(&mut trainer, &events[told..until]);
+        told = until;
+        found.push(ratio(&mut trainer));
     }
-    let ratio = found / expected;
-    assert!((0.8..1.25).contains(&ratio), "{ratio}");
-    assert!(within_an_hour / expected < 0.4, "who takes an hour for all would predict that share");
+    assert_eq!(told, events.len());
+    assert!(found.iter().all(|ratio| (0.8..1.25).contains(ratio)), "{found:?}");
 }
 
 #[test]
