@@ -3,6 +3,7 @@
 //! Money columns of a report come from the ledger's journal and not from here (money.md, I12).
 
 use super::auction::{Auction, Channel, Inventory};
+use super::bid::Bid;
 use super::country::Country;
 use super::creative::StreamEvent;
 use super::ids::{
@@ -158,6 +159,30 @@ pub struct BidMade {
     pub place: Place,
     /// What its price came from.
     pub evidence: Evidence,
+}
+
+impl BidMade {
+    /// The record of a bid.
+    pub fn of(bid: &Bid<'_>, place: Place) -> BidMade {
+        BidMade {
+            id: bid.id,
+            exchange: bid.claims.exchange,
+            campaign: bid.campaign,
+            line_item: bid.claims.line_item,
+            creative: bid.creative.id,
+            price: bid.price,
+            currency: bid.currency,
+            multiplier_ppm: bid.claims.multiplier_ppm,
+            user: bid.claims.user,
+            media: bid.creative.media_type(),
+            size: bid.size,
+            duration_s: bid.duration_s.unwrap_or(0),
+            deal: bid.deal_id.is_some(),
+            test: bid.claims.test,
+            place,
+            evidence: *bid.evidence,
+        }
+    }
 }
 
 /// What was known and asked when a bid was made, for those who learn from what became of it.

@@ -62,13 +62,15 @@ pub(super) fn converted(
         click: touch.click,
         after_s: u32::try_from(at_s - i64::from(touch.at_s)).unwrap_or_default(),
     });
-    let what = What::Conversion(Converted {
-        conversion: definition.id,
-        advertiser: definition.advertiser,
-        user,
-        value: value.or(definition.value),
-        credit,
-    });
+    let value = value.or(definition.value);
+    if let Some(credit) = credit.filter(|credit| catalog.is_goal(credit.line_item, definition.id)) {
+        let mut delivery = shared.delivery.entry(credit.line_item).or_default();
+        delivery.conversions += 1;
+        delivery.conversion_delay_s += u64::from(credit.after_s);
+        delivery.revenue.0 = delivery.revenue.0.saturating_add(value.unwrap_or_default().0.max(0));
+    }
+    let (conversion, advertiser) = (definition.id, definition.advertiser);
+    let what = What::Conversion(Converted { conversion, advertiser, user, value, credit });
     if let Some(log) = &shared.events {
         log.record(Event { at_ms: at_s * 1_000, what }, None);
     }

@@ -6,10 +6,11 @@ use super::state::Shared;
 use crate::engine::{Steering, Told, Won};
 use crate::model::ids::LineItemId;
 use crate::model::line_item::{LineItem, Strategy};
-use crate::model::money::Nanos;
+use crate::model::money::{Nanos, PPM};
 use crate::model::storage::Storage;
 use crate::telemetry::catalogue;
 use parking_lot::Mutex;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct Pacing(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     steering: Steering,
+    /// Of line items with a target.
+    spends: BTreeMap<LineItemId, Spends>,
     storage: Option<Box<dyn Storage>>,
     failed: bool,
 }
@@ -65,38 +68,87 @@ impl Kept {
     }
 }
 
-/// What pacing is told of a line item. What conversions a spend brought is not known here yet, so that targets of theirs
-/// are not steered.
-fn won(item: Option<&LineItem>, delivery: &Delivery) -> Won {
-    let Delivery { billed, spend, losses, .. } = *delivery;
-    let won = Won { billed, spend, losses, ..Won::default() };
-    match item {
-        Some(item) if item.strategy == Strategy::TargetCpc => {
-            // A bid of a CPC is that many nanos for a click.
-            let clicks = i64::try_from(delivery.clicks).unwrap_or(i64::MAX);
-            let goal_allowed = Nanos(clicks.saturating_mul(item.bid.0));
-            Won { goal_spent: spend, goal_allowed, goal_outcomes: delivery.clicks, ..won }
+/// What a line item had spent by when, so that conversions are held against the spend that they are of: they come later.
+#[derive(Debug, Default)]
+struct Spends(VecDeque<(i64, Nanos)>);
+
+/// One sample of it so often …
+const SAMPLE_MS: i64 = 5 * 60_000;
+/// … and so many of them: a week.
+const SAMPLES: usize = 7 * 24 * 12;
+
+impl Spends {
+    fn note(&mut self, now_ms: i64, spend: Nanos) {
+        if self.0.back().is_none_or(|(at_ms, _)| now_ms - at_ms >= SAMPLE_MS) {
+            if self.0.len() == SAMPLES {
+                self.0.pop_front();
+            }
+            self.0.push_back((now_ms, spend));
         }
-        _ => won,
+    }
+
+    /// What was spent by then; before the first sample nothing.
+    fn by(&self, at_ms: i64) -> Nanos {
+        let known = self.0.partition_point(|(sampled_ms, _)| *sampled_ms <= at_ms);
+        known.checked_sub(1).map_or(Nanos(0), |last| self.0[last].1)
     }
 }
+
+/// What pacing is told of a line item. Clicks come within seconds; conversions are held against what was spent as long ago as
+/// they take to come on average, so that what is young looks neither dear nor cheap.
+fn won(item: Option<&LineItem>, delivery: &Delivery, spends: &Spends, now_ms: i64) -> Won {
+    let Delivery { billed, spend, losses, .. } = *delivery;
+    let won = Won { billed, spend, losses, ..Won::default() };
+    let Some(item) = item else { return won };
+    let times = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    // A bid of a CPC or a CPA is that many nanos for one; that of a ROAS is its ratio in millionths.
+    let (goal_outcomes, goal_allowed) = match item.strategy {
+        Strategy::TargetCpc => (delivery.clicks, times(delivery.clicks).saturating_mul(item.bid.0)),
+        Strategy::TargetCpa => (delivery.conversions, times(delivery.conversions).saturating_mul(item.bid.0)),
+        Strategy::TargetRoas => {
+            let allowed = i128::from(delivery.revenue.0) * i128::from(PPM) / i128::from(item.bid.0.max(1));
+            (delivery.conversions, i64::try_from(allowed).unwrap_or(i64::MAX))
+        }
+        _ => return won,
+    };
+    let delay_s = match item.strategy {
+        Strategy::TargetCpc => 0,
+        _ => delivery.conversion_delay_s.checked_div(delivery.conversions).unwrap_or(FIRST_DELAY_S),
+    };
+    let goal_spent = if delay_s == 0 { spend } else { spends.by(now_ms - times(delay_s) * 1_000) };
+    Won { goal_spent, goal_allowed: Nanos(goal_allowed), goal_outcomes, ..won }
+}
+
+/// Conversions take so long to come while none has.
+const FIRST_DELAY_S: u64 = 3_600;
 
 impl Shared {
     /// Looks at what was spent and sets the levels of all line items. Blocks while the ledger answers and the disk writes.
     pub fn pace(&self) {
         let kept = &mut *self.pacing.0.lock();
         let catalog = Arc::clone(&self.snapshots.load().catalog);
+        let now = self.clock.now();
+        let delivery =
+            |line_item| self.delivery.get(&line_item).map(|delivery| *delivery).unwrap_or_default();
+        let targets = catalog.line_items().iter().filter(|line| line.item.strategy.has_target());
+        let mut before = std::mem::take(&mut kept.spends);
+        for line in targets {
+            let mut spends = before.remove(&line.item.id).unwrap_or_default();
+            spends.note(now.unix_ms, delivery(line.item.id).spend);
+            kept.spends.insert(line.item.id, spends);
+        }
+        let (none, spends) = (Spends::default(), &kept.spends);
         let won = |line_item: LineItemId| {
-            let delivery = self.delivery.get(&line_item).map(|delivery| *delivery).unwrap_or_default();
             let item = catalog.line_item_ix(line_item).map(|ix| &catalog.line_item(ix).item);
-            won(item, &delivery)
+            let spends = spends.get(&line_item).unwrap_or(&none);
+            won(item, &delivery(line_item), spends, now.unix_ms)
         };
         let told = Told {
             catalog: &catalog,
             ledger: &self.ledger,
             requests: self.metrics.decision_latency().count(),
             won: &won,
-            now: self.clock.now(),
+            now,
         };
         kept.steering.tick(&told);
         let figures = kept.steering.figures();

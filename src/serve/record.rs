@@ -39,7 +39,7 @@ impl Recorder {
         let Some(ring) = &self.ring else { return };
         let place = Place::of(auction);
         for bid in bids {
-            let what = What::Bid(bid_made(bid, place));
+            let what = What::Bid(BidMade::of(bid, place));
             self.push(ring, Event { at_ms, what });
         }
     }
@@ -61,27 +61,6 @@ impl Recorder {
         if !ring.push(event) {
             self.metrics.dropped_events.inc();
         }
-    }
-}
-
-fn bid_made(bid: &Bid<'_>, place: Place) -> BidMade {
-    BidMade {
-        id: bid.id,
-        exchange: bid.claims.exchange,
-        campaign: bid.campaign,
-        line_item: bid.claims.line_item,
-        creative: bid.creative.id,
-        price: bid.price,
-        currency: bid.currency,
-        multiplier_ppm: bid.claims.multiplier_ppm,
-        user: bid.claims.user,
-        media: bid.creative.media_type(),
-        size: bid.size,
-        duration_s: bid.duration_s.unwrap_or(0),
-        deal: bid.deal_id.is_some(),
-        test: bid.claims.test,
-        place,
-        evidence: *bid.evidence,
     }
 }
 
