@@ -23,6 +23,10 @@ use bumpalo::collections::Vec as ArenaVec;
 /// `at` of a deal whose `bidfloor` is the agreed price (OpenRTB 2.6 section 3.2.12).
 const FIXED_PRICE: i64 = 3;
 
+/// Keep draws apart from each other, and from those of pacing, rotation and ties.
+const SHADING: u64 = 0x7368_6164_696E_6700;
+const OUTLOOK: u64 = 0x6F75_746C_6F6F_6B00;
+
 /// Why a line item makes no offer, with the offer as far as there was one.
 type Refusal = (NoBidReason, Option<Offer>);
 
@@ -275,7 +279,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let floor = if fixed_price { floors.agreed_price() } else { floors.floor() };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
-            predicted: core.predict(self.request, line, creative.creative.id),
+            predicted: core.predict(self.request, line, creative.creative.id, self.draw(line, OUTLOOK)),
             factors,
             kappa_ppm: self.request.catalog().levels().get(line_item).kappa_ppm,
             bid_currency: floors.bid_currency,
@@ -304,8 +308,6 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         if !line.pricer.shading || !self.is_first_price() {
             return offer;
         }
-        /// Keeps these draws apart from those of pacing, rotation and ties.
-        const SALT: u64 = 0x7368_6164_696E_6700;
         let (request, tables) = (self.request, &self.request.snapshot.learned);
         let market = self.market(&offer);
         offer.shaded(&ShadeInputs {
@@ -319,8 +321,12 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             ),
             currency: self.place.currency,
             rates: &request.snapshot.rates,
-            draw: mix(self.terms.seed ^ SALT ^ u64::from(line.item.id.0)),
+            draw: self.draw(line, SHADING),
         })
+    }
+
+    fn draw(&self, line: &CatalogLineItem, salt: u64) -> u64 {
+        mix(self.terms.seed ^ salt ^ u64::from(line.item.id.0))
     }
 
     fn is_first_price(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::model::ids::{CreativeId, SegmentId};
 use crate::model::line_item::Predicts;
 use crate::model::media::Medium;
 use crate::model::money::Currency;
-use crate::pricing::learning::{Owner, Sums};
+use crate::pricing::learning::{Owner, Seen, Sums};
 use crate::pricing::prediction::{Context, ContextFacts, Crosses, OfferFacts, OfferKeys};
 use crate::pricing::{Offer, Predicted};
 
@@ -78,21 +78,22 @@ impl Core {
         crosses
     }
 
-    /// What is expected of a line item, as far as its value rests on it.
+    /// What is expected of a line item, as far as its value rests on it; `draw` is uniform, and the same for the same request.
     pub(super) fn predict(
         &self,
         request: &Request<'_>,
         line: &CatalogLineItem,
         creative: CreativeId,
+        draw: u64,
     ) -> Predicted {
         let wanted = line.item.strategy.predicts();
         if wanted == Predicts::Nothing {
             return Predicted::default();
         }
         let crosses = self.crosses(request, line, creative);
-        let tables = &request.snapshot.learned;
-        let owner = owner(request, line);
-        tables.predict(&self.outlook.sums, &crosses, &owner, wanted, line.conversion_value)
+        let Outlook { context, sums, .. } = &self.outlook;
+        let seen = Seen { context, sums: *sums, crosses: &crosses, draw };
+        request.snapshot.learned.predict(&seen, &owner(request, line), wanted)
     }
 
     /// What those who learn should know of a bid.
@@ -145,6 +146,7 @@ fn owner(request: &Request<'_>, line: &CatalogLineItem) -> Owner {
         advertiser: request.catalog().advertisers()[line.advertiser].id,
         campaign: line.item.campaign,
         line_item: line.item.id,
+        conversion_value: line.conversion_value,
     }
 }
 

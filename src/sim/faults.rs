@@ -55,6 +55,7 @@ impl Run<'_> {
         let now = self.now();
         let epoch = opened.books.next_epoch(now.unix_s());
         let process = Process::start(opened, epoch, self.plan.cores, now)?;
+        self.prices.restart();
         self.process = Some(process);
         self.tell(|run| format!("boot {epoch}, {} records durable", run.durable_lsn));
         self.count(Count::Recoveries);
@@ -208,6 +209,7 @@ impl Run<'_> {
     /// The ledger's periodic work.
     pub(super) fn tick(&mut self) -> Result<(), Broken> {
         let now = self.now();
+        self.prices.tick(now.unix_ms);
         let Some(process) = &mut self.process else { return Ok(()) };
         if !self.listener_dead {
             process.ledger.gates().hear(now);

@@ -20,6 +20,7 @@ mod invariants;
 mod market;
 mod notices;
 mod plan;
+mod prices;
 mod process;
 mod report;
 mod run;

@@ -34,7 +34,9 @@ impl Run<'_> {
         require(read == Some((notice.kind, claims)), "tokens", || {
             format!("{} reads as {read:?}", notice.url)
         })?;
-        match notice.kind {
+        let at_ms = self.now().unix_ms;
+        self.prices.notice(self.notices[number].kind, &claims, at_ms);
+        match self.notices[number].kind {
             NoticeKind::Loss => {
                 self.lose(number);
                 Ok(())

@@ -5,6 +5,7 @@ use super::arithmetic::{Due, hold};
 use super::calendar::Calendar;
 use super::dice::Dice;
 use super::plan::{Plan, Trouble};
+use super::prices::Prices;
 use super::process::Process;
 use super::report::{Count, Report};
 use super::shadow::{Shadow, require};
@@ -16,12 +17,14 @@ use crate::budget::{Books, Funding, GateState, Hold, Stop, Violation};
 use crate::engine::{Deadline, NoObserver, Request, decide};
 use crate::exchange::{Limits, NoticeKind, parse};
 use crate::model::clock::{Clock, Now};
+use crate::model::event::{BidMade, Place};
 use crate::model::ids::{BidId, ExchangeId};
 use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
 use bumpalo::Bump;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub(super) const MS: u64 = 1_000_000;
@@ -95,6 +98,8 @@ pub(super) struct Run<'w> {
     pub(super) world: &'w World,
     pub(super) plan: Plan,
     pub(super) dice: Dice,
+    /// What bids are priced with.
+    pub(super) prices: Prices,
     queue: BTreeMap<(u64, u64), What>,
     numbered: u64,
     pub(super) time_ns: u64,
@@ -167,6 +172,7 @@ impl<'w> Run<'w> {
     pub(super) fn new(world: &'w World, plan: Plan, trace: Option<&'w dyn Fn(&str)>) -> Run<'w> {
         Run {
             dice: Dice::new(plan.seed, 3),
+            prices: Prices::new(&plan, world),
             control: world.snapshot.catalog.funding().collect(),
             world,
             plan,
@@ -320,6 +326,7 @@ impl<'w> Run<'w> {
         let now = self.now();
         let Some(process) = &mut self.process else { return Ok(()) };
         self.report.add(Count::Requests, 1);
+        let snapshot = Arc::clone(&self.prices.snapshot);
         let exchanges = self.world.exchanges();
         let profile = &exchanges[self.dice.below(exchanges.len() as u64) as usize];
         let body = &self.world.bodies[self.dice.below(self.world.bodies.len() as u64) as usize];
@@ -330,7 +337,7 @@ impl<'w> Run<'w> {
         let request = Request {
             auction: &auction,
             profile,
-            snapshot: &self.world.snapshot,
+            snapshot: &snapshot,
             audience: &self.world.audience,
             frequency: None,
             id_key: &self.world.id_key,
@@ -346,8 +353,13 @@ impl<'w> Run<'w> {
         };
         let decided = decide(&request, &mut core.engine, &mut core.budget, &deadline, &mut NoObserver);
         let mut refused = None;
+        let mut records: Vec<BidMade> = Vec::new();
         let made: Vec<(TokenClaims, Hold)> = match decided {
-            Ok(decision) => decision.bids.iter().map(|bid| bid.claims).zip(decision.holds).collect(),
+            Ok(decision) => {
+                let place = Place::of(&auction);
+                records.extend(decision.bids.iter().map(|bid| BidMade::of(bid, place)));
+                decision.bids.iter().map(|bid| bid.claims).zip(decision.holds).collect()
+            }
             Err(reason) => {
                 refused = Some(reason);
                 Vec::new()
@@ -358,6 +370,9 @@ impl<'w> Run<'w> {
             require(made.is_empty(), "deadline", || format!("{} bids past it", made.len()))?;
         }
         let sent = !self.dice.once_in(40);
+        if sent {
+            records.into_iter().for_each(|bid| self.prices.bid(bid, now.unix_ms));
+        }
         let profile = profile.clone();
         if refused == Some(NoBidReason::Breaker) {
             self.note_refusal(profile.id);

@@ -15,7 +15,8 @@ use crate::model::exchange::{
 };
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId};
 use crate::model::line_item::{
-    Advertiser, Budget, Campaign, Condition, CreativeAssignment, Flight, LineItem, Multipliers,
+    Advertiser, Budget, Campaign, Condition, CreativeAssignment, Flight, LineItem, Multipliers, Predicts,
+    Strategy,
 };
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::{Rate, Rates};
@@ -83,10 +84,12 @@ impl World {
                 campaign(dice, id, &owner)
             })
             .collect();
+        let priced = &mut Dice::new(plan.seed, 6);
         let line_items: Vec<LineItem> = (1..=1 + dice.below(8) as u32)
             .map(|id| {
                 let campaign = dice.one(&campaigns);
-                line_item(dice, id, &campaign, &advertisers, exchanges.len() as u16)
+                let item = line_item(dice, id, &campaign, &advertisers, exchanges.len() as u16);
+                with_goal(priced, item)
             })
             .collect();
         let creatives = advertisers.iter().flat_map(|a| creatives(a.id)).collect();
@@ -174,7 +177,7 @@ fn exchange(dice: &mut Dice, id: u16) -> ExchangeProfile {
         billing_event: dice.one(&[BillingEvent::Burl, BillingEvent::Burl, BillingEvent::Nurl]),
         burl_in_browser: public,
         missing_price: dice.one(&[MissingPrice::Bid, MissingPrice::Reject]),
-        default_at: 2,
+        default_at: 1 + i64::from(id % 2),
         default_tmax_ms: 100,
         max_tmax_ms: 1_000,
         network_margin_ms: 20,
@@ -311,6 +314,32 @@ fn line_item(
             .into_iter()
             .map(|creative| CreativeAssignment { creative, weight: 1, when: Condition::default() })
             .collect(),
+    }
+}
+
+/// The same line item, its price found in one of all ways. What rests on predictions begins at the same price as long as
+/// nothing is known.
+fn with_goal(dice: &mut Dice, item: LineItem) -> LineItem {
+    let strategy = dice.one(&[
+        Strategy::FixedCpm,
+        Strategy::FixedCpm,
+        Strategy::MaxCpm,
+        Strategy::MaxCpc,
+        Strategy::MaxClicks,
+        Strategy::TargetCpa,
+    ]);
+    let times = match strategy.predicts() {
+        Predicts::Nothing => 1,
+        Predicts::Clicks => 1_000,
+        Predicts::Conversions => 100_000,
+    };
+    LineItem {
+        strategy,
+        bid: Cpm(item.bid.0 * times),
+        max_bid: Cpm(item.max_bid.0 * dice.within(1, 3)),
+        min_bid: Cpm(dice.one(&[0, 0, item.bid.0 / 4])),
+        shading: true,
+        ..item
     }
 }
 

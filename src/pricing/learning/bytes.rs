@@ -8,6 +8,7 @@ use crate::model::money::Cpm;
 use crate::pricing::prediction::bytes::{Kind, Reader, Writer};
 use crate::pricing::prediction::{DamagedBytes, Trainer, TrainerOptions};
 use crate::pricing::shading::{LEVELS, Landscape, Place, ShadeTable, TableError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const KIND: Kind = Kind { magic: *b"outbidLE", what: "state of the learner", version: 1 };
@@ -42,6 +43,11 @@ impl Learning {
         }
         write_sums(&mut out, self.revenues.by_line_item.iter().map(|(id, sum)| (id.0, *sum)));
         write_sums(&mut out, self.revenues.by_advertiser.iter().map(|(id, sum)| (id.0, *sum)));
+        out.u32(self.shown.len() as u32);
+        for (line_item, shown) in &self.shown {
+            out.u32(line_item.0);
+            out.u32(*shown);
+        }
         let Outcomes { bids, left_out, won, won_told, lost, lost_told, silent, strangers } = self.outcomes;
         for count in [bids, left_out, won, won_told, lost, lost_told, silent, strangers] {
             out.u64(count);
@@ -76,6 +82,10 @@ impl Learning {
             by_line_item: read_sums(&mut input)?.map(|(id, sum)| (LineItemId(id), sum)).collect(),
             by_advertiser: read_sums(&mut input)?.map(|(id, sum)| (AdvertiserId(id), sum)).collect(),
         };
+        let mut shown = BTreeMap::new();
+        for _ in 0..input.count(8)? {
+            shown.insert(LineItemId(input.u32()?), input.u32()?);
+        }
         let mut counts = [0; 8];
         for count in &mut counts {
             *count = input.u64()?;
@@ -84,7 +94,7 @@ impl Learning {
         let outcomes = Outcomes { bids, left_out, won, won_told, lost, lost_told, silent, strangers };
         let news = input.u8()? != 0;
         input.end()?;
-        Ok(Learning { trainer, landscape, table, waiting, revenues, outcomes, news })
+        Ok(Learning { trainer, landscape, table, waiting, revenues, shown, outcomes, news })
     }
 }
 

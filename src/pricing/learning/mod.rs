@@ -19,7 +19,7 @@ mod waiting;
 
 pub use bytes::StateError;
 pub use revenue::Revenues;
-pub use tables::{Owner, Sums, Tables};
+pub use tables::{Owner, Seen, Sums, Tables};
 
 use super::market;
 use super::prediction::{Joined, OptionsError, Publication, Trainer, TrainerOptions};
@@ -27,11 +27,14 @@ use super::shading::{self, Axis, Estimator, Explorer, Landscape, Outcome, ShadeT
 use crate::model::event::{BidMade, Converted, Event, NoticeEvent, Noticed, What};
 use crate::model::ids::{ConversionId, LineItemId};
 use crate::model::money::Cpm;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use waiting::{Heard, Queue, Waiting};
 
 /// Places whose prices are learned, at most; about 1.3 kB each.
 const MOST_PLACES: usize = 20_000;
+/// A line item is new until so many of its impressions were seen.
+const NEW_IMPRESSIONS: u32 = 2_000;
 /// Loss codes that speak of prices (OpenRTB 3.0, "Loss Reason Codes"): below the auction's or the deal's floor, lost to a
 /// higher bid. The others would have lost at any price.
 const PRICE_LOSSES: [u16; 3] = [100, 101, 102];
@@ -65,6 +68,8 @@ pub struct Learning {
     table: Arc<ShadeTable>,
     waiting: Queue,
     revenues: Revenues,
+    /// Impressions of each line item, up to [`NEW_IMPRESSIONS`].
+    shown: BTreeMap<LineItemId, u32>,
     outcomes: Outcomes,
     /// Something about prices was heard since the last table.
     news: bool,
@@ -82,6 +87,7 @@ impl Learning {
             table: Arc::new(ShadeTable::unshaded(Axis::default())),
             waiting: Queue::new(most_waiting),
             revenues: Revenues::default(),
+            shown: BTreeMap::new(),
             outcomes: Outcomes::default(),
             news: false,
         })
@@ -165,6 +171,8 @@ impl Learning {
         bid.heard = Heard::Outcome;
         let bid = bid.clone();
         if !features.is_empty() {
+            let shown = self.shown.entry(noticed.line_item).or_default();
+            *shown = (*shown + 1).min(NEW_IMPRESSIONS);
             self.trainer.impression(noticed.bid, at_ms, bid.campaign, features.iter().copied());
         }
         if let Some(heard) = heard.filter(|_| new) {
@@ -228,6 +236,13 @@ impl Learning {
             click: models.click,
             conversion: models.conversion,
             revenues: Arc::new(self.revenues.clone()),
+            known: Arc::new(
+                self.shown
+                    .iter()
+                    .filter(|(_, shown)| **shown >= NEW_IMPRESSIONS)
+                    .map(|(id, _)| *id)
+                    .collect(),
+            ),
         }
     }
 

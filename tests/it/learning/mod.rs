@@ -12,11 +12,17 @@ use outbid::model::ids::{
 use outbid::model::line_item::Predicts;
 use outbid::model::money::{Cpm, Currency, Nanos};
 use outbid::model::targeting::MediaType;
-use outbid::pricing::learning::{Learning, Owner, Tables};
+use outbid::pricing::learning::{Learning, Owner, Seen, Tables};
 use outbid::pricing::place;
-use outbid::pricing::prediction::{LearnerOptions, TrainerOptions};
+use outbid::pricing::prediction::{Context, Crosses, LearnerOptions, TrainerOptions};
 use proptest::prelude::*;
 
+const OWNER: Owner = Owner {
+    advertiser: AdvertiserId(1),
+    campaign: CampaignId(1),
+    line_item: LineItemId(1),
+    conversion_value: Nanos(5),
+};
 const LIFE_S: u32 = 120;
 const START_MS: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
@@ -280,15 +286,46 @@ fn too_many_bids_are_left_out_and_counted() {
 fn nothing_learned_is_a_plain_price_and_a_first_guess() {
     let tables = Tables::default();
     assert_eq!(price(&tables), 5_000_000);
-    let owner = Owner { advertiser: AdvertiserId(1), campaign: CampaignId(1), line_item: LineItemId(1) };
-    let sums = tables.sums(&outbid::pricing::prediction::Context::default());
-    let crosses = outbid::pricing::prediction::Crosses::default();
-    let predict = |wanted| tables.predict(&sums, &crosses, &owner, wanted, Nanos(5));
+    let (context, crosses) = (Context::default(), Crosses::default());
+    let seen = Seen { context: &context, sums: tables.sums(&context), crosses: &crosses, draw: 0 };
+    let predict = |wanted| tables.predict(&seen, &OWNER, wanted);
     assert_eq!(predict(Predicts::Nothing).click_ppb, 0);
     let clicks = predict(Predicts::Clicks);
     assert_eq!((clicks.click_ppb, clicks.conversion_ppb), (1_000_000, 0));
     let conversions = predict(Predicts::Conversions);
     assert_eq!((conversions.conversion_ppb, conversions.revenue), (10_000_000, Nanos(5)));
+}
+
+#[test]
+fn who_is_new_tries_what_may_be_until_enough_was_seen() {
+    let mut learning = learning();
+    let shown = |n: u64| {
+        let clicked = n.is_multiple_of(20).then(|| notice(NoticeEvent::Click, n, n as i64 * 100 + 60));
+        [bid(n, n as i64 * 100), notice(NoticeEvent::Impression, n, n as i64 * 100 + 50)]
+            .into_iter()
+            .chain(clicked)
+    };
+    let probabilities = |learning: &mut Learning, until: u64| -> Vec<u32> {
+        learning.advance(START_MS + until as i64 * 100 + 30 * MINUTE);
+        assert!(learning.publish_models().click.accepted);
+        let tables = learning.tables();
+        let (context, crosses) = (Context::default(), Crosses::default());
+        let sums = tables.sums(&context);
+        let draw = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let seen = |n| Seen { context: &context, sums, crosses: &crosses, draw: draw(n) };
+        (0..10_000).map(|n| tables.predict(&seen(n), &OWNER, Predicts::Clicks).click_ppb).collect()
+    };
+    let usual = |all: &[u32]| {
+        let mut sorted = all.to_vec();
+        sorted.sort_unstable();
+        let middle = sorted[all.len() / 2];
+        all.iter().filter(|probability| **probability != middle).count()
+    };
+    take(&mut learning, (0..1_999).flat_map(shown));
+    let tried = usual(&probabilities(&mut learning, 1_999));
+    assert!((400..600).contains(&tried), "{tried} of 10,000");
+    take(&mut learning, (1_999 + 20_000..2_001 + 20_000).flat_map(shown));
+    assert_eq!(usual(&probabilities(&mut learning, 22_001)), 0);
 }
 
 /// Some day: bids with whatever becomes of them.
