@@ -150,8 +150,8 @@ fn what_is_clicked_is_worth_more_to_who_pays_by_clicks() {
     let home = tempfile::tempdir().unwrap();
     let clicks = market(home.path(), 0, |account| {
         let line = &mut account.line_items[0];
-        // 2.00 for a click, in an auction of second price; not more than 50.00 for a thousand impressions.
-        (line.strategy, line.bid, line.max_bid) = (Strategy::MaxCpc, Cpm(2_000_000_000), Cpm(50_000_000));
+        // 0.20 for a click, in an auction of second price; not more than 50.00 for a thousand impressions.
+        (line.strategy, line.bid, line.max_bid) = (Strategy::MaxCpc, Cpm(200_000_000), Cpm(50_000_000));
     });
     let request = |id: &str, site: &str| {
         let mut request = good_request(id);
@@ -161,7 +161,7 @@ fn what_is_clicked_is_worth_more_to_who_pays_by_clicks() {
         request
     };
     let price = |id: &str, site: &str| clicks.bid(&request(id, site)).unwrap()["price"].as_f64().unwrap();
-    assert_eq!(price("first", "news.example"), 2.0, "one click in a thousand, as long as nothing is known");
+    assert_eq!(price("first", "news.example"), 0.2, "one click in a thousand, as long as nothing is known");
     let mut connection = super::client::Client::connect(clicks.server.at.track);
     let mut notify = |url: &str| {
         let path = url.strip_prefix("https://track.example").unwrap();
@@ -205,6 +205,6 @@ fn what_is_clicked_is_worth_more_to_who_pays_by_clicks() {
         _ => None,
     });
     let first = first.unwrap();
-    assert_eq!((first.click_ppb, first.worth, first.first_price), (1_000_000, Cpm(2_000_000), false));
+    assert_eq!((first.click_ppb, first.worth, first.first_price), (1_000_000, Cpm(200_000), false));
     assert!(first.features.as_slice().len() > 10, "{first:?}");
 }
