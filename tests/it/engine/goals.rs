@@ -98,7 +98,8 @@ fn clicks_that_cost_too_much_lower_the_bid_and_cheap_ones_raise_it_to_twice_the_
     for mode in [PacingMode::Asap, PacingMode::Even] {
         let mut dear = Steered::new(Strategy::TargetCpc, mode);
         let mut cheap = Steered::new(Strategy::TargetCpc, mode);
-        (dear.tick(), cheap.tick());
+        dear.tick();
+        cheap.tick();
         let day = 0..96;
         let dear: Vec<i64> = day.clone().map(|_| dear.quarter(2 * 40 * TARGET, 40)).collect();
         assert!(dear[48..].windows(2).all(|pair| pair[1] <= pair[0]), "{dear:?}");
