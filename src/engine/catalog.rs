@@ -410,3 +410,68 @@ impl CatalogLineItem {
         MatchInput { targeting: &self.item.targeting, fits }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::line_item::Multipliers;
+    use crate::model::targeting::Targeting;
+    use crate::pricing::{Predicted, value};
+    use proptest::prelude::{prop_assert, proptest};
+
+    const STRATEGIES: [Strategy; 9] = [
+        Strategy::FixedCpm,
+        Strategy::MaxCpm,
+        Strategy::MaxCpc,
+        Strategy::TargetCpc,
+        Strategy::TargetCpa,
+        Strategy::TargetRoas,
+        Strategy::MaxClicks,
+        Strategy::MaxConversions,
+        Strategy::Reach,
+    ];
+
+    fn line_item(strategy: Strategy, bid: Cpm, max_bid: Cpm, factor_ppm: i64) -> LineItem {
+        let device_types = vec![(2, factor_ppm)];
+        LineItem {
+            id: LineItemId(1),
+            campaign: CampaignId(1),
+            name: String::new(),
+            budget: Default::default(),
+            flight: Default::default(),
+            active: true,
+            strategy,
+            bid,
+            max_bid,
+            min_bid: Cpm(0),
+            shading: false,
+            pacing: Default::default(),
+            frequency: Default::default(),
+            multipliers: Multipliers { device_types, ..Multipliers::default() },
+            targeting: Targeting::default(),
+            creatives: Vec::new(),
+            conversions: Vec::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_offer_is_above_the_bounds_it_is_looked_up_by(
+            nth in 0usize..9, bid in 1i64..=10_000_000_000_000_000, max_bid in 1i64..=1_000_000_000_000,
+            click_ppb in 0u32..=1_000_000_000, conversion_ppb in 0u32..=1_000_000_000, revenue in 0..i64::MAX,
+            factor_ppm in 1i64..=20_000_000, kappa_ppm in 100i64..=100_000_000,
+        ) {
+            let strategy = STRATEGIES[nth];
+            let item = line_item(strategy, Cpm(bid), Cpm(max_bid), factor_ppm);
+            let multipliers = CompiledMultipliers::compile(&item.multipliers, &Taxonomy::default());
+            let predicted = Predicted { click_ppb, conversion_ppb, revenue: Nanos(revenue) };
+            let worth = value(strategy, item.bid, &predicted).scale_ppm(factor_ppm.max(PPM / 20));
+            let is_raised = strategy.predicts() != Predicts::Nothing;
+            let kappa_ppm = if is_raised { kappa_ppm } else { kappa_ppm.min(PPM) };
+            let offer = worth.scale_ppm(kappa_ppm).min(item.max_bid);
+            let upper = upper_value(&item, &multipliers).scale_ppm(kappa_ppm).min(item.max_bid);
+            prop_assert!(offer <= upper, "{offer} {upper}");
+            prop_assert!(offer <= upper_bid(&item, &multipliers));
+        }
+    }
+}

@@ -346,6 +346,8 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     fn factors(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>) -> Factors {
         let auction = self.request.auction;
         line.multipliers.factors(&PriceFacts {
+            position: creative.medium.position(),
+            frequency: core.times_shown(line).map(|(times, _)| times),
             segment_entries: &core.segment_entries,
             exchange: self.request.profile.id,
             country: auction.device.geo.country,

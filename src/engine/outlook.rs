@@ -3,12 +3,11 @@
 
 use super::catalog::CatalogLineItem;
 use super::context::{Core, Request};
-use crate::model::auction::{Auction, Deal, Imp, Size};
+use crate::model::auction::{Auction, Deal, Imp};
 use crate::model::event::{Evidence, Features, Place};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{CreativeId, SegmentId};
 use crate::model::line_item::Predicts;
-use crate::model::media::Medium;
 use crate::model::money::Currency;
 use crate::pricing::learning::{Owner, Seen, Sums};
 use crate::pricing::prediction::{Context, ContextFacts, Crosses, OfferFacts, OfferKeys};
@@ -42,14 +41,14 @@ impl Core {
         let place = Place::of(auction);
         outlook.inventory = place.inventory;
         let (os, browser) = self.families.resolve(&auction.device);
-        let (size, position) = first_medium(imp);
+        let first = imp.media().next();
         outlook.context.fill(&ContextFacts {
             exchange: request.profile.id,
             site: place.inventory,
             slot: imp.tag_id,
-            size,
-            format: imp.media().next().map(|medium| medium.media_type()),
-            position,
+            size: first.and_then(|medium| medium.first_size()),
+            format: first.map(|medium| medium.media_type()),
+            position: first.and_then(|medium| medium.position()),
             country: place.country,
             region: auction.device.geo.region,
             hour_of_week: hour_of_week(request.now.unix_s()),
@@ -62,10 +61,16 @@ impl Core {
         outlook.sums = request.snapshot.learned.sums(&outlook.context);
     }
 
+    /// How often the person was shown something of a line item's campaign, and how many seconds ago last; `None` where nobody
+    /// counts that.
+    pub(super) fn times_shown(&self, line: &CatalogLineItem) -> Option<(u32, Option<u32>)> {
+        if self.counts_shows { self.seen.shown(line.item.campaign, &line.frequency) } else { None }
+    }
+
     /// The features of a candidate.
     fn crosses(&self, request: &Request<'_>, line: &CatalogLineItem, creative: CreativeId) -> Crosses {
         let owner = owner(request, line);
-        let shown = if self.counts_shows { self.seen.shown(owner.campaign, &line.frequency) } else { None };
+        let shown = self.times_shown(line);
         let mut crosses = Crosses::default();
         crosses.fill(
             &self.outlook.context,
@@ -147,17 +152,6 @@ fn owner(request: &Request<'_>, line: &CatalogLineItem) -> Owner {
         campaign: line.item.campaign,
         line_item: line.item.id,
         conversion_value: line.conversion_value,
-    }
-}
-
-/// Size and position of the medium that is offered first.
-fn first_medium(imp: &Imp<'_>) -> (Option<Size>, Option<i64>) {
-    match imp.media().next() {
-        Some(Medium::Banner(banner)) => (banner.sizes.first().copied(), banner.pos),
-        Some(Medium::Video(stream) | Medium::Audio(stream)) => {
-            (stream.w.zip(stream.h).map(|(w, h)| Size { w, h }), stream.pos)
-        }
-        Some(Medium::Native(_)) | None => (None, None),
     }
 }
 

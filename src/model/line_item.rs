@@ -248,6 +248,22 @@ pub enum ChannelKind {
     Dooh,
 }
 
+/// How often somebody has seen something: both bounds count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenRange {
+    /// At least so many times.
+    pub from: u32,
+    /// At most so many; `None` = any more.
+    pub to: Option<u32>,
+}
+
+impl SeenRange {
+    /// Whether so many times are in it.
+    pub fn contains(&self, times: u32) -> bool {
+        times >= self.from && self.to.is_none_or(|to| times <= to)
+    }
+}
+
 /// Factors in parts per million by dimension: the largest matching factor within a dimension, the product across
 /// dimensions; 0 excludes; a dimension without a match counts 1. The product is clamped to 0.05–20.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -268,4 +284,8 @@ pub struct Multipliers {
     pub deals: Vec<(String, i64)>,
     /// By hour of the week in the advertiser's zone.
     pub hours: Vec<(HourMask, i64)>,
+    /// By `pos` of the impression, as AdCOM numbers positions.
+    pub positions: Vec<(i64, i64)>,
+    /// By how often the person has seen the campaign.
+    pub frequencies: Vec<(SeenRange, i64)>,
 }

@@ -290,6 +290,26 @@ impl<'r> Medium<'r> {
         }
     }
 
+    /// `pos`: where on the screen.
+    pub fn position(&self) -> Option<i64> {
+        match self {
+            Medium::Banner(banner) => banner.pos,
+            Medium::Video(stream) | Medium::Audio(stream) => stream.pos,
+            Medium::Native(_) => None,
+        }
+    }
+
+    /// The size that is offered first, in pixels.
+    pub fn first_size(&self) -> Option<Size> {
+        match self {
+            Medium::Banner(banner) => banner.sizes.first().copied(),
+            Medium::Video(stream) | Medium::Audio(stream) => {
+                stream.w.zip(stream.h).map(|(w, h)| Size { w, h })
+            }
+            Medium::Native(_) => None,
+        }
+    }
+
     /// `battr`: blocked creative attributes.
     pub fn blocked_attributes(&self) -> &'r [i64] {
         match self {

@@ -1,10 +1,10 @@
-//! Differential prices: factors by audience, exchange, country, device, channel, size, deal and hour. The largest
-//! matching factor within a dimension, the product across dimensions, 0 excludes, the product clamped to 0.05–20.
+//! Differential prices: factors by audience, exchange, country, device, channel, size, deal, hour, position and how often
+//! the person has seen the campaign. The largest matching factor within a dimension, the product across dimensions, 0 excludes, the product clamped to 0.05–20.
 
 use crate::model::auction::Size;
 use crate::model::country::Country;
 use crate::model::ids::ExchangeId;
-use crate::model::line_item::{ChannelKind, Multipliers};
+use crate::model::line_item::{ChannelKind, Multipliers, SeenRange};
 use crate::model::money::PPM;
 use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::HourMask;
@@ -16,11 +16,21 @@ const MIN_PRODUCT: i64 = PPM / 20;
 const MAX_PRODUCT: i64 = 20 * PPM;
 
 /// The dimensions, in the order of [`Factors::by_dimension`].
-pub const DIMENSIONS: [&str; 8] =
-    ["audience", "exchange", "country", "device_type", "channel", "size", "deal", "hour"];
+pub const DIMENSIONS: [&str; 10] = [
+    "audience",
+    "exchange",
+    "country",
+    "device_type",
+    "channel",
+    "size",
+    "deal",
+    "hour",
+    "position",
+    "frequency",
+];
 
 /// The reason of an exclusion by each of [`DIMENSIONS`].
-const EXCLUSIONS: [NoBidReason; 8] = [
+const EXCLUSIONS: [NoBidReason; DIMENSIONS.len()] = [
     NoBidReason::Audience,
     NoBidReason::Exchange,
     NoBidReason::Geo,
@@ -29,6 +39,8 @@ const EXCLUSIONS: [NoBidReason; 8] = [
     NoBidReason::Size,
     NoBidReason::Deal,
     NoBidReason::Daypart,
+    NoBidReason::Placement,
+    NoBidReason::Frequency,
 ];
 
 /// Multipliers ready for the bid path.
@@ -43,6 +55,8 @@ pub struct CompiledMultipliers {
     sizes: Vec<(Size, i64)>,
     deals: Vec<(String, i64)>,
     hours: Vec<(HourMask, i64)>,
+    positions: Vec<(i64, i64)>,
+    frequencies: Vec<(SeenRange, i64)>,
     upper_ppm: i64,
 }
 
@@ -65,13 +79,17 @@ pub struct PriceFacts<'r> {
     pub deal: Option<&'r str>,
     /// Hour of the week in the advertiser's zone.
     pub hour_of_week: usize,
+    /// `pos` of the impression; `None` = not said.
+    pub position: Option<i64>,
+    /// How often the person has seen the campaign; `None` = nobody can tell.
+    pub frequency: Option<u32>,
 }
 
 /// The factors that applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Factors {
     /// In ppm, in the order of [`DIMENSIONS`]; 1_000_000 where nothing matched.
-    pub by_dimension: [i64; 8],
+    pub by_dimension: [i64; DIMENSIONS.len()],
     /// The clamped product in ppm; 0 = excluded.
     pub product_ppm: i64,
 }
@@ -97,6 +115,8 @@ impl CompiledMultipliers {
             sizes: source.sizes.clone(),
             deals: source.deals.clone(),
             hours: source.hours.clone(),
+            positions: source.positions.clone(),
+            frequencies: source.frequencies.clone(),
             upper_ppm: PPM,
         };
         compiled.upper_ppm = compiled.largest_product();
@@ -124,6 +144,8 @@ impl CompiledMultipliers {
             largest(self.sizes.iter().map(|m| m.1).max()),
             largest(self.deals.iter().map(|m| m.1).max()),
             largest(self.hours.iter().map(|m| m.1).max()),
+            largest(self.positions.iter().map(|m| m.1).max()),
+            largest(self.frequencies.iter().map(|m| m.1).max()),
         ];
         product(&by_dimension)
     }
@@ -131,6 +153,8 @@ impl CompiledMultipliers {
     /// The factors for one impression and creative.
     pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
         let has_entry = |(from, to, _): &&(u32, u32, i64)| any_within(facts.segment_entries, (*from, *to));
+        let is_seen =
+            |(range, _): &&(SeenRange, i64)| facts.frequency.is_some_and(|times| range.contains(times));
         let by_dimension = [
             self.segments.iter().filter(has_entry).map(|m| m.2).max().unwrap_or(PPM),
             largest_equal(&self.exchanges, Some(&facts.exchange)),
@@ -140,6 +164,8 @@ impl CompiledMultipliers {
             largest_equal(&self.sizes, facts.size.as_ref()),
             self.deals.iter().filter(|m| facts.deal == Some(&m.0)).map(|m| m.1).max().unwrap_or(PPM),
             self.hours.iter().filter(|m| m.0.contains(facts.hour_of_week)).map(|m| m.1).max().unwrap_or(PPM),
+            largest_equal(&self.positions, facts.position.as_ref()),
+            self.frequencies.iter().filter(is_seen).map(|m| m.1).max().unwrap_or(PPM),
         ];
         Factors { by_dimension, product_ppm: product(&by_dimension) }
     }
@@ -151,11 +177,12 @@ fn largest_equal<T: PartialEq>(table: &[(T, i64)], value: Option<&T>) -> i64 {
 }
 
 /// The clamped product; a zero anywhere excludes.
-fn product(by_dimension: &[i64; 8]) -> i64 {
+fn product(by_dimension: &[i64; DIMENSIONS.len()]) -> i64 {
     if by_dimension.contains(&0) {
         return 0;
     }
-    // Carried with twelve more decimals, so that eight roundings stay far below one ppm; a factor is at most 10⁸ ppm.
+    // Carried with twelve more decimals, so that ten roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
+    // no product on the way is above 10³⁸.
     let scale = 1_000_000_000_000i128;
     let scaled = by_dimension.iter().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
     (scaled * i128::from(PPM) / scale).clamp(i128::from(MIN_PRODUCT), i128::from(MAX_PRODUCT)) as i64
@@ -177,6 +204,8 @@ mod tests {
             size: Some(Size { w: 300, h: 250 }),
             deal: None,
             hour_of_week: 9,
+            position: None,
+            frequency: None,
         }
     }
 
@@ -208,6 +237,32 @@ mod tests {
         assert_eq!(compiled.factors(&facts(&both)).product_ppm, 3_000_000);
         assert_eq!(compiled.factors(&facts(&[])).product_ppm, 2_000_000);
         assert_eq!(compiled.upper_ppm(), MAX_PRODUCT);
+    }
+
+    #[test]
+    fn positions_and_how_often_it_was_seen_count_where_they_are_known() {
+        let range = |from, to| SeenRange { from, to };
+        let source = Multipliers {
+            positions: vec![(1, 1_500_000), (3, 0)],
+            frequencies: vec![
+                (range(0, Some(0)), 2_000_000),
+                (range(1, Some(4)), 800_000),
+                (range(4, None), 500_000),
+            ],
+            ..Multipliers::default()
+        };
+        let compiled = CompiledMultipliers::compile(&source, &Taxonomy::default());
+        let at = |position, frequency| {
+            let found = compiled.factors(&PriceFacts { position, frequency, ..facts(&[]) });
+            (found.product_ppm, found.excluded_by())
+        };
+        assert_eq!(compiled.upper_ppm(), 3_000_000);
+        assert_eq!(at(None, None), (1_000_000, None));
+        assert_eq!(at(Some(1), Some(0)), (3_000_000, None));
+        assert_eq!(at(Some(2), Some(3)), (800_000, None));
+        assert_eq!(at(None, Some(4)), (800_000, None), "the larger of two that match");
+        assert_eq!(at(None, Some(u32::MAX)), (500_000, None));
+        assert_eq!(at(Some(3), Some(0)), (0, Some(NoBidReason::Placement)));
     }
 
     #[test]

@@ -180,7 +180,7 @@ mod tests {
     fn inputs(rates: &Rates, product_ppm: i64, floor: i64, fixed_price: bool) -> OfferInputs<'_> {
         OfferInputs {
             predicted: Predicted::default(),
-            factors: Factors { by_dimension: [1_000_000; 8], product_ppm },
+            factors: Factors { by_dimension: [1_000_000; crate::pricing::DIMENSIONS.len()], product_ppm },
             kappa_ppm: 1_000_000,
             bid_currency: Currency::USD,
             exchange_cap: Cpm(50_000_000),

@@ -12,6 +12,7 @@ mod described;
 mod errors;
 mod figures;
 mod fuzzed;
+mod goals;
 mod guide;
 mod journey;
 mod keys;

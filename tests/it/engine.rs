@@ -6,6 +6,7 @@
 mod allocation;
 mod deadline;
 mod explained;
+mod goals;
 mod media;
 mod mistakes;
 mod model;

@@ -6,4 +6,5 @@ pub(crate) mod account_file;
 mod behaviour;
 mod creatives;
 mod data_dir;
+mod goals;
 mod profile;

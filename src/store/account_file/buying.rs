@@ -227,8 +227,18 @@ fn pacing(report: &mut Report, wire: &PacingWire) -> Pacing {
 }
 
 fn raises(multipliers: &Multipliers) -> bool {
-    let Multipliers { segments, exchanges, countries, device_types, channels, sizes, deals, hours } =
-        multipliers;
+    let Multipliers {
+        segments,
+        exchanges,
+        countries,
+        device_types,
+        channels,
+        sizes,
+        deals,
+        hours,
+        positions,
+        frequencies,
+    } = multipliers;
     let factors = (segments.iter().map(|f| f.1))
         .chain(exchanges.iter().map(|f| f.1))
         .chain(countries.iter().map(|f| f.1))
@@ -236,7 +246,9 @@ fn raises(multipliers: &Multipliers) -> bool {
         .chain(channels.iter().map(|f| f.1))
         .chain(sizes.iter().map(|f| f.1))
         .chain(deals.iter().map(|f| f.1))
-        .chain(hours.iter().map(|f| f.1));
+        .chain(hours.iter().map(|f| f.1))
+        .chain(positions.iter().map(|f| f.1))
+        .chain(frequencies.iter().map(|f| f.1));
     factors.into_iter().any(|factor| factor > PPM)
 }
 

@@ -385,6 +385,11 @@ fn multipliers(multipliers: &Multipliers, names: &Names<'_>) -> Result<Multiplie
         sizes: factors(&multipliers.sizes, ToString::to_string),
         deals: factors(&multipliers.deals, Clone::clone),
         hours: factors(&multipliers.hours, |mask| hours_of(*mask)),
+        positions: factors(&multipliers.positions, |n| *n),
+        frequencies: factors(&multipliers.frequencies, |seen| SeenWire {
+            from: Some(seen.from.into()),
+            to: seen.to.map(Into::into),
+        }),
     })
 }
 

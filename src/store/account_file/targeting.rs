@@ -5,12 +5,12 @@ use super::report::{Code, Finding, Report};
 use super::values::Named;
 use super::wire::{
     AddressesWire, CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, ListedWire,
-    MultipliersWire, PlacementWire, Quoted, RuleWire, TargetingWire,
+    MultipliersWire, PlacementWire, Quoted, RuleWire, SeenWire, TargetingWire,
 };
 use crate::model::country::Country;
 use crate::model::exchange::IpNet;
 use crate::model::ids::{ListId, SegmentId};
-use crate::model::line_item::{ChannelKind, Condition, Multipliers};
+use crate::model::line_item::{ChannelKind, Condition, Multipliers, SeenRange};
 use crate::model::list::{List, ListKind, ListUse};
 use crate::model::targeting::{
     Category, Daypart, HourMask, MediaType, PlacementRules, Rule, SegmentRule, Targeting,
@@ -29,6 +29,8 @@ pub(super) const MAX_FACTOR: i64 = 100;
 pub(super) const DEVICE_TYPES: RangeInclusive<i64> = 1..=8;
 pub(super) const CONNECTIONS: RangeInclusive<i64> = 0..=7;
 pub(super) const POSITIONS: RangeInclusive<i64> = 0..=7;
+/// How many impressions of a campaign are told apart.
+pub(super) const SEEN: RangeInclusive<i64> = 0..=1_000;
 pub(super) const VIDEO_PLACEMENTS: RangeInclusive<i64> = 1..=4;
 pub(super) const PLAYBACK_METHODS: RangeInclusive<i64> = 1..=7;
 pub(super) const FEEDS: RangeInclusive<i64> = 1..=3;
@@ -197,7 +199,22 @@ pub(super) fn multipliers(report: &mut Report, known: &Known, wire: MultipliersW
             }
             Some(mask)
         }),
+        positions: factors(report, "positions", wire.positions, |report, n| report.whole_here(n, POSITIONS)),
+        frequencies: factors(report, "frequencies", wire.frequencies, seen),
     }
+}
+
+/// How often something was seen.
+fn seen(report: &mut Report, wire: SeenWire) -> Option<SeenRange> {
+    let from = report.whole("from", wire.from, SEEN).unwrap_or(0);
+    let to: Option<u32> = report.whole("to", wire.to, SEEN);
+    if let Some(to) = to
+        && to < from
+    {
+        let message = format!("{to} is less than from ({from}), so that nothing is in between; raise it");
+        report.error_at("to", Code::Conflict, message);
+    }
+    Some(SeenRange { from, to })
 }
 
 /// Reads for whom, where and when a creative is meant.

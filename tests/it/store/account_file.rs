@@ -366,8 +366,7 @@ fn caps_say_how_often_in_which_time() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_and_not_ignored() {
-    one("/line_items/0/bid/strategy", json!("target_cpa"), Code::NotSupported, "not built yet");
+fn names_that_are_not_known_are_refused() {
     one("/line_items/0/bid/strategy", json!("cheap"), Code::Malformed, "use one of fixed_cpm, max_cpm");
     let status = [("/line_items/0/status", json!("on"))];
     check(&status, "/line_items/0/status", Code::Malformed, "draft, active, paused, archived");

@@ -5,7 +5,7 @@ use super::super::schema::{
     one_of_texts, region, rule, segment, size, text, time_zone, whole, word,
 };
 use super::super::targeting::{
-    CONNECTIONS, DAYS, DEVICE_TYPES, FEEDS, MAX_FACTOR, NATIVE_CONTEXTS, PLAYBACK_METHODS, POSITIONS,
+    CONNECTIONS, DAYS, DEVICE_TYPES, FEEDS, MAX_FACTOR, NATIVE_CONTEXTS, PLAYBACK_METHODS, POSITIONS, SEEN,
     VIDEO_PLACEMENTS,
 };
 use super::{Absent, FactorWire, Quoted, RuleWire};
@@ -152,5 +152,15 @@ wire! {
         deals: Vec<FactorWire<String>> = factors(word("PMP-4711"), MAX_FACTOR),
         /// By hours of the week, in the advertiser's time zone.
         hours: Vec<FactorWire<Vec<HoursWire>>> = factors(Vec::<HoursWire>::spec(), MAX_FACTOR),
+        /// By position on the page, as AdCOM numbers them.
+        positions: Vec<FactorWire<i64>> = factors(whole(POSITIONS), MAX_FACTOR),
+        /// By how often the person has seen the campaign.
+        frequencies: Vec<FactorWire<SeenWire>> = factors(SeenWire::spec(), MAX_FACTOR),
+    }
+    SeenWire {
+        /// At least so many impressions before this one.
+        from: Option<i64> = whole(SEEN).default(0),
+        /// At most so many, not less than `from`; without it any more.
+        to: Option<i64> = whole(SEEN),
     }
 }
