@@ -19,11 +19,14 @@ mod seeded;
 mod world;
 
 use divan::{Bencher, black_box};
-use seeded::{Bench, REQUESTS};
+use outbid::cli::seed::WorldParams;
+use seeded::{Bench, PARAMS, REQUESTS};
 use std::cell::RefCell;
+use std::thread::LocalKey;
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::new(Bench::new());
+    static PRICED: RefCell<Bench> = RefCell::new(Bench::of(&WorldParams { pricing: true, ..PARAMS }));
 }
 
 fn main() {
@@ -31,7 +34,15 @@ fn main() {
 }
 
 fn run(bencher: Bencher<'_, '_>, step: fn(&mut Bench, usize) -> usize) {
-    BENCH.with_borrow_mut(|bench| {
+    run_in(&BENCH, bencher, step);
+}
+
+fn run_in(
+    world: &'static LocalKey<RefCell<Bench>>,
+    bencher: Bencher<'_, '_>,
+    step: fn(&mut Bench, usize) -> usize,
+) {
+    world.with_borrow_mut(|bench| {
         let mut n = 0;
         bencher.bench_local(|| {
             n = if n + 1 == REQUESTS { 0 } else { n + 1 };
@@ -68,4 +79,11 @@ fn respond(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_size = 1_000, sample_count = 100)]
 fn line(bencher: Bencher<'_, '_>) {
     run(bencher, Bench::line);
+}
+
+/// The same decision where half of the line items pay by clicks or conversions, three in ten have frequency caps, and
+/// prices are shaded: what it takes longer than `decide` is what pricing adds.
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide_priced(bencher: Bencher<'_, '_>) {
+    run_in(&PRICED, bencher, Bench::decide);
 }

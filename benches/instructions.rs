@@ -33,11 +33,15 @@ mod world;
 
 use allocation_counter::measure;
 use anyhow::{Context, bail, ensure};
-use seeded::{Bench, REQUESTS};
+use outbid::cli::seed::WorldParams;
+use seeded::{Bench, PARAMS, REQUESTS};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
+
+/// The decision with goals, frequency caps, shading and models on: its allocations are counted too.
+const PRICED: &str = "decide, with pricing on";
 
 /// What the process that runs under valgrind is started with.
 const COUNTED: &str = "--counted";
@@ -110,11 +114,15 @@ fn main() -> anyhow::Result<()> {
         counted_end();
         return Ok(());
     }
+    let mut allocated: BTreeMap<&'static str, Allocations> =
+        STEPS.iter().map(|step| (step.name, allocations(&mut bench, step.one))).collect();
+    let mut priced = Bench::of(&WorldParams { pricing: true, ..PARAMS });
+    allocated.insert(PRICED, allocations(&mut priced, Bench::decide));
     let figures = Figures {
         requests: REQUESTS,
         bid_requests: bench.bid_requests(),
         body_bytes_mean: bench.body_bytes_mean(),
-        allocations: STEPS.iter().map(|step| (step.name, allocations(&mut bench, step))).collect(),
+        allocations: allocated,
         instructions: instructions()?,
     };
     match has("--json") {
@@ -142,11 +150,12 @@ const SPARE_ALLOCATIONS: f64 = 0.01;
 /// Fails with every step that has grown.
 fn gate(figures: &Figures, kept: &BTreeMap<String, u64>) -> anyhow::Result<()> {
     let mut grown = Vec::new();
-    for step in STEPS {
-        let allocations = figures.allocations[step.name].mean;
-        if allocations > SPARE_ALLOCATIONS {
-            grown.push(format!("{} allocates {allocations} times", step.name));
+    for (step, Allocations { mean, .. }) in &figures.allocations {
+        if *mean > SPARE_ALLOCATIONS {
+            grown.push(format!("{step} allocates {mean} times"));
         }
+    }
+    for step in STEPS {
         let Some(now) = figures.instructions.as_ref().map(|by| by[step.name]) else { continue };
         let before =
             *kept.get(step.name).with_context(|| format!("no baseline of {}: use --keep", step.name))?;
@@ -160,10 +169,10 @@ fn gate(figures: &Figures, kept: &BTreeMap<String, u64>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn allocations(bench: &mut Bench, step: &Step) -> Allocations {
+fn allocations(bench: &mut Bench, one: fn(&mut Bench, usize) -> usize) -> Allocations {
     let count = |n| {
         measure(|| {
-            black_box((step.one)(bench, n));
+            black_box(one(bench, n));
         })
         .count_total
     };
@@ -210,4 +219,6 @@ fn print_table(figures: &Figures) {
         let Allocations { mean, most } = allocations[step.name];
         println!("{:<10}{counted:>14}{mean:>14.3}{most:>8}   {}", step.name, step.about);
     }
+    let Allocations { mean, most } = allocations[PRICED];
+    println!("{:<10}{:>14}{mean:>14.3}{most:>8}   {PRICED}", "", "");
 }

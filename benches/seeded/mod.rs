@@ -8,9 +8,11 @@
 use crate::bodies::Bodies;
 use bumpalo::Bump;
 use outbid::audience::{self, AudienceIndex, Builder, IdKey, Keys, Lookup, Membership};
+use outbid::budget::frequency::FrequencyTable;
 use outbid::budget::{Books, CoreBudget, Hold, Ledger, NoLog, RunawayRule};
 use outbid::cli::seed::{self, Memberships, WorldParams, dice};
 use outbid::config::{self, Sources};
+use outbid::engine::learning::{LearnerOptions, Learning, Tables, TrainerOptions};
 use outbid::engine::{
     self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Request, Settings, Snapshot, SnapshotCell,
 };
@@ -18,6 +20,7 @@ use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{self, Limits, Place, PublicUrl, TokenKey, TokenKeys};
 use outbid::model::auction::Auction;
 use outbid::model::clock::{Clock, FixedClock, Now};
+use outbid::model::event::{self, BidMade, Event, NoticeEvent, Noticed, What};
 use outbid::model::exchange::ExchangeProfile;
 use outbid::model::ids::SegmentId;
 use outbid::model::money::{Cpm, Nanos};
@@ -31,7 +34,7 @@ use std::sync::Arc;
 
 /// The sizes of the world.
 pub(crate) const PARAMS: WorldParams =
-    WorldParams { users: 100_000, segments: 20_000, line_items: 10_000, seed: 1 };
+    WorldParams { users: 100_000, segments: 20_000, line_items: 10_000, seed: 1, pricing: false };
 
 /// Requests that each step is measured on.
 pub(crate) const REQUESTS: usize = 1_000;
@@ -50,6 +53,8 @@ struct World {
     clock: FixedClock,
     ledger: Arc<Ledger>,
     bodies: Vec<String>,
+    /// Of a world with frequency caps.
+    frequency: Option<FrequencyTable>,
 }
 
 impl World {
@@ -68,7 +73,8 @@ impl World {
         let urls = PublicUrl::parse("https://track.example").expect("a URL");
         let world = crate::world::World::parse(&seed::world_json(params)).expect("both know version 1");
         let bodies = Bodies::new(&world, params.seed);
-        World {
+        let mut world = World {
+            frequency: params.pricing.then(|| FrequencyTable::in_memory(1 << 20)),
             audience: audience(params, &id_key),
             snapshot: Snapshot { catalog, rates, learned: Arc::default() },
             token_keys: TokenKeys::new(&active, &[]).expect("one key has one id"),
@@ -85,7 +91,58 @@ impl World {
             clock: FixedClock::at(NOW),
             ledger: Arc::new(ledger),
             bodies: (0..REQUESTS as u64).map(|n| bodies.body(n)).collect(),
+        };
+        if params.pricing {
+            world.snapshot.learned = Arc::new(world.learned());
         }
+        world
+    }
+
+    /// What is learned where the requests come twenty times, every bid wins and one in fifty is clicked.
+    fn learned(&self) -> Tables {
+        const ROUNDS: u64 = 20;
+        let click = LearnerOptions { bits: 20, ..TrainerOptions::default().click };
+        let options = TrainerOptions { click, ..TrainerOptions::default() };
+        let mut learning = Learning::new(options, 1 << 20).expect("the options are within their ranges");
+        let (mut core, mut arena) = (Core::new(BidIds::new(9, 0)), Bump::new());
+        let mut budget = CoreBudget::new(0, Arc::clone(&self.ledger));
+        for n in 0..ROUNDS * REQUESTS as u64 {
+            arena.reset();
+            let at_ms = NOW.unix_ms + n as i64 * 10;
+            let body = self.bodies[n as usize % REQUESTS].as_bytes();
+            let auction =
+                exchange::parse(body, &Limits::default(), &arena).expect("generated bodies are valid");
+            let request = self.request(&auction, &arena);
+            let Ok(made) =
+                engine::decide(&request, &mut core, &mut budget, &Deadline::never(), &mut NoObserver)
+            else {
+                continue;
+            };
+            for bid in &made.bids {
+                let record = BidMade::of(bid, event::Place::of(&auction));
+                let notice = |kind| {
+                    What::Notice(Noticed {
+                        kind,
+                        bid: record.id,
+                        exchange: record.exchange,
+                        line_item: record.line_item,
+                        creative: record.creative,
+                        user: record.user,
+                        after_s: 0,
+                        min_to_win: None,
+                    })
+                };
+                let clicked = n.is_multiple_of(50).then(|| notice(NoticeEvent::Click));
+                let events = [What::Bid(record), notice(NoticeEvent::Impression)].into_iter().chain(clicked);
+                events.for_each(|what| learning.take(&Event { at_ms, what }, |_, _| true));
+            }
+        }
+        let end_ms = NOW.unix_ms + 86_400_000;
+        learning.advance(end_ms);
+        learning.reprice(end_ms);
+        let verdict = learning.publish_models().click;
+        assert!(verdict.accepted, "{verdict:?}");
+        learning.tables()
     }
 
     fn profile(&self) -> &ExchangeProfile {
@@ -98,7 +155,7 @@ impl World {
             profile: self.profile(),
             snapshot: &self.snapshot,
             audience: &self.audience,
-            frequency: None,
+            frequency: self.frequency.as_ref(),
             id_key: &self.id_key,
             settings: &self.settings,
             now: self.clock.now(),

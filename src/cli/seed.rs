@@ -3,14 +3,15 @@
 //! Invariant: everything follows from [`WorldParams`] by integer arithmetic and IEEE additions and divisions, so the
 //! same parameters give the same world on every machine. Selectivity follows the number of line items: an impression
 //! of the seeded market leaves about 16 candidates (99th percentile about 64) at 1,000, 10,000 and 100,000 line
-//! items; `tests/it/seed.rs` counts them. Deliberately absent: writing files (`store` and `audience` do), and goals,
-//! frequency caps, pacing, shading and models, which join when the engine has them; `world.json` says which are on.
+//! items; `tests/it/seed.rs` counts them. Goals, frequency caps, pacing, shading and models are on or off together;
+//! `world.json` says which. Deliberately absent: writing files (`store` and `audience` do).
 
 mod account;
 mod audience;
 mod creatives;
 pub mod dice;
 pub mod facts;
+mod pricing;
 mod targeting;
 
 pub use account::account;
@@ -27,12 +28,15 @@ pub struct WorldParams {
     pub line_items: u32,
     /// Everything random comes from it.
     pub seed: u64,
+    /// Half of the line items pay by clicks or conversions, three in ten have a frequency cap, all spread their budgets
+    /// and bid less where less wins.
+    pub pricing: bool,
 }
 
 impl Default for WorldParams {
     /// The world that figures are quoted for.
     fn default() -> Self {
-        WorldParams { users: 1_000_000, segments: 20_000, line_items: 10_000, seed: 1 }
+        WorldParams { users: 1_000_000, segments: 20_000, line_items: 10_000, seed: 1, pricing: false }
     }
 }
 
@@ -78,7 +82,8 @@ pub fn world_json(params: &WorldParams) -> String {
         "cookie": "splitmix64-hex",
         "sites": facts::SITES,
         "features": {
-            "goals": false, "frequency_caps": false, "pacing": false, "shading": false, "models": false,
+            "goals": params.pricing, "frequency_caps": params.pricing, "pacing": params.pricing,
+            "shading": params.pricing, "models": params.pricing,
         },
     });
     format!("{world:#}\n")

@@ -27,11 +27,21 @@ pub(super) struct SeedArguments {
     /// Everything random comes from it.
     #[arg(long, value_name = "K", default_value_t = WorldParams::default().seed)]
     seed: u64,
+    /// With goals by clicks and conversions, frequency caps, pacing and shading. A line item that is paced begins slowly: its
+    /// first five minutes are on a tenth of the requests.
+    #[arg(long)]
+    pricing: bool,
 }
 
 pub(super) fn run(_common: &Common, arguments: &SeedArguments) -> Result<(), Failure> {
-    let SeedArguments { data_dir, users, segments, line_items, seed } = arguments;
-    let params = WorldParams { users: *users, segments: *segments, line_items: *line_items, seed: *seed };
+    let SeedArguments { data_dir, users, segments, line_items, seed, pricing } = arguments;
+    let params = WorldParams {
+        users: *users,
+        segments: *segments,
+        line_items: *line_items,
+        seed: *seed,
+        pricing: *pricing,
+    };
     params.check().map_err(|error| anyhow!("{error}"))?;
     let data = DataDir::open(data_dir).map_err(|error| Failure::Failed(error.into()))?;
     let account = seed::account(&params);

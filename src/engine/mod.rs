@@ -37,3 +37,9 @@ pub use explain::{ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Pr
 pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};
 pub use steering::{Steering, TICK_MS, Told, Won};
+
+/// What learns the tables that a [`Snapshot`] holds, for whoever runs it in the background.
+pub mod learning {
+    pub use crate::pricing::learning::{Learning, Tables};
+    pub use crate::pricing::prediction::{LearnerOptions, OptionsError, TrainerOptions};
+}

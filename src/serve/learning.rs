@@ -7,12 +7,11 @@
 
 use super::state::{Phase, Shared};
 use crate::config::{Config, YesNo};
+use crate::engine::learning::{LearnerOptions, Learning, OptionsError, Tables, TrainerOptions};
 use crate::events::{EventReader, EventsError, Item, LogName};
 use crate::model::event::Event;
 use crate::model::ids::{ConversionId, LineItemId};
 use crate::model::storage::Storage;
-use crate::pricing::learning::{Learning, Tables};
-use crate::pricing::prediction::{LearnerOptions, OptionsError, TrainerOptions};
 use crate::telemetry::catalogue;
 use parking_lot::Mutex;
 use std::io;

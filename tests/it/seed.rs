@@ -63,6 +63,37 @@ fn world_json_names_the_sizes_and_the_rule() {
 }
 
 #[test]
+fn with_pricing_on_half_pay_by_outcomes_and_nothing_else_is_another() {
+    let params = WorldParams { segments: 1_000, ..params(2_000) };
+    let priced_params = WorldParams { pricing: true, ..params };
+    let (plain, priced) = (seed::account(&params), seed::account(&priced_params));
+    let world: serde_json::Value = serde_json::from_str(&world_json(&priced_params)).unwrap();
+    assert!(world["features"].as_object().unwrap().values().all(|on| on == true), "{world}");
+    let share = |is: fn(&outbid::model::line_item::LineItem) -> bool| {
+        priced.line_items.iter().filter(|item| is(item)).count() as f64 / priced.line_items.len() as f64
+    };
+    use outbid::model::line_item::Predicts;
+    let outcomes = share(|item| item.strategy.predicts() != Predicts::Nothing);
+    assert!((0.45..0.55).contains(&outcomes), "{outcomes}");
+    let capped = share(|item| !item.frequency.is_empty());
+    assert!((0.26..0.34).contains(&capped), "{capped}");
+    let mut same = priced.line_items.clone();
+    for (item, before) in same.iter_mut().zip(&plain.line_items) {
+        item.strategy = before.strategy;
+        item.bid = before.bid;
+        item.shading = before.shading;
+        item.pacing = before.pacing;
+        item.conversions.clear();
+        item.frequency = before.frequency.clone();
+    }
+    assert_eq!(same, plain.line_items);
+    // It is written as a file and read again without a complaint.
+    let text = outbid::store::account_file::text(&priced).unwrap();
+    let read = outbid::store::account_file::parse(&text, "account").unwrap();
+    assert_eq!(read.account.line_items, priced.line_items);
+}
+
+#[test]
 fn a_size_outside_its_limits_is_refused_by_name() {
     let check = |change: fn(&mut WorldParams), expected: Option<&str>| {
         let mut params = WorldParams::default();

@@ -3,7 +3,7 @@
 
 use super::dice::Dice;
 use super::targeting::Targets;
-use super::{WorldParams, audience, creatives, facts};
+use super::{WorldParams, audience, creatives, facts, pricing};
 use crate::model::account::Account;
 use crate::model::country::Country;
 use crate::model::creative::Creative;
@@ -51,7 +51,7 @@ pub fn account(params: &WorldParams) -> Account {
         line_items.extend((from..to).map(|id| line_item(id, number, &own, &targets, &mut dice)));
         all_creatives.extend(own);
     }
-    Account {
+    let mut account = Account {
         safety: Safety::default(),
         lists: Vec::new(),
         deals: Vec::new(),
@@ -65,7 +65,11 @@ pub fn account(params: &WorldParams) -> Account {
         line_items,
         creatives: all_creatives,
         segments: audience::segments(params),
+    };
+    if params.pricing {
+        pricing::apply(&mut account, params.seed);
     }
+    account
 }
 
 /// First price, US dollars, plain CPM, no secret: only for a listener on loopback, and without a binding cap.

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 20] = [
+const AT_FIRST_EVENT: [&str; 26] = [
     catalogue::FREQUENCY_LOG_FAILURES.name,
     catalogue::AUDIENCE_LOG_FAILURES.name,
     catalogue::PERSON_EVENTS.name,
@@ -29,6 +29,13 @@ const AT_FIRST_EVENT: [&str; 20] = [
     catalogue::CONFIG_RELOAD_SUCCESS.name,
     catalogue::CONFIG_RELOAD_TIME.name,
     catalogue::CONFIG_RESTART_NEEDED.name,
+    // Of the thread that learns, which `outbid serve` starts.
+    catalogue::LEARNING_OUTCOMES.name,
+    catalogue::LEARNING_ROWS.name,
+    catalogue::LEARNING_MODELS.name,
+    catalogue::LEARNING_WAITING.name,
+    catalogue::LEARNING_PLACES.name,
+    catalogue::LEARNING_JOIN_RATIO.name,
     catalogue::EVENTS_UNCONFIRMED.name,
     catalogue::LEDGER_EXPIRED_HOLDS.name,
     catalogue::LOSSES.name,
