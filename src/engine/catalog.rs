@@ -92,6 +92,8 @@ pub(super) struct Head {
     active: bool,
     /// It bids on deals only.
     pub(super) has_deals: bool,
+    /// Its value rests on what is predicted.
+    pub(super) predicts: bool,
 }
 
 /// No value of a line item times its multipliers is above this, before pacing: it is worth most where what is paid for is
@@ -124,6 +126,7 @@ impl Head {
             campaign: campaign.id,
             active: line.active,
             has_deals: line.item.targeting.wants_deals(),
+            predicts: line.item.strategy.predicts() != Predicts::Nothing,
         }
     }
 

@@ -316,7 +316,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             place: pricing::place(
                 request.profile.id,
                 (creative.medium.media_type(), creative.size),
-                core.outlook.inventory,
+                core.outlook.inventory(),
                 market,
             ),
             currency: self.place.currency,
@@ -401,6 +401,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             slot_s: life.slot_s,
             now: request.now,
         })?;
+        core.foresee(request, self.place.imp);
         let id = core.bid_ids.next();
         let claims = TokenClaims {
             exchange: request.profile.id,

@@ -21,7 +21,7 @@ use crate::model::taxonomy::Taxonomy;
 use crate::pricing::{CompiledMultipliers, Pricer};
 use crate::targeting::week::Zones;
 use crate::targeting::{CompileError, LineItemIx, MatchInput, Matcher};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Makes a creative's templates or says what is wrong with it. Markup syntax is known to `exchange`, which lies beside
@@ -76,6 +76,9 @@ impl Catalog {
             advertisers: index(advertisers.iter().map(|a| a.id)),
             creatives: index(creatives.iter().map(|c| c.creative.id)),
         };
+        let by_frequency = |item: &&LineItem| !item.multipliers.frequencies.is_empty();
+        let counted: HashSet<CampaignId> =
+            account.line_items.iter().filter(by_frequency).map(|item| item.campaign).collect();
         let mut zones = Zones::default();
         let mut line_items = Vec::with_capacity(account.line_items.len());
         for item in account.line_items {
@@ -83,7 +86,8 @@ impl Catalog {
             let zone = zones.add(&advertisers[above.1].time_zone)?;
             let assigned = parents.creatives_of(&item, &taxonomy)?;
             let fits = approved_fits(&assigned, &creatives);
-            let frequency = frequency(&item, &campaigns[above.0], &advertisers[above.1]);
+            let counts = counted.contains(&item.campaign);
+            let frequency = frequency(&item, &campaigns[above.0], &advertisers[above.1], counts);
             let active = item.active && campaigns[above.0].active && advertisers[above.1].active;
             let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
             let currency = advertisers[above.1].currency;
@@ -170,10 +174,12 @@ fn conversion_value(item: &LineItem, conversions: &[Conversion]) -> Nanos {
 }
 
 /// The caps that an impression of a line item counts for, whatever its creative.
-fn frequency(item: &LineItem, campaign: &Campaign, advertiser: &Advertiser) -> Box<[Rules]> {
+/// In a campaign with prices by how often it was seen (`counts`), that is counted also where nothing is capped.
+fn frequency(item: &LineItem, campaign: &Campaign, advertiser: &Advertiser, counts: bool) -> Box<[Rules]> {
+    let of_campaign = Rules::new(campaign.id, &campaign.frequency);
     let rules = [
         Rules::new(advertiser.id, &advertiser.frequency),
-        Rules::new(campaign.id, &campaign.frequency),
+        of_campaign.or_else(|| counts.then(|| Rules::counted(campaign.id))),
         Rules::new(item.id, &item.frequency),
     ];
     rules.into_iter().flatten().collect()

@@ -173,6 +173,7 @@ fn refresh_hours(request: &Request<'_>, core: &mut Core) {
 
 /// The request-level half of matching.
 fn match_request(request: &Request<'_>, core: &mut Core) {
+    core.face(request);
     let families = core.families.resolve(&request.auction.device);
     let facts = facts(request, &core.lookup.segments, core.user_permitted, families);
     request.catalog().matcher().request(&facts, &mut core.scratch);
@@ -212,10 +213,8 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
         Err(reason) => return reason,
     };
     let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
+    core.turn_to_next();
     collect_survivors(request, core, observer, place, terms.seed, &mut reasons);
-    if !core.survivors.is_empty() {
-        core.foresee(request, place.imp);
-    }
     let first_bid = decision.bids.len();
     // Without a survivor that has deals there is nothing to ask on any deal.
     let deals = if core.survivors_with_deals > 0 { place.imp.deals } else { &[] };
@@ -334,6 +333,7 @@ fn collect_survivors<O: Observer>(
     let found = catalog.matcher().candidates(place.imp, &mut core.scratch);
     observer.candidates(place.position, found);
     core.survivors.clear();
+    let mut predicts = false;
     let shown_ms = place.imp.shown_ms(request.now.unix_ms);
     let rates = &request.snapshot.rates;
     for ix in found {
@@ -346,6 +346,7 @@ fn collect_survivors<O: Observer>(
                 let upper = head.upper_value.scale_ppm(kappa_ppm).min(head.max_bid);
                 let upper = rates.convert(upper, head.currency, place.currency, Round::Up);
                 let (upper, has_deals) = (upper.unwrap_or(Cpm::MAX), head.has_deals);
+                predicts |= head.predicts;
                 core.survivors.push(Survivor { line_item: *ix, upper, has_deals });
             }
             Err(reason) => {
@@ -353,6 +354,9 @@ fn collect_survivors<O: Observer>(
                 reasons.add(reason);
             }
         }
+    }
+    if predicts {
+        core.foresee(request, place.imp);
     }
     core.last_survivors.push(core.survivors.len() as u32);
     let order = |s: &Survivor| (Reverse(s.has_deals), Reverse(s.upper), s.line_item);

@@ -24,22 +24,42 @@ pub(super) struct Outlook {
     context: Context,
     sums: Sums,
     segments: Vec<SegmentId>,
+    /// Where the request is from.
+    place: Place,
+    /// What is above is of the impression at hand.
+    is_current: bool,
+}
+
+impl Outlook {
     /// [`Place::inventory`] of the request.
-    pub(super) inventory: u64,
+    pub(super) fn inventory(&self) -> u64 {
+        self.place.inventory
+    }
 }
 
 impl Core {
-    /// Takes in an impression, after the user was looked up.
+    /// Another request, whose user was looked up.
+    pub(super) fn face(&mut self, request: &Request<'_>) {
+        self.outlook.place = Place::of(request.auction);
+    }
+
+    /// Another impression, which is taken in once somebody asks for what may come of it.
+    pub(super) fn turn_to_next(&mut self) {
+        self.outlook.is_current = false;
+    }
+
+    /// Takes in an impression.
     pub(super) fn foresee(&mut self, request: &Request<'_>, imp: &Imp<'_>) {
-        let auction = request.auction;
         let outlook = &mut self.outlook;
+        if std::mem::replace(&mut outlook.is_current, true) {
+            return;
+        }
+        let (auction, place) = (request.auction, outlook.place);
         let taxonomy = request.catalog().taxonomy();
         // What is sensitive is nothing to predict from.
         let plain = self.lookup.segments.iter().filter(|segment| !taxonomy.is_sensitive(**segment));
         outlook.segments.clear();
         outlook.segments.extend(plain.take(MOST_SEGMENTS));
-        let place = Place::of(auction);
-        outlook.inventory = place.inventory;
         let (os, browser) = self.families.resolve(&auction.device);
         let first = imp.media().next();
         outlook.context.fill(&ContextFacts {

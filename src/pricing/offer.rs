@@ -280,7 +280,12 @@ mod tests {
         let dollars = shade(6_000_000, 100_000, Currency::USD, place).price.0;
         assert!((2_000_000..2_400_000).contains(&dollars), "{dollars}");
         assert_eq!(shade(6_000_000, 3_000_000, Currency::USD, place).price, Cpm(3_000_000));
-        assert_eq!(shade(1_000_000, 100_000, Currency::USD, place).price, Cpm(1_000_000).min(Cpm(1_000_000)));
+        // What is worth less than what wins there is no better at its whole worth.
+        let hopeless = shade(1_000_000, 100_000, Currency::USD, place);
+        assert!(
+            (100_000..1_000_000).contains(&hopeless.price.0) && hopeless.win_ppm < 50_000,
+            "{hopeless:?}"
+        );
         // The same market in euros, of which one is two dollars: prices are learned in the base currency.
         let euros = shade(3_000_000, 50_000, eur, place).price.0;
         assert!((euros * 2 - dollars).abs() <= 2, "{euros} {dollars}");

@@ -299,6 +299,9 @@ impl FrequencyTable {
         let mut person = match self.people.entry(user) {
             Entry::Occupied(known) => known.into_ref(),
             Entry::Vacant(_) if self.users.load(Relaxed) >= self.max_users => {
+                if rules.clone().all(Rules::only_counts) {
+                    return Ok(None);
+                }
                 self.full.fetch_add(1, Relaxed);
                 return Err(Refused::Full);
             }

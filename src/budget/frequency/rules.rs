@@ -74,6 +74,9 @@ pub struct Rules {
 /// Impressions of which no cap will ask after this: without a window a cap would keep people for ever.
 const FOR_EVER_S: u32 = 395 * 86_400;
 
+/// Who has not seen the ad for so long is somebody new to it: 30 days.
+const COUNTED_S: u32 = 30 * 86_400;
+
 impl Rules {
     /// `None` where nothing is asked.
     pub fn new(scope: impl Into<Scope>, frequency: &Frequency) -> Option<Rules> {
@@ -85,6 +88,17 @@ impl Rules {
         let windows = frequency.caps.iter().map(|cap| cap.within_s.unwrap_or(FOR_EVER_S));
         let keep_s = windows.max().unwrap_or(0).max(frequency.min_gap_s);
         Some(Rules { scope: scope.into(), frequency: frequency.clone(), keep, keep_s })
+    }
+
+    /// Nothing is forbidden, and impressions are counted all the same: for prices that differ by how often the ad was seen.
+    pub fn counted(scope: impl Into<Scope>) -> Rules {
+        let frequency = Frequency { unknown_users: UnknownUsers::Serve, ..Frequency::default() };
+        Rules { scope: scope.into(), frequency, keep: 1, keep_s: COUNTED_S }
+    }
+
+    /// Whether nothing is forbidden.
+    pub(super) fn only_counts(&self) -> bool {
+        self.frequency.is_empty()
     }
 
     /// Whether somebody whom nobody can tell apart may be bid on.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod damage;
+mod learning;
 
 #[path = "../../../loadtest/src/trial/mod.rs"]
 #[allow(dead_code, reason = "outbid-load uses the rest")]
