@@ -5,6 +5,7 @@
 use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::levels::Levels;
+use super::outlook::Prospect;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
 use crate::budget::frequency::Rules;
@@ -159,6 +160,8 @@ pub struct Catalog {
     pub(super) line_items: Vec<CatalogLineItem>,
     /// Of each line item.
     pub(super) heads: Vec<Head>,
+    /// Of each line item, where the value of any rests on predictions.
+    pub(super) prospects: Vec<Prospect>,
     pub(super) line_item_by_id: HashMap<LineItemId, LineItemIx>,
     pub(super) creatives: Vec<CatalogCreative>,
     pub(super) creative_by_id: HashMap<CreativeId, usize>,
@@ -294,6 +297,11 @@ impl Catalog {
     /// What is asked of it first.
     pub(super) fn head(&self, ix: LineItemIx) -> &Head {
         &self.heads[ix.0 as usize]
+    }
+
+    /// What an outlook asks of one whose value rests on it.
+    pub(super) fn prospect(&self, ix: LineItemIx) -> &Prospect {
+        &self.prospects[ix.0 as usize]
     }
 
     /// The dense index of a line item.

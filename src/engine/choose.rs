@@ -23,9 +23,8 @@ use bumpalo::collections::Vec as ArenaVec;
 /// `at` of a deal whose `bidfloor` is the agreed price (OpenRTB 2.6 section 3.2.12).
 const FIXED_PRICE: i64 = 3;
 
-/// Keep draws apart from each other, and from those of pacing, rotation and ties.
+/// Keeps draws apart from those of pacing, rotation, ties and predictions.
 const SHADING: u64 = 0x7368_6164_696E_6700;
-const OUTLOOK: u64 = 0x6F75_746C_6F6F_6B00;
 
 /// Why a line item makes no offer, with the offer as far as there was one.
 type Refusal = (NoBidReason, Option<Offer>);
@@ -126,7 +125,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 self.note(survivor.line_item, NoBidReason::Frequency, None);
                 continue;
             }
-            match self.score(core, line, survivor.line_item) {
+            match self.score(core, line, survivor) {
                 Ok(offer) => {
                     if best.is_none_or(|at| offer.rank() > self.offers[at].rank()) {
                         best = Some(self.offers.len());
@@ -192,9 +191,9 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         &mut self,
         core: &Core,
         line: &'r CatalogLineItem,
-        line_item: LineItemIx,
+        survivor: &Survivor,
     ) -> Result<Best<'r>, Refusal> {
-        let request = self.request;
+        let (request, line_item) = (self.request, survivor.line_item);
         let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
         let audience = Audience {
             segment_entries: &core.segment_entries,
@@ -218,7 +217,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 bid_currency: self.place.currency,
                 rates: &request.snapshot.rates,
             };
-            match self.offer(core, line, line_item, &creative, &floors) {
+            match self.offer(core, line, survivor, &creative, &floors) {
                 Ok(offer) => return Ok(Best { line_item, offer, tie, creative }),
                 Err(refused @ (NoBidReason::BelowFloor, _))
                     if creative.at < 64 && floors.depend_on_duration() =>
@@ -270,16 +269,17 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         &mut self,
         core: &Core,
         line: &'r CatalogLineItem,
-        line_item: LineItemIx,
+        survivor: &Survivor,
         creative: &Picked<'r>,
         floors: &FloorInputs<'_>,
     ) -> Result<Offer, Refusal> {
+        let line_item = survivor.line_item;
         let factors = self.factors(core, line, creative);
         let fixed_price = self.deal.is_some_and(|deal| deal.at == Some(FIXED_PRICE));
         let floor = if fixed_price { floors.agreed_price() } else { floors.floor() };
         let floor = floor.map_err(|_| (NoBidReason::BelowFloor, None))?;
         let inputs = OfferInputs {
-            predicted: core.predict(self.request, line, creative.creative.id, self.draw(line, OUTLOOK)),
+            predicted: survivor.predicted,
             factors,
             kappa_ppm: self.request.catalog().levels().get(line_item).kappa_ppm,
             bid_currency: floors.bid_currency,

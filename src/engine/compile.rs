@@ -6,6 +6,7 @@ use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Gr
 use super::creative::Assigned;
 use super::external::ExternalNames;
 use super::levels::Levels;
+use super::outlook::Prospect;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
 use crate::budget::frequency::Rules;
@@ -13,7 +14,7 @@ use crate::model::account::Account;
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
 use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId};
-use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem};
+use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem, Predicts};
 use crate::model::list::Conversion;
 use crate::model::money::Nanos;
 use crate::model::targeting::Fit;
@@ -112,8 +113,10 @@ impl Catalog {
             let ix = before?.line_item_ix(line.item.id)?;
             before.map(|before| before.levels.get(ix))
         };
+        let prospects = prospects(&line_items, &advertisers, &creatives);
         Ok(Catalog {
             version,
+            prospects,
             caps,
             levels: Levels::new(&line_items, level_before),
             matcher: matcher(&line_items, &taxonomy, before)?,
@@ -162,6 +165,22 @@ fn compile_creatives(
         Ok(CatalogCreative { creative, markup, translated, frequency })
     };
     creatives.into_iter().map(compile).collect()
+}
+
+/// See [`Catalog::prospects`].
+fn prospects(
+    line_items: &[CatalogLineItem],
+    advertisers: &[Advertiser],
+    creatives: &[CatalogCreative],
+) -> Vec<Prospect> {
+    if line_items.iter().all(|line| line.item.strategy.predicts() == Predicts::Nothing) {
+        return Vec::new();
+    }
+    let prospect = |line: &CatalogLineItem| {
+        let first = line.creatives.first().map(|assigned| creatives[assigned.position].creative.id);
+        Prospect::of(line, advertisers[line.advertiser].id, first.unwrap_or_default())
+    };
+    line_items.iter().map(prospect).collect()
 }
 
 /// See [`CatalogLineItem::conversion_value`]; `conversions` are sorted by id.

@@ -11,6 +11,7 @@ use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::BidId;
 use crate::model::money::{Cpm, Nanos};
+use crate::pricing::Predicted;
 use crate::privacy::{Permissions, Policy};
 use crate::targeting::Scratch;
 use crate::targeting::week::Hours;
@@ -124,6 +125,8 @@ pub(super) struct Survivor {
     pub(super) upper: Cpm,
     /// It bids on deals only.
     pub(super) has_deals: bool,
+    /// What is expected of it; zeros where its value rests on nothing of that.
+    pub(super) predicted: Predicted,
 }
 
 impl Core {

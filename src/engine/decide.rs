@@ -1,5 +1,6 @@
 //! The inner line: one function a step, one reason a rejection.
 
+use super::catalog::Head;
 use super::choose::{Choice, mix};
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
@@ -13,9 +14,10 @@ use crate::model::bid::Bid;
 use crate::model::ids::SegmentId;
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
-use crate::model::rates::Round;
+use crate::model::rates::{Rates, Round};
 use crate::model::targeting::MediaType;
 use crate::model::token::HoldFormat;
+use crate::pricing::Predicted;
 use crate::pricing::pacing::Level;
 use crate::privacy;
 use crate::targeting::{Facts, LineItemIx};
@@ -341,13 +343,11 @@ fn collect_survivors<O: Observer>(
         let level = catalog.levels().get(*ix);
         match head.eligible(shown_ms).and_then(|()| passes(&level, seed, *ix)) {
             Ok(()) => {
-                // What a guaranteed deal asks for is bid whatever pacing says.
-                let kappa_ppm = if head.has_deals { level.kappa_ppm.max(PPM) } else { level.kappa_ppm };
-                let upper = head.upper_value.scale_ppm(kappa_ppm).min(head.max_bid);
-                let upper = rates.convert(upper, head.currency, place.currency, Round::Up);
-                let (upper, has_deals) = (upper.unwrap_or(Cpm::MAX), head.has_deals);
                 predicts |= head.predicts;
-                core.survivors.push(Survivor { line_item: *ix, upper, has_deals });
+                let (upper, predicted) = (upper_bound(head, &level, head.upper_value), Predicted::default());
+                let upper = in_currency(rates, upper, head, place);
+                let has_deals = head.has_deals;
+                core.survivors.push(Survivor { line_item: *ix, upper, has_deals, predicted });
             }
             Err(reason) => {
                 observer.rejected(place.position, *ix, &Rejection::of(reason));
@@ -356,7 +356,7 @@ fn collect_survivors<O: Observer>(
         }
     }
     if predicts {
-        core.foresee(request, place.imp);
+        expect(request, core, place, seed);
     }
     core.last_survivors.push(core.survivors.len() as u32);
     let order = |s: &Survivor| (Reverse(s.has_deals), Reverse(s.upper), s.line_item);
@@ -372,6 +372,36 @@ fn collect_survivors<O: Observer>(
     core.survivors.truncate(open_end);
     core.survivors.drain(deals_end..core.survivors_with_deals);
     core.survivors_with_deals = deals_end;
+}
+
+/// The most that a line item could bid whose value times multipliers is at most `value`. What a guaranteed deal asks for is bid
+/// whatever pacing says.
+fn upper_bound(head: &Head, level: &Level, value: Cpm) -> Cpm {
+    let kappa_ppm = if head.has_deals { level.kappa_ppm.max(PPM) } else { level.kappa_ppm };
+    value.scale_ppm(kappa_ppm).min(head.max_bid)
+}
+
+fn in_currency(rates: &Rates, upper: Cpm, head: &Head, place: &Place<'_>) -> Cpm {
+    rates.convert(upper, head.currency, place.currency, Round::Up).unwrap_or(Cpm::MAX)
+}
+
+/// Looks what may come of the survivors whose value rests on it, so that only the best of them are looked at closer.
+fn expect(request: &Request<'_>, core: &mut Core, place: &Place<'_>, seed: u64) {
+    core.foresee(request, place.imp);
+    let catalog = request.catalog();
+    let mut survivors = std::mem::take(&mut core.survivors);
+    for survivor in &mut survivors {
+        let head = catalog.head(survivor.line_item);
+        if !head.predicts {
+            continue;
+        }
+        let prospect = catalog.prospect(survivor.line_item);
+        survivor.predicted = core.predict(request, prospect, seed);
+        let level = catalog.levels().get(survivor.line_item);
+        let upper = upper_bound(head, &level, prospect.upper_value(&survivor.predicted));
+        survivor.upper = in_currency(&request.snapshot.rates, upper, head, place);
+    }
+    core.survivors = survivors;
 }
 
 /// Whether this request is among those that pacing lets a line item look at.

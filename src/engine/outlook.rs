@@ -2,16 +2,18 @@
 //! those who learn.
 
 use super::catalog::CatalogLineItem;
+use super::choose::mix;
 use super::context::{Core, Request};
+use crate::budget::frequency;
 use crate::model::auction::{Auction, Deal, Imp};
 use crate::model::event::{Evidence, Features, Place};
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{CreativeId, SegmentId};
-use crate::model::line_item::Predicts;
-use crate::model::money::Currency;
+use crate::model::ids::{AdvertiserId, CreativeId, SegmentId};
+use crate::model::line_item::Strategy;
+use crate::model::money::{Cpm, Currency};
 use crate::pricing::learning::{Owner, Seen, Sums};
 use crate::pricing::prediction::{Context, ContextFacts, Crosses, OfferFacts, OfferKeys};
-use crate::pricing::{Offer, Predicted};
+use crate::pricing::{Offer, Predicted, value};
 
 /// `at` of an auction whose winner pays its own bid (OpenRTB 2.6 section 3.2.1).
 const FIRST_PRICE: i64 = 1;
@@ -91,34 +93,26 @@ impl Core {
     fn crosses(&self, request: &Request<'_>, line: &CatalogLineItem, creative: CreativeId) -> Crosses {
         let owner = owner(request, line);
         let shown = self.times_shown(line);
+        let keys = OfferKeys::new(owner.advertiser, owner.campaign, owner.line_item, creative);
         let mut crosses = Crosses::default();
-        crosses.fill(
-            &self.outlook.context,
-            &OfferFacts {
-                keys: OfferKeys::new(owner.advertiser, owner.campaign, owner.line_item, creative),
-                frequency: shown.map(|(times, _)| times),
-                recency_s: shown.and_then(|(_, ago_s)| ago_s),
-            },
-        );
+        crosses.fill(&self.outlook.context, &offer_facts(keys, shown));
         crosses
     }
 
-    /// What is expected of a line item, as far as its value rests on it; `draw` is uniform, and the same for the same request.
-    pub(super) fn predict(
-        &self,
-        request: &Request<'_>,
-        line: &CatalogLineItem,
-        creative: CreativeId,
-        draw: u64,
-    ) -> Predicted {
-        let wanted = line.item.strategy.predicts();
-        if wanted == Predicts::Nothing {
-            return Predicted::default();
-        }
-        let crosses = self.crosses(request, line, creative);
+    /// What is expected of a line item whose value rests on it; `seed` is the impression's, so that the same request is expected
+    /// the same of.
+    pub(super) fn predict(&self, request: &Request<'_>, prospect: &Prospect, seed: u64) -> Predicted {
+        /// Keeps these draws apart from those of pacing, rotation, ties and shading.
+        const SALT: u64 = 0x6F75_746C_6F6F_6B00;
+        let owner = &prospect.owner;
+        let counted = self.counts_shows && prospect.counts_campaign;
+        let shown = if counted { self.seen.of_campaign(owner.campaign) } else { None };
         let Outlook { context, sums, .. } = &self.outlook;
+        let mut crosses = Crosses::default();
+        crosses.fill(context, &offer_facts(prospect.keys, shown));
+        let draw = mix(seed ^ SALT ^ u64::from(owner.line_item.0));
         let seen = Seen { context, sums: *sums, crosses: &crosses, draw };
-        request.snapshot.learned.predict(&seen, &owner(request, line), wanted)
+        request.snapshot.learned.predict(&seen, owner, prospect.strategy.predicts())
     }
 
     /// What those who learn should know of a bid.
@@ -145,6 +139,51 @@ impl Core {
             features: Features::new(features),
         }
     }
+}
+
+/// What an outlook asks of a line item whose value rests on it, all in one place: a line item itself fills many lines of the
+/// cache, and most candidates are not looked at closer.
+///
+/// Of several creatives the first one stands for all: which is shown is drawn after the price is known, and a bound of the price
+/// must hold for each. What is learned is the one that was shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prospect {
+    keys: OfferKeys,
+    owner: Owner,
+    strategy: Strategy,
+    bid: Cpm,
+    upper_ppm: i64,
+    counts_campaign: bool,
+}
+
+impl Prospect {
+    /// Of a line item of this advertiser, whose first creative is `creative`.
+    pub(super) fn of(line: &CatalogLineItem, advertiser: AdvertiserId, creative: CreativeId) -> Prospect {
+        let item = &line.item;
+        Prospect {
+            keys: OfferKeys::new(advertiser, item.campaign, item.id, creative),
+            owner: Owner {
+                advertiser,
+                campaign: item.campaign,
+                line_item: item.id,
+                conversion_value: line.conversion_value,
+            },
+            strategy: item.strategy,
+            bid: item.bid,
+            upper_ppm: line.multipliers.upper_ppm(),
+            counts_campaign: frequency::Seen::counts(item.campaign, &line.frequency),
+        }
+    }
+
+    /// No value times multipliers is above this where so much is expected.
+    pub(super) fn upper_value(&self, predicted: &Predicted) -> Cpm {
+        value(self.strategy, self.bid, predicted).scale_ppm(self.upper_ppm)
+    }
+}
+
+fn offer_facts(keys: OfferKeys, shown: Option<(u32, Option<u32>)>) -> OfferFacts {
+    let (frequency, recency_s) = (shown.map(|(times, _)| times), shown.and_then(|(_, ago_s)| ago_s));
+    OfferFacts { keys, frequency, recency_s }
 }
 
 /// What [`Core::evidence`] is made of beside the impression.

@@ -134,8 +134,18 @@ impl Seen {
     /// How often the person was shown something of a campaign, and how many seconds ago last; `None` where nobody counts
     /// that: `rules` are those of the line item.
     pub fn shown(&self, campaign: CampaignId, rules: &[Rules]) -> Option<(u32, Option<u32>)> {
+        if Seen::counts(campaign, rules) { self.of_campaign(campaign) } else { None }
+    }
+
+    /// Whether these rules of a line item count what is shown of its campaign.
+    pub fn counts(campaign: CampaignId, rules: &[Rules]) -> bool {
+        rules.iter().any(|rules| rules.scope == Scope::from(campaign))
+    }
+
+    /// The same of a campaign that is counted.
+    pub fn of_campaign(&self, campaign: CampaignId) -> Option<(u32, Option<u32>)> {
         let scope = Scope::from(campaign);
-        self.user.filter(|_| rules.iter().any(|rules| rules.scope == scope))?;
+        self.user?;
         let Some(at) = self.shown.iter().position(|(known, ..)| *known == scope) else {
             return Some((0, None));
         };

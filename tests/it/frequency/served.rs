@@ -230,21 +230,21 @@ fn a_price_follows_how_often_the_campaign_was_seen_without_any_cap() {
         let line = &mut account.line_items[0];
         line.max_bid = Cpm(120_000_000);
         let seen = |from, to| SeenRange { from, to };
-        line.multipliers.frequencies = vec![(seen(0, Some(0)), 2_000_000), (seen(2, None), 1_500_000)];
-        line.multipliers.positions = vec![(1, 2_000_000)];
+        line.multipliers.frequencies = vec![(seen(0, Some(0)), 1_500_000), (seen(2, None), 1_200_000)];
+        line.multipliers.positions = vec![(1, 1_500_000)];
     });
     let price = |who: Value| world.bid(who).map(|bid| bid["price"].as_f64().unwrap());
-    assert_eq!(price(user("ann")), Some(60.0), "who has not seen it");
-    for (shown, then) in [(1, 30.0), (2, 45.0), (3, 45.0)] {
+    assert_eq!(price(user("ann")), Some(45.0), "who has not seen it");
+    for (shown, then) in [(1, 30.0), (2, 36.0), (3, 36.0)] {
         let bid = world.bid(user("ann")).unwrap();
         world.told(&bid, "burl");
         assert_eq!(price(user("ann")), Some(then), "shown {shown} times");
     }
-    assert_eq!(price(user("bob")), Some(60.0));
+    assert_eq!(price(user("bob")), Some(45.0));
     // Nobody can tell who that is: no factor, and no reason not to bid.
     assert_eq!(price(json!({})), Some(30.0));
     let mut above_the_fold = good_request("position");
     above_the_fold["imp"][0]["banner"]["pos"] = 1.into();
     let bids = world.ask(&above_the_fold);
-    assert_eq!(bids[0]["price"].as_f64(), Some(60.0));
+    assert_eq!(bids[0]["price"].as_f64(), Some(45.0));
 }
