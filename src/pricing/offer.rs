@@ -267,7 +267,7 @@ mod tests {
     fn a_price_is_shaded_to_what_wins_and_never_below_the_floor() {
         let eur = Currency::parse("EUR").unwrap();
         let mut rates = Rates::new(Currency::USD);
-        rates.set(eur, Rate(500_000_000));
+        rates.set(eur, Rate(2_000_000_000));
         let place = shading::Place::of_exchange(1);
         let table = learned(&place);
         let shade = |worth: i64, floor: i64, currency: Currency, place| {
