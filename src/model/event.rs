@@ -12,6 +12,7 @@ use super::ids::{
 use super::money::{Cpm, Currency, Nanos};
 use super::no_bid::NoBidReason;
 use super::targeting::MediaType;
+use super::token::TokenClaims;
 use super::{auction::Size, line_item::ChannelKind};
 
 /// One record.
@@ -334,6 +335,22 @@ pub struct Noticed {
     pub after_s: u32,
     /// The lowest price that would have won, in the bid's currency, where a win or a loss says it (`AUCTION_MIN_TO_WIN`).
     pub min_to_win: Option<Cpm>,
+}
+
+impl Noticed {
+    /// What was told of the bid with these claims, so many seconds after it was made.
+    pub fn of(kind: NoticeEvent, claims: &TokenClaims, after_s: u32, min_to_win: Option<Cpm>) -> Noticed {
+        Noticed {
+            kind,
+            bid: claims.bid,
+            exchange: claims.exchange,
+            line_item: claims.line_item,
+            creative: claims.creative,
+            user: claims.user,
+            after_s,
+            min_to_win,
+        }
+    }
 }
 
 /// A conversion as it counts.

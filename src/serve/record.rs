@@ -87,16 +87,8 @@ pub(super) async fn click(shared: &Shared, claims: &TokenClaims) {
 
 fn noticed(shared: &Shared, kind: NoticeEvent, claims: &TokenClaims, min_to_win: Option<Cpm>) -> Event {
     let now = shared.clock.now();
-    let what = What::Notice(Noticed {
-        kind,
-        bid: claims.bid,
-        exchange: claims.exchange,
-        line_item: claims.line_item,
-        creative: claims.creative,
-        user: claims.user,
-        after_s: u32::try_from(now.unix_s() - i64::from(claims.issued_s)).unwrap_or(0),
-        min_to_win,
-    });
+    let after_s = u32::try_from(now.unix_s() - i64::from(claims.issued_s)).unwrap_or(0);
+    let what = What::Notice(Noticed::of(kind, claims, after_s, min_to_win));
     Event { at_ms: now.unix_ms, what }
 }
 

@@ -69,16 +69,7 @@ impl Prices {
             NoticeKind::Click | NoticeKind::Event => return,
         };
         let clicks = kind == NoticeEvent::Impression || matches!(kind, NoticeEvent::Bill { .. });
-        let noticed = |kind| Noticed {
-            kind,
-            bid: claims.bid,
-            exchange: claims.exchange,
-            line_item: claims.line_item,
-            creative: claims.creative,
-            user: claims.user,
-            after_s: 0,
-            min_to_win: told,
-        };
+        let noticed = |kind| Noticed::of(kind, claims, 0, told);
         self.take(at_ms, What::Notice(noticed(kind)));
         if clicks && self.dice.percent(30) {
             self.take(at_ms, What::Notice(noticed(NoticeEvent::Click)));
