@@ -13,6 +13,7 @@ use crate::model::auction::{Channel, Deal};
 use crate::model::bid::Bid;
 use crate::model::ids::UserKey;
 use crate::model::line_item::ChannelKind;
+use crate::model::mix::splitmix64;
 use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::token::TokenClaims;
@@ -194,14 +195,14 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         survivor: &Survivor,
     ) -> Result<Best<'r>, Refusal> {
         let (request, line_item) = (self.request, survivor.line_item);
-        let tie = mix(self.terms.seed ^ u64::from(line.item.id.0));
+        let tie = splitmix64(self.terms.seed ^ u64::from(line.item.id.0));
         let audience = Audience {
             segment_entries: &core.segment_entries,
             geo: &request.auction.device.geo,
             hour: core.hours.get(line.zone),
         };
         let capped = self.capped_creatives(core, line);
-        let mut draw = Draw { audience, seed: mix(tie), passed_over: capped };
+        let mut draw = Draw { audience, seed: splitmix64(tie), passed_over: capped };
         let mut first = None;
         loop {
             let creative = match creative::pick(line, request, self.place.imp, self.deal, &draw) {
@@ -326,7 +327,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     }
 
     fn draw(&self, line: &CatalogLineItem, salt: u64) -> u64 {
-        mix(self.terms.seed ^ salt ^ u64::from(line.item.id.0))
+        splitmix64(self.terms.seed ^ salt ^ u64::from(line.item.id.0))
     }
 
     fn is_first_price(&self) -> bool {
@@ -455,12 +456,4 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         };
         Ok((bid, granted.hold, show))
     }
-}
-
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014): spreads a seed over all bits.
-pub(super) fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

@@ -1,7 +1,7 @@
 //! The inner line: one function a step, one reason a rejection.
 
 use super::catalog::Head;
-use super::choose::{Choice, mix};
+use super::choose::Choice;
 use super::context::{Core, Request, Survivor};
 use super::deadline::Deadline;
 use super::observer::{Observer, Rejection};
@@ -12,6 +12,7 @@ use crate::budget::frequency::Pending;
 use crate::model::auction::{Channel, Deal, Imp};
 use crate::model::bid::Bid;
 use crate::model::ids::SegmentId;
+use crate::model::mix::splitmix64;
 use crate::model::money::{Cpm, Currency, PPM};
 use crate::model::no_bid::NoBidReason;
 use crate::model::rates::{Rates, Round};
@@ -408,7 +409,7 @@ fn expect(request: &Request<'_>, core: &mut Core, place: &Place<'_>, seed: u64) 
 fn passes(level: &Level, seed: u64, ix: LineItemIx) -> Result<(), NoBidReason> {
     /// Keeps these draws apart from those of rotation and ties.
     const SALT: u64 = 0x7061_6369_6E67_0000;
-    let drawn = || ((u128::from(mix(seed ^ SALT ^ u64::from(ix.0))) * PPM as u128) >> 64) as u32;
+    let drawn = || ((u128::from(splitmix64(seed ^ SALT ^ u64::from(ix.0))) * PPM as u128) >> 64) as u32;
     if level.pass_ppm >= PPM as u32 || drawn() < level.pass_ppm { Ok(()) } else { Err(NoBidReason::Pacing) }
 }
 

@@ -2,7 +2,6 @@
 //! those who learn.
 
 use super::catalog::CatalogLineItem;
-use super::choose::mix;
 use super::context::{Core, Request};
 use crate::budget::frequency;
 use crate::model::auction::{Auction, Deal, Imp};
@@ -10,6 +9,7 @@ use crate::model::event::{Evidence, Features, Place};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CreativeId, SegmentId};
 use crate::model::line_item::Strategy;
+use crate::model::mix::splitmix64;
 use crate::model::money::{Cpm, Currency};
 use crate::pricing::learning::{Owner, Seen, Sums};
 use crate::pricing::prediction::{Context, ContextFacts, Crosses, OfferFacts, OfferKeys};
@@ -110,7 +110,7 @@ impl Core {
         let Outlook { context, sums, .. } = &self.outlook;
         let mut crosses = Crosses::default();
         crosses.fill(context, &offer_facts(prospect.keys, shown));
-        let draw = mix(seed ^ SALT ^ u64::from(owner.line_item.0));
+        let draw = splitmix64(seed ^ SALT ^ u64::from(owner.line_item.0));
         let seen = Seen { context, sums: *sums, crosses: &crosses, draw };
         request.snapshot.learned.predict(&seen, owner, prospect.strategy.predicts())
     }

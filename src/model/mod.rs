@@ -21,6 +21,7 @@ pub mod ids;
 pub mod line_item;
 pub mod list;
 pub mod media;
+pub mod mix;
 pub mod money;
 pub mod no_bid;
 pub mod rates;

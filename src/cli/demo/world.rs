@@ -9,6 +9,7 @@ use crate::model::creative::{Approvals, BannerAd, Content, Creative};
 use crate::model::exchange::*;
 use crate::model::ids::*;
 use crate::model::line_item::*;
+use crate::model::mix::splitmix64;
 use crate::model::money::{Cpm, Currency, Nanos, PPM};
 use crate::model::rates::{Rate, Rates};
 use crate::model::safety::Safety;
@@ -131,7 +132,7 @@ pub fn segment(position: usize) -> SegmentId {
 
 /// The cookie of a user.
 pub fn cookie(user: u64) -> String {
-    format!("demo-{:016x}", mix(user))
+    format!("demo-{:016x}", splitmix64(user))
 }
 
 /// The personas of a user: by the shares of [`PERSONAS`], each drawn on its own, none expiring. Those that are
@@ -139,7 +140,7 @@ pub fn cookie(user: u64) -> String {
 pub fn memberships(user: u64) -> impl Iterator<Item = Membership> {
     let consent = user.is_multiple_of(2);
     PERSONAS.iter().enumerate().filter_map(move |(position, persona)| {
-        let draw = mix(user.wrapping_mul(64).wrapping_add(position as u64 + 1)) % 1_000;
+        let draw = splitmix64(user.wrapping_mul(64).wrapping_add(position as u64 + 1)) % 1_000;
         (draw < persona.per_mille).then(|| Membership {
             explicit_consent: consent && persona.is_sensitive(),
             ..Membership::of(segment(position))
@@ -153,14 +154,6 @@ pub fn user_only_in(position: usize, consent: bool) -> Option<u64> {
         let mut segments = memberships(*user).map(|m| m.segment);
         segments.next() == Some(segment(position)) && segments.next().is_none()
     })
-}
-
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 /// The whole account.

@@ -1,16 +1,9 @@
 //! Seeded randomness that gives the same numbers on every machine: integer mixing, and for Zipf only additions and
 //! divisions, which IEEE 754 rounds alike everywhere.
 
-/// 2^64 divided by the golden ratio: the increment of splitmix64.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+pub use crate::model::mix::splitmix64;
 
-/// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): the output that follows state `x`. A bijection of 64-bit words.
-pub fn splitmix64(x: u64) -> u64 {
-    let z = x.wrapping_add(GOLDEN);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+use crate::model::mix::GOLDEN;
 
 /// The cookie of user `i` in the world of `seed`: `splitmix64(seed XOR (i × 0x9E3779B97F4A7C15 mod 2^64))` as 16
 /// lower-case hex digits. `world.json` calls this rule `splitmix64-hex`. Different users never share a cookie, since

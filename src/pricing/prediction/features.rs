@@ -14,6 +14,7 @@
 use crate::model::auction::Size;
 use crate::model::country::Country;
 use crate::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId, SegmentId};
+use crate::model::mix::{GOLDEN, splitmix64};
 use crate::model::targeting::MediaType;
 
 /// Most features of a request.
@@ -81,12 +82,9 @@ pub enum Field {
 
 const FIELDS: usize = Field::Text as usize + 1;
 
-/// Unrelated numbers for numbers that follow one another: Steele, Lea and Flood's SplitMix64.
+/// Unrelated numbers for numbers that follow one another: the outputs of splitmix64, by their number.
 pub(super) const fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    splitmix64(number.wrapping_mul(GOLDEN))
 }
 
 /// One for each field.

@@ -1,5 +1,7 @@
 //! Where an impression is offered, from wide to narrow.
 
+use crate::model::mix::splitmix64;
+
 /// Levels below the whole market.
 pub const LEVELS: usize = 4;
 
@@ -18,7 +20,7 @@ impl Place {
         let mut keys = [0; LEVELS];
         let mut above = ROOT;
         for (at, level) in levels.into_iter().enumerate() {
-            above = mixed(above ^ mixed(level.wrapping_add(at as u64 + 1)));
+            above = splitmix64(above ^ splitmix64(level.wrapping_add(at as u64 + 1)));
             // 0 is an empty slot of a table, and the whole market has a key as well.
             keys[at] = if above == 0 || above == ROOT { 1 } else { above };
         }
@@ -43,11 +45,3 @@ impl Place {
 
 /// The key of the whole market.
 pub(super) const ROOT: u64 = 0x6F75_7462_6964_0001;
-
-/// The end of SplitMix64: every bit of the input moves every bit of the output.
-pub(super) fn mixed(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}

@@ -2,7 +2,8 @@
 
 use super::axis::{Axis, BINS};
 use super::estimate::{self, Cells};
-use super::place::{LEVELS, Place, ROOT, mixed};
+use super::place::{LEVELS, Place, ROOT};
+use crate::model::mix::splitmix64;
 use crate::model::money::{Cpm, PPM};
 
 /// From one table to the next no bid changes by more than this part of itself.
@@ -114,7 +115,7 @@ impl ShadeTable {
     pub(super) fn build(axis: Axis, rows: Vec<(u64, Row)>) -> ShadeTable {
         let mut slots = vec![(0u64, 0u32); (rows.len() * 2).next_power_of_two().max(2)];
         for (number, (key, _)) in rows.iter().enumerate() {
-            let mut at = mixed(*key) as usize & (slots.len() - 1);
+            let mut at = splitmix64(*key) as usize & (slots.len() - 1);
             while slots[at].0 != 0 {
                 at = (at + 1) & (slots.len() - 1);
             }
@@ -136,7 +137,7 @@ impl ShadeTable {
 
     /// The row of a key.
     pub(super) fn row_of(&self, key: u64) -> Option<&Row> {
-        let mut at = mixed(key) as usize & (self.slots.len() - 1);
+        let mut at = splitmix64(key) as usize & (self.slots.len() - 1);
         loop {
             match self.slots[at] {
                 (0, _) => return None,
