@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 const TABLE: &[u8; 4] = b"OBST";
 const LEARNER: &[u8; 4] = b"OBSL";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// No table has more rows.
 const MOST_ROWS: usize = 1 << 24;
 
@@ -113,6 +113,14 @@ impl<'b> Reader<'b> {
         sound.then_some(count).ok_or(TableError::Range { what: "a count" })
     }
 
+    fn flag(&mut self) -> Result<bool, TableError> {
+        match self.take()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(TableError::Range { what: "a flag" }),
+        }
+    }
+
     fn end(&self) -> Result<(), TableError> {
         self.rest.is_empty().then_some(()).ok_or(TableError::Length { found: self.found })
     }
@@ -172,20 +180,27 @@ impl ShadeTable {
 }
 
 impl Landscape {
-    /// The learner as bytes.
+    /// The learner as bytes, all of it: one that is read back builds the tables that this one would.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = begun(LEARNER, &self.axis);
         out.extend((self.most_buckets as u64).to_le_bytes());
         out.push(self.base_ms.is_some().into());
         out.extend(self.base_ms.unwrap_or(0).to_le_bytes());
+        out.extend(self.refused.to_le_bytes());
+        out.push(self.unsettled.into());
         out.extend((self.buckets.len() as u32).to_le_bytes());
         for bucket in &self.buckets {
-            out.extend(bucket.key.to_le_bytes());
-            out.extend(bucket.parent.to_le_bytes());
-            out.push(bucket.level);
-            out.extend(bucket.counts.sums.losses_told.to_le_bytes());
-            let Counts { prices, told, won, lost, .. } = &bucket.counts;
-            for cells in [prices, told, won, lost, &bucket.density] {
+            let Bucket { key, parent, level, counts, density, unheeded, settled } = bucket;
+            out.extend(key.to_le_bytes());
+            out.extend(parent.to_le_bytes());
+            out.push(*level);
+            out.push((*settled).into());
+            let Counts { prices, told, won, lost, sums } = counts;
+            // The sums too: added up again they would differ in their last bits.
+            for number in [sums.told, sums.won, sums.lost, sums.losses_told, *unheeded] {
+                out.extend(number.to_le_bytes());
+            }
+            for cells in [prices, told, won, lost, density] {
                 out.extend(cells.iter().flat_map(|cell| cell.to_le_bytes()));
             }
         }
@@ -196,17 +211,25 @@ impl Landscape {
     pub fn from_bytes(bytes: &[u8]) -> Result<Landscape, TableError> {
         let mut read = Reader::open(bytes, LEARNER)?;
         let mut landscape = Landscape::new(read.axis()?, read.u64()? as usize);
-        let [has_base] = read.take()?;
+        let has_base = read.flag()?;
         let base_ms = read.u64()? as i64;
-        landscape.base_ms = (has_base != 0).then_some(base_ms);
-        landscape.unsettled = true;
-        let many = read.many(17 + 5 * CELLS * 4)?;
+        landscape.base_ms = has_base.then_some(base_ms);
+        landscape.refused = read.u64()?;
+        landscape.unsettled = read.flag()?;
+        let many = read.many(14 + 5 * 4 + 5 * CELLS * 4)?;
         landscape.buckets.clear();
         landscape.by_key.clear();
         for at in 0..many {
             let (key, parent) = (read.u64()?, read.u32()?);
             let [level] = read.take()?;
-            let losses_told = read.count()?;
+            let settled = read.flag()?;
+            let sums = Sums {
+                told: read.count()?,
+                won: read.count()?,
+                lost: read.count()?,
+                losses_told: read.count()?,
+            };
+            let unheeded = read.count()?;
             let [prices, told, won, lost, density] =
                 [read.cells()?, read.cells()?, read.cells()?, read.cells()?, read.cells()?];
             let first = at == 0 && key == ROOT && parent == 0 && level == 0;
@@ -214,11 +237,7 @@ impl Landscape {
             if !(first || below) || landscape.by_key.insert(key, at as u32).is_some() {
                 return Err(TableError::Range { what: "a place" });
             }
-            let sum = |cells: &Cells| cells.iter().sum::<f32>();
-            let sums = Sums { told: sum(&told), won: sum(&won), lost: sum(&lost), losses_told };
             let counts = Counts { prices, told, won, lost, sums };
-            // What was not heeded yet is with the next news; the table is built again in any case.
-            let (unheeded, settled) = (f32::MAX, false);
             landscape.buckets.push(Bucket { key, parent, level, counts, density, unheeded, settled });
         }
         read.end()?;

@@ -193,7 +193,7 @@ pub struct Landscape {
     pub(super) buckets: Vec<Bucket>,
     pub(super) by_key: HashMap<u64, u32>,
     pub(super) most_buckets: usize,
-    refused: u64,
+    pub(super) refused: u64,
     /// The bids of the last table are still on their way to the best ones.
     pub(super) unsettled: bool,
 }
