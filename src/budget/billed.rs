@@ -45,7 +45,7 @@ pub fn bill_of(lsn: u64, record: &record::Event) -> Option<Event> {
         creative: CreativeId(shown.creative),
         user: UserKey(shown.user),
         after_s: source.at_s.saturating_sub(bid.issued_s),
-        min_to_win: None,
+        min_to_win: shown.min_to_win.map(Cpm),
     });
     Some(Event { at_ms: i64::from(source.at_s) * 1_000 + i64::from(shown.at_ms), what })
 }

@@ -26,12 +26,15 @@ pub struct Bill {
     pub price: Cpm,
     /// `${AUCTION_MULTIPLIER}` in millionths; `None` where the notice has none, then the token's stands.
     pub multiplier_ppm: Option<i64>,
+    /// The lowest price that would have won, where the notice says it (`${AUCTION_MIN_TO_WIN}`). No charge depends on it:
+    /// it is for the event log.
+    pub min_to_win: Option<Cpm>,
 }
 
 impl Bill {
-    /// A bill at `price` that says nothing of the multiplier.
+    /// A bill at `price` that says nothing else.
     pub fn at(price: Cpm) -> Bill {
-        Bill { price, multiplier_ppm: None }
+        Bill { price, multiplier_ppm: None, min_to_win: None }
     }
 
     /// What the bill comes to under the terms of its bid. It may exceed the hold; what leaves the range of [`Nanos`]
@@ -132,7 +135,7 @@ mod tests {
     fn a_bill_counts_by_its_own_multiplier_or_the_token_s() {
         let terms = Terms { data_fee: Cpm(1_000_000), multiplier_ppm: 2 * PPM, ..PLAIN };
         let check = |multiplier_ppm, price, expected| {
-            assert_eq!(Bill { price: Cpm(price), multiplier_ppm }.asked(&terms), Nanos(expected));
+            assert_eq!(Bill { multiplier_ppm, ..Bill::at(Cpm(price)) }.asked(&terms), Nanos(expected));
         };
         check(None, 3_000_000, 8_000_000);
         check(Some(PPM / 2), 3_000_000, 2_000_000);

@@ -169,6 +169,7 @@ impl LedgerWriter {
                 user: claims.user.0,
                 price: bill.price.0,
                 at_ms: now.unix_ms.rem_euclid(1_000) as u32,
+                min_to_win: bill.min_to_win.map(|price| price.0),
             },
         })
     }

@@ -209,6 +209,9 @@ pub struct Shown {
     /// Milliseconds of the second in which the bill came.
     #[prost(uint32, tag = "5")]
     pub at_ms: u32,
+    /// The lowest price that would have won, as the bill tells it, in the same unit as `price`.
+    #[prost(int64, optional, tag = "6")]
+    pub min_to_win: Option<i64>,
 }
 
 /// See [`Event::Post`].

@@ -333,7 +333,7 @@ pub struct Noticed {
     pub user: UserKey,
     /// Seconds from the bid to the notice.
     pub after_s: u32,
-    /// The lowest price that would have won, in the bid's currency, where a win or a loss says it (`AUCTION_MIN_TO_WIN`).
+    /// The lowest price that would have won, in the bid's currency, where a win, a bill or a loss says it (`AUCTION_MIN_TO_WIN`).
     pub min_to_win: Option<Cpm>,
 }
 

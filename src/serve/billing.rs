@@ -78,17 +78,19 @@ pub(super) fn assess(
     now_s: i64,
 ) -> Assessment {
     let public = profile.bills_in_public();
-    let at_bid = Bill { price: claims.price, multiplier_ppm: None };
+    let at_bid = Bill::at(claims.price);
     if public && !profile.price_codec.is_authenticated() {
         return Assessment { asked: Asked::Charge(at_bid), flags: Vec::new() };
     }
     let other_currency = !public && query.currency.value().is_some_and(|c| c != claims.currency);
-    let why = match price::read(query.price, &profile.price_codec, profile.price_unit, now_s) {
+    let read = |raw: &str| price::read(raw, &profile.price_codec, profile.price_unit, now_s);
+    let why = match read(query.price) {
         Ok(Notified::Audit) => return Assessment { asked: Asked::Audit, flags: Vec::new() },
         Ok(Notified::Value(_)) if other_currency => Flag::Currency,
         Ok(Notified::Value(price)) => {
             let multiplier_ppm = if public { None } else { query.multiplier_ppm.value() };
-            let bill = Bill { price, multiplier_ppm };
+            let min_to_win = read(query.min_to_win).ok().and_then(Notified::value);
+            let bill = Bill { price, multiplier_ppm, min_to_win: min_to_win.filter(|price| price.0 > 0) };
             return Assessment { asked: Asked::Charge(bill), flags: compare(&bill, claims) };
         }
         Ok(Notified::Empty | Notified::Unsubstituted | Notified::Invalid) => Flag::Missing,
@@ -187,7 +189,7 @@ mod tests {
     }
 
     fn charge(price: i64, multiplier_ppm: Option<i64>) -> Asked {
-        Asked::Charge(Bill { price: Cpm(price), multiplier_ppm })
+        Asked::Charge(Bill { multiplier_ppm, ..Bill::at(Cpm(price)) })
     }
 
     fn check(profile: &ExchangeProfile, query: &str, asked: Asked, flags: &[Flag]) {
@@ -211,6 +213,27 @@ mod tests {
         check("p=0.002", 2_000, None, &[Flag::BandLow]);
         check("p=0", 0, None, &[Flag::BandLow]);
         check("p=0.011", 11_000, None, &[]);
+    }
+
+    #[test]
+    fn what_would_have_won_is_told_where_nobody_else_could_have_written_it() {
+        let told = |profile: &ExchangeProfile, query: &str| match assess(
+            profile,
+            &claims(),
+            &NoticeQuery::parse(query),
+            NOW_S,
+        )
+        .asked
+        {
+            Asked::Charge(bill) => bill.min_to_win,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&profile(), "p=1.5&w=1.25"), Some(Cpm(1_250_000)));
+        for nothing in ["p=1.5", "p=1.5&w=", "p=1.5&w=0", "p=1.5&w=${AUCTION_MIN_TO_WIN}", "p=1.5&w=-1"] {
+            assert_eq!(told(&profile(), nothing), None, "{nothing}");
+        }
+        let burl = ExchangeProfile { burl_in_browser: true, ..profile() };
+        assert_eq!(told(&burl, "p=1.5&w=1.25"), None);
     }
 
     /// A6: text that is no price.

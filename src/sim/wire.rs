@@ -104,7 +104,7 @@ pub(super) fn read(world: &World, url: &str, now_s: i64) -> Option<Heard> {
         Ok(Notified::Audit) => Heard::Audit,
         Ok(Notified::Value(price)) if !other_currency => {
             let multiplier_ppm = query.multiplier_ppm.value();
-            Heard::Charge(claims, Bill { price, multiplier_ppm })
+            Heard::Charge(claims, Bill { multiplier_ppm, ..Bill::at(price) })
         }
         _ if profile.missing_price == MissingPrice::Bid => Heard::Charge(claims, at_bid),
         _ => Heard::Refuse,

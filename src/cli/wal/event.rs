@@ -184,8 +184,10 @@ fn late_fields(late: &Late) -> Fields {
 /// What the event log says of a bill. A person's hash is nothing to print.
 fn shown_fields(shown: Option<Shown>) -> Fields {
     let Some(shown) = shown else { return Vec::new() };
-    let Shown { line_item: _, creative, user: _, price, at_ms: _ } = shown;
-    vec![("creative", id(creative)), ("price_cpm", Text(Cpm(price).to_string()))]
+    let Shown { line_item: _, creative, user: _, price, at_ms: _, min_to_win } = shown;
+    let cpm = |micros| Text(Cpm(micros).to_string());
+    let told = min_to_win.map(|micros| ("min_to_win_cpm", cpm(micros)));
+    [("creative", id(creative)), ("price_cpm", cpm(price))].into_iter().chain(told).collect()
 }
 
 fn bid_fields(bid: Bid) -> Fields {

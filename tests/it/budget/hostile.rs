@@ -17,7 +17,7 @@ const LARGEST: i64 = 1_000_000_000_000_000;
 fn the_largest_amounts_there_are_overflow_nothing() {
     let ledger = ledger_of(2, [funding(1, i64::MAX)]);
     let mut bidder = Bidder::new(0, &ledger);
-    let mad = Bill { price: Cpm(i64::MAX), multiplier_ppm: Some(i64::MAX) };
+    let mad = Bill { multiplier_ppm: Some(i64::MAX), ..Bill::at(Cpm(i64::MAX)) };
     let wallet = || ledger.balance(AccountKey::Wallet(AdvertiserId(1))).posted;
     for count in 1..=3 {
         let bid = bidder.answer(Ask::of(1, LARGEST), NOON).unwrap();
@@ -99,7 +99,7 @@ proptest! {
                 Op::Bid { line, price } => bids.extend(bidders[number % 2].answer(Ask::of(line, price), now)),
                 Op::Bill { bid, price, multiplier } => {
                     if let Some(claims) = bids.get(bid) {
-                        ledger.post(claims, Bill { price: Cpm(price), multiplier_ppm: multiplier }, now);
+                        ledger.post(claims, Bill { multiplier_ppm: multiplier, ..Bill::at(Cpm(price)) }, now);
                     }
                 }
                 Op::Loss(bid) => { bids.get(bid).map(|claims| ledger.void(claims)); }

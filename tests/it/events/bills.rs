@@ -121,7 +121,9 @@ impl World {
     fn bill(&mut self, times: u64) {
         for _ in 0..times {
             self.bids += 1;
-            let bill = Bill { price: Cpm(1_000_000), multiplier_ppm: None };
+            // Every other one tells what would have won.
+            let min_to_win = (self.bids % 2 == 0).then_some(Cpm(900_000));
+            let bill = Bill { min_to_win, ..Bill::at(Cpm(1_000_000)) };
             self.ledger.post_then(&claims(self.bids), bill, NOW, Box::new(|_| ()));
             self.ledger.step(NOW).unwrap();
         }

@@ -60,7 +60,10 @@ impl Market {
             };
             match bid["price"].as_f64().unwrap() >= 3.0 {
                 true => {
-                    assert_eq!(self.server.track("GET", &url("nurl")).status, 204);
+                    // Some exchanges tell with the bill alone.
+                    if n % 2 == 0 {
+                        assert_eq!(self.server.track("GET", &url("nurl")).status, 204);
+                    }
                     assert_eq!(self.server.track("GET", &url("burl")).status, 204);
                 }
                 false => assert_eq!(self.server.track("GET", &url("lurl")).status, 204),

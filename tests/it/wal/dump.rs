@@ -30,13 +30,13 @@ fn a_record_reads_in_the_products_words_with_exact_money() {
 #[test]
 fn every_kind_has_its_name_and_its_fields() {
     let Event::Post(Post { bid, source, .. }) = event(4) else { panic!("record 4 is a post") };
-    let (lease, line_item, day, epoch) = (lease(), 11, 20_717, EPOCH);
-    let shown = Some(Shown { line_item, creative: 14, user: 15, price: 2_500_000, at_ms: 16 });
+    let (lease, line_item, day, epoch, min_to_win) = (lease(), 11, 20_717, EPOCH, Some(1_200_000));
+    let shown = Some(Shown { line_item, creative: 14, user: 15, price: 2_500_000, at_ms: 16, min_to_win });
     let late = Late { bid, line_item, day, charge: 1, overdelivery: 2, overprice: 3, source, shown };
     let cases = [
         (Event::Return(Return { lease, amount: 9 }), "return", "amount=0.000000009"),
         (Event::Late(late), "late", "charge=0.000000001 overdelivery=0.000000002 overprice=0.000000003"),
-        (Event::Late(late), "late", "house_units=0.00 creative=14 price_cpm=2.50"),
+        (Event::Late(late), "late", "creative=14 price_cpm=2.50 min_to_win_cpm=1.20"),
         (
             Event::Stale(Stale { bid, amount: 8, line_item, source }),
             "stale",
