@@ -474,7 +474,7 @@ mod tests {
         ) {
             let strategy = STRATEGIES[nth];
             let item = line_item(strategy, Cpm(bid), Cpm(max_bid), factor_ppm);
-            let multipliers = CompiledMultipliers::compile(&item.multipliers, &Taxonomy::default());
+            let multipliers = CompiledMultipliers::compile(&item.multipliers, &Taxonomy::default(), &[]);
             let predicted = Predicted { click_ppb, conversion_ppb, revenue: Nanos(revenue) };
             let worth = value(strategy, item.bid, &predicted).scale_ppm(factor_ppm.max(PPM / 20));
             let is_raised = strategy.predicts() != Predicts::Nothing;

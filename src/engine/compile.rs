@@ -11,14 +11,15 @@ use super::safety::CompiledSafety;
 use crate::audience::Plan;
 use crate::budget::frequency::Rules;
 use crate::model::account::Account;
+use crate::model::behaviour::{Source, Tier};
 use crate::model::category::CategoryMap;
 use crate::model::creative::{CompiledMarkup, Creative};
-use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId};
+use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, SegmentId};
 use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem, Predicts};
 use crate::model::list::Conversion;
 use crate::model::money::Nanos;
 use crate::model::targeting::Fit;
-use crate::model::taxonomy::Taxonomy;
+use crate::model::taxonomy::{Segment, Taxonomy};
 use crate::pricing::{CompiledMultipliers, Pricer};
 use crate::targeting::week::Zones;
 use crate::targeting::{CompileError, LineItemIx, MatchInput, Matcher};
@@ -80,6 +81,7 @@ impl Catalog {
         let by_frequency = |item: &&LineItem| !item.multipliers.frequencies.is_empty();
         let counted: HashSet<CampaignId> =
             account.line_items.iter().filter(by_frequency).map(|item| item.campaign).collect();
+        let customers = customers(&ground.segments);
         let mut zones = Zones::default();
         let mut line_items = Vec::with_capacity(account.line_items.len());
         for item in account.line_items {
@@ -90,7 +92,8 @@ impl Catalog {
             let counts = counted.contains(&item.campaign);
             let frequency = frequency(&item, &campaigns[above.0], &advertisers[above.1], counts);
             let active = item.active && campaigns[above.0].active && advertisers[above.1].active;
-            let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy);
+            let customers = customers.get(&advertisers[above.1].id).map_or(&[][..], Vec::as_slice);
+            let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy, customers);
             let currency = advertisers[above.1].currency;
             line_items.push(CatalogLineItem {
                 active,
@@ -181,6 +184,17 @@ fn prospects(
         Prospect::of(line, advertisers[line.advertiser].id, first.unwrap_or_default())
     };
     line_items.iter().map(prospect).collect()
+}
+
+/// The segments of each advertiser's customers, with their tiers.
+fn customers(segments: &[Segment]) -> HashMap<AdvertiserId, Vec<(Tier, SegmentId)>> {
+    let mut customers: HashMap<AdvertiserId, Vec<(Tier, SegmentId)>> = HashMap::new();
+    for segment in segments {
+        if let Source::Customers(of) = &segment.source {
+            customers.entry(of.advertiser).or_default().push((of.tier, segment.id));
+        }
+    }
+    customers
 }
 
 /// See [`CatalogLineItem::conversion_value`]; `conversions` are sorted by id.

@@ -1,5 +1,6 @@
 //! Advertisers, campaigns and line items as configured.
 
+use super::behaviour::Tier;
 use super::frequency::Frequency;
 use super::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, LineItemId};
 use super::money::{Cpm, Currency, Nanos};
@@ -270,6 +271,8 @@ impl SeenRange {
 pub struct Multipliers {
     /// By audience segment or tree node.
     pub segments: Vec<(SegmentId, i64)>,
+    /// By where the person stands as a customer of the line item's advertiser.
+    pub value_tiers: Vec<(Tier, i64)>,
     /// By exchange.
     pub exchanges: Vec<(ExchangeId, i64)>,
     /// By country.

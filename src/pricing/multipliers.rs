@@ -1,9 +1,11 @@
-//! Differential prices: factors by audience, exchange, country, device, channel, size, deal, hour, position and how often
-//! the person has seen the campaign. The largest matching factor within a dimension, the product across dimensions, 0 excludes, the product clamped to 0.05–20.
+//! Differential prices: factors by audience, exchange, country, device, channel, size, deal, hour, position, how often the
+//! person has seen the campaign, and what they are worth as a customer. The largest matching factor within a dimension, the
+//! product across dimensions, 0 excludes, the product clamped to 0.05–20.
 
 use crate::model::auction::Size;
+use crate::model::behaviour::Tier;
 use crate::model::country::Country;
-use crate::model::ids::ExchangeId;
+use crate::model::ids::{ExchangeId, SegmentId};
 use crate::model::line_item::{ChannelKind, Multipliers, SeenRange};
 use crate::model::money::PPM;
 use crate::model::no_bid::NoBidReason;
@@ -16,7 +18,7 @@ const MIN_PRODUCT: i64 = PPM / 20;
 const MAX_PRODUCT: i64 = 20 * PPM;
 
 /// The dimensions, in the order of [`Factors::by_dimension`].
-pub const DIMENSIONS: [&str; 10] = [
+pub const DIMENSIONS: [&str; 11] = [
     "audience",
     "exchange",
     "country",
@@ -27,6 +29,7 @@ pub const DIMENSIONS: [&str; 10] = [
     "hour",
     "position",
     "frequency",
+    "value_tier",
 ];
 
 /// The reason of an exclusion by each of [`DIMENSIONS`].
@@ -41,6 +44,7 @@ const EXCLUSIONS: [NoBidReason; DIMENSIONS.len()] = [
     NoBidReason::Daypart,
     NoBidReason::Placement,
     NoBidReason::Frequency,
+    NoBidReason::Audience,
 ];
 
 /// Multipliers ready for the bid path.
@@ -57,6 +61,8 @@ pub struct CompiledMultipliers {
     hours: Vec<(HourMask, i64)>,
     positions: Vec<(i64, i64)>,
     frequencies: Vec<(SeenRange, i64)>,
+    /// As `segments`: of the segments that the tier's customers are in.
+    value_tiers: Vec<(u32, u32, i64)>,
     upper_ppm: i64,
 }
 
@@ -103,9 +109,19 @@ impl Factors {
 }
 
 impl CompiledMultipliers {
-    /// Resolves tree nodes to their intervals; nodes that the taxonomy does not know never match.
-    pub fn compile(source: &Multipliers, taxonomy: &Taxonomy) -> CompiledMultipliers {
+    /// Resolves tree nodes to their intervals; nodes that the taxonomy does not know never match. `customers` are the
+    /// segments of the advertiser's customers with their tiers; a tier that has none never matches.
+    pub fn compile(
+        source: &Multipliers,
+        taxonomy: &Taxonomy,
+        customers: &[(Tier, SegmentId)],
+    ) -> CompiledMultipliers {
         let interval = |(node, ppm): &(_, i64)| taxonomy.interval(*node).map(|(from, to)| (from, to, *ppm));
+        let of_tier = |(tier, ppm): &(Tier, i64)| {
+            let (tier, ppm) = (*tier, *ppm);
+            let segments = customers.iter().filter(move |(of, _)| *of == tier);
+            segments.filter_map(move |(_, segment)| interval(&(*segment, ppm)))
+        };
         let mut compiled = CompiledMultipliers {
             segments: source.segments.iter().filter_map(interval).collect(),
             exchanges: source.exchanges.clone(),
@@ -117,6 +133,7 @@ impl CompiledMultipliers {
             hours: source.hours.clone(),
             positions: source.positions.clone(),
             frequencies: source.frequencies.clone(),
+            value_tiers: source.value_tiers.iter().flat_map(of_tier).collect(),
             upper_ppm: PPM,
         };
         compiled.upper_ppm = compiled.largest_product();
@@ -146,6 +163,7 @@ impl CompiledMultipliers {
             largest(self.hours.iter().map(|m| m.1).max()),
             largest(self.positions.iter().map(|m| m.1).max()),
             largest(self.frequencies.iter().map(|m| m.1).max()),
+            largest(self.value_tiers.iter().map(|m| m.2).max()),
         ];
         product(&by_dimension)
     }
@@ -155,8 +173,10 @@ impl CompiledMultipliers {
         let has_entry = |(from, to, _): &&(u32, u32, i64)| any_within(facts.segment_entries, (*from, *to));
         let is_seen =
             |(range, _): &&(SeenRange, i64)| facts.frequency.is_some_and(|times| range.contains(times));
+        let by_entry =
+            |table: &[(u32, u32, i64)]| table.iter().filter(has_entry).map(|m| m.2).max().unwrap_or(PPM);
         let by_dimension = [
-            self.segments.iter().filter(has_entry).map(|m| m.2).max().unwrap_or(PPM),
+            by_entry(&self.segments),
             largest_equal(&self.exchanges, Some(&facts.exchange)),
             largest_equal(&self.countries, facts.country.as_ref()),
             largest_equal(&self.device_types, facts.device_type.as_ref()),
@@ -166,6 +186,7 @@ impl CompiledMultipliers {
             self.hours.iter().filter(|m| m.0.contains(facts.hour_of_week)).map(|m| m.1).max().unwrap_or(PPM),
             largest_equal(&self.positions, facts.position.as_ref()),
             self.frequencies.iter().filter(is_seen).map(|m| m.1).max().unwrap_or(PPM),
+            by_entry(&self.value_tiers),
         ];
         Factors { by_dimension, product_ppm: product(&by_dimension) }
     }
@@ -181,7 +202,7 @@ fn product(by_dimension: &[i64; DIMENSIONS.len()]) -> i64 {
     if by_dimension.contains(&0) {
         return 0;
     }
-    // Carried with twelve more decimals, so that ten roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
+    // Carried with twelve more decimals, so that eleven roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
     // no product on the way is above 10³⁸.
     let scale = 1_000_000_000_000i128;
     let scaled = by_dimension.iter().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
@@ -191,7 +212,6 @@ fn product(by_dimension: &[i64; DIMENSIONS.len()]) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::SegmentId;
     use crate::model::taxonomy::Segment;
 
     fn facts(entries: &[u32]) -> PriceFacts<'_> {
@@ -230,13 +250,37 @@ mod tests {
             deals: vec![("d".into(), 9_000_000)],
             ..Multipliers::default()
         };
-        let compiled = CompiledMultipliers::compile(&source, &tree);
+        let compiled = CompiledMultipliers::compile(&source, &tree, &[]);
         let entry = |id| tree.interval(SegmentId(id)).unwrap().0;
         let mut both = [entry(2), entry(3)];
         both.sort();
         assert_eq!(compiled.factors(&facts(&both)).product_ppm, 3_000_000);
         assert_eq!(compiled.factors(&facts(&[])).product_ppm, 2_000_000);
         assert_eq!(compiled.upper_ppm(), MAX_PRODUCT);
+    }
+
+    #[test]
+    fn a_customer_is_worth_what_their_tier_is() {
+        let tree = Taxonomy::build(&[node(1, None), node(2, None), node(3, None)]).unwrap();
+        let source = Multipliers {
+            segments: vec![(SegmentId(3), 1_500_000)],
+            value_tiers: vec![(Tier::Loyal, 2_000_000), (Tier::Lost, 0), (Tier::New, 3_000_000)],
+            ..Multipliers::default()
+        };
+        // Nobody is in a segment of new customers.
+        let customers = [(Tier::Loyal, SegmentId(1)), (Tier::Lost, SegmentId(2))];
+        let compiled = CompiledMultipliers::compile(&source, &tree, &customers);
+        let of = |ids: &[u32]| {
+            let mut entries: Vec<u32> =
+                ids.iter().map(|id| tree.interval(SegmentId(*id)).unwrap().0).collect();
+            entries.sort();
+            let found = compiled.factors(&facts(&entries));
+            (found.product_ppm, found.excluded_by())
+        };
+        assert_eq!(compiled.upper_ppm(), 3_000_000);
+        assert_eq!(of(&[]), (1_000_000, None));
+        assert_eq!(of(&[1, 3]), (3_000_000, None), "the dimensions multiply");
+        assert_eq!(of(&[2]), (0, Some(NoBidReason::Audience)));
     }
 
     #[test]
@@ -251,7 +295,7 @@ mod tests {
             ],
             ..Multipliers::default()
         };
-        let compiled = CompiledMultipliers::compile(&source, &Taxonomy::default());
+        let compiled = CompiledMultipliers::compile(&source, &Taxonomy::default(), &[]);
         let at = |position, frequency| {
             let found = compiled.factors(&PriceFacts { position, frequency, ..facts(&[]) });
             (found.product_ppm, found.excluded_by())
@@ -270,7 +314,7 @@ mod tests {
         let tree = Taxonomy::default();
         let with = |ppm| {
             let countries = vec![(Country::parse("US").unwrap(), ppm)];
-            CompiledMultipliers::compile(&Multipliers { countries, ..Multipliers::default() }, &tree)
+            CompiledMultipliers::compile(&Multipliers { countries, ..Multipliers::default() }, &tree, &[])
         };
         assert_eq!(with(0).factors(&facts(&[])).product_ppm, 0);
         assert_eq!(with(0).factors(&facts(&[])).excluded_by(), Some(NoBidReason::Geo));

@@ -229,6 +229,7 @@ fn pacing(report: &mut Report, wire: &PacingWire) -> Pacing {
 fn raises(multipliers: &Multipliers) -> bool {
     let Multipliers {
         segments,
+        value_tiers,
         exchanges,
         countries,
         device_types,
@@ -240,6 +241,7 @@ fn raises(multipliers: &Multipliers) -> bool {
         frequencies,
     } = multipliers;
     let factors = (segments.iter().map(|f| f.1))
+        .chain(value_tiers.iter().map(|f| f.1))
         .chain(exchanges.iter().map(|f| f.1))
         .chain(countries.iter().map(|f| f.1))
         .chain(device_types.iter().map(|f| f.1))

@@ -378,6 +378,7 @@ fn dayparts(daypart: &Daypart) -> DaypartsWire {
 fn multipliers(multipliers: &Multipliers, names: &Names<'_>) -> Result<MultipliersWire, Inconsistent> {
     Ok(MultipliersWire {
         segments: try_factors(&multipliers.segments, |id| names.segment(id))?,
+        value_tiers: factors(&multipliers.value_tiers, |tier| name_of(*tier)),
         exchanges: try_factors(&multipliers.exchanges, |id| names.exchange(id))?,
         countries: factors(&multipliers.countries, ToString::to_string),
         device_types: factors(&multipliers.device_types, |n| *n),

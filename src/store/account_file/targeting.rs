@@ -7,6 +7,7 @@ use super::wire::{
     AddressesWire, CategoryWire, ConditionWire, DaypartsWire, FactorWire, HoursWire, ListedWire,
     MultipliersWire, PlacementWire, Quoted, RuleWire, SeenWire, TargetingWire,
 };
+use crate::model::behaviour::Tier;
 use crate::model::country::Country;
 use crate::model::exchange::IpNet;
 use crate::model::ids::{ListId, SegmentId};
@@ -182,6 +183,9 @@ fn placement(report: &mut Report, wire: PlacementWire) -> PlacementRules {
 pub(super) fn multipliers(report: &mut Report, known: &Known, wire: MultipliersWire) -> Multipliers {
     Multipliers {
         segments: factors(report, "segments", wire.segments, |report, key| known.segment(report, &key)),
+        value_tiers: factors(report, "value_tiers", wire.value_tiers, |report, name| {
+            report.named_here::<Tier>(&name)
+        }),
         exchanges: factors(report, "exchanges", wire.exchanges, |report, name| known.exchange(report, &name)),
         countries: factors(report, "countries", wire.countries, |report, code| country(report, &code)),
         device_types: factors(report, "device_types", wire.device_types, |report, n| {

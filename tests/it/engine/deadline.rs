@@ -36,7 +36,7 @@ fn decide_late(world: &World, server: &mut Server, body: &[u8], nth: u64) -> (Op
 fn a_clock_that_jumps_at_any_check_leaves_no_bid_and_nothing_held() {
     let mut dice = Dice::new(11);
     let (mut late, mut answered) = (0, 0);
-    for round in 0..150 {
+    for round in 0..200 {
         let world = World::random(&mut dice, 30);
         let body = dice.request(round);
         let bids = Server::new(&world).bids(&world, &body);
@@ -93,7 +93,7 @@ fn what_is_not_answered_is_free_again_to_the_last_nano() {
     // In random worlds the rest may move from lease to lease, but what was possible once stays possible.
     let mut dice = Dice::new(12);
     let mut answered = 0;
-    for round in 0..150 {
+    for round in 0..200 {
         let world = World::random(&mut dice, 30);
         let mut server = Server::new(&world);
         let body = dice.request(round);

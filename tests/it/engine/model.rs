@@ -4,9 +4,10 @@
 use super::world::World;
 use outbid::engine::CatalogLineItem;
 use outbid::model::auction::{Auction, Channel, Deal, Imp};
+use outbid::model::behaviour::Tier;
 use outbid::model::creative::Creative;
 use outbid::model::exchange::ExchangeProfile;
-use outbid::model::ids::SegmentId;
+use outbid::model::ids::{AdvertiserId, SegmentId};
 use outbid::model::line_item::{Advertiser, ChannelKind};
 use outbid::model::money::{Cpm, Currency};
 use outbid::targeting::{Facts, naive};
@@ -172,7 +173,7 @@ impl<'c> Case<'c> {
             line.creatives.iter().map(|a| account.creatives.iter().find(|c| c.id == a.creative).unwrap());
         let fitting = creatives.into_iter().find(|creative| self.fits(creative, ix, imp, deal))?;
 
-        let product = self.product(ix, fitting, deal)?;
+        let product = self.product(ix, owner.id, fitting, deal)?;
         let valued = (i128::from(line.bid.0) * product / 1_000_000).min(LARGEST);
         let capped = valued.min(i128::from(line.max_bid.0));
         let cap = self.down(i128::from(self.profile.max_cpm.0), self.profile.currency, currency);
@@ -213,7 +214,13 @@ impl<'c> Case<'c> {
     }
 
     /// The factors of the random accounts are twentieths, so the product is taken in those. None when one is 0.
-    fn product(&self, ix: u32, creative: &Creative, deal: Option<&Deal<'_>>) -> Option<i128> {
+    fn product(
+        &self,
+        ix: u32,
+        owner: AdvertiserId,
+        creative: &Creative,
+        deal: Option<&Deal<'_>>,
+    ) -> Option<i128> {
         fn most<K>(table: &[(K, i64)], applies: impl Fn(&K) -> bool) -> i64 {
             table.iter().filter(|(key, _)| applies(key)).map(|(_, ppm)| *ppm).max().unwrap_or(1_000_000)
         }
@@ -239,9 +246,12 @@ impl<'c> Case<'c> {
             most(&factors.sizes, |size| Some(*size) == creative.banner().map(|banner| banner.size)),
             most(&factors.deals, |id| deal.is_some_and(|deal| deal.id == id)),
             most(&factors.hours, |hours| hours.contains(0)),
+            most(&factors.value_tiers, |tier| {
+                *tier == Tier::Loyal && owner.0 == 1 && held.contains(&SegmentId(5))
+            }),
         ];
         let twentieths: i128 = dimensions.iter().map(|ppm| i128::from(ppm / 50_000)).product();
-        let ppm = twentieths * 1_000_000 / 20i128.pow(8);
+        let ppm = twentieths * 1_000_000 / 20i128.pow(9);
         (twentieths > 0).then(|| ppm.clamp(50_000, 20_000_000))
     }
 

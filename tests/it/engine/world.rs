@@ -6,6 +6,7 @@ use outbid::engine::{Catalog, Settings, Snapshot};
 use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::auction::Size;
+use outbid::model::behaviour::{Customers, Source, Tier};
 use outbid::model::clock::Now;
 use outbid::model::country::Country;
 use outbid::model::creative::{Approval, Approvals, BannerAd, Content, Creative};
@@ -176,10 +177,13 @@ pub(super) fn rates() -> Rates {
     rates
 }
 
-/// 1 → {2, 3}, 4, 5; 3 is sensitive.
+/// 1 → {2, 3}, 4, 5; 3 is sensitive, 5 has the loyal customers of advertiser 1.
 fn segments() -> Vec<Segment> {
     [(1, None), (2, Some(1)), (3, Some(1)), (4, None), (5, None)].map(segment).to_vec()
 }
+
+const LOYAL: Customers =
+    Customers { advertiser: AdvertiserId(1), tier: Tier::Loyal, recent_s: 86_400, lost_s: 864_000 };
 
 fn segment((id, parent): (u32, Option<u32>)) -> Segment {
     let (key, name) = (format!("s{id}"), String::new());
@@ -189,6 +193,7 @@ fn segment((id, parent): (u32, Option<u32>)) -> Segment {
         name,
         parent: parent.map(SegmentId),
         sensitive: id == 3,
+        source: if id == 5 { Source::Customers(LOYAL) } else { Source::Listed },
         ..Segment::default()
     }
 }
@@ -495,6 +500,7 @@ impl Dice {
             2 => factors.sizes = self.factors(&SIZES),
             3 => factors.deals = self.factors(&DEALS.map(str::to_owned)),
             4 => factors.hours = self.factors(&[HourMask::ALL, HourMask::NONE]),
+            5 => factors.value_tiers = self.factors(&[Tier::Loyal, Tier::New]),
             _ => {}
         }
         factors

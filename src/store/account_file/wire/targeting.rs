@@ -9,6 +9,7 @@ use super::super::targeting::{
     VIDEO_PLACEMENTS,
 };
 use super::{Absent, FactorWire, Quoted, RuleWire};
+use crate::model::behaviour::Tier;
 use crate::model::line_item::ChannelKind;
 use crate::model::list::ListKind;
 use crate::model::targeting::{MediaType, StreamStart};
@@ -138,6 +139,8 @@ wire! {
     MultipliersWire {
         /// By segment of the user, by its key.
         segments: Vec<FactorWire<String>> = factors(segment(), MAX_FACTOR),
+        /// By where the user stands as a customer of the line item's advertiser; needs a segment of `customers` of that tier.
+        value_tiers: Vec<FactorWire<String>> = factors(one_of::<Tier>(), MAX_FACTOR),
         /// By exchange, by its name.
         exchanges: Vec<FactorWire<String>> = factors(exchange(), MAX_FACTOR),
         /// By country.
