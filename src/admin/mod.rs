@@ -25,7 +25,9 @@ mod call;
 mod crud;
 mod docs;
 mod download;
+mod explain;
 mod filled;
+mod funnel;
 mod hints;
 mod idempotent;
 mod import;
@@ -52,6 +54,7 @@ mod status;
 mod tenants;
 
 pub use audience::{Forget, People as PeopleKept, PeopleSource};
+pub use explain::{Explained, ExplainedImp, ExplainedLineItem};
 pub use filled::{owners, read_account, read_account_of};
 pub use import::import;
 pub use jobs::JobOptions;

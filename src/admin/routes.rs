@@ -9,6 +9,8 @@ use super::bulk;
 use super::call::{Call, Reply};
 use super::crud;
 use super::download::Loaded;
+use super::explain;
+use super::funnel;
 use super::jobs;
 use super::lists;
 use super::money;
@@ -53,6 +55,8 @@ pub(super) enum Action {
     Items,
     UploadItems,
     PixelTag,
+    Funnel,
+    Explain,
     Apply,
     People(people::Task),
     Audience(audience::Task),
@@ -115,6 +119,7 @@ impl Route {
             Action::Me | Action::OpenApi | Action::Docs => None,
             Action::People(task) if task.is_open() || task.is_own() => None,
             Action::Transact => Some(Scope::Money),
+            Action::Explain => Some(Scope::Read),
             Action::Audience(task) if task.is_reading() => Some(Scope::Read),
             _ if self.role >= Role::Admin => Some(Scope::Admin),
             _ if self.method == Method::GET => Some(Scope::Read),
@@ -262,6 +267,14 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             let summary = "Put values on a list, take them off, or replace them all".to_owned();
             add(Method::POST, format!("{items}:upload"), Action::UploadItems, it, writer, summary);
         }
+        if explain::KINDS.contains(&shape.kind) {
+            let summary = format!("What would become of a request with the {noun}, and why");
+            add(Method::POST, format!("{one}:explain"), Action::Explain, it, reader, summary);
+        }
+        if funnel::KINDS.contains(&shape.kind) {
+            let summary = format!("How far requests got with a {noun}, and why no further");
+            add(Method::GET, format!("{one}/funnel"), Action::Funnel, it, reader, summary);
+        }
         if shape.kind == Kind::Pixel {
             let summary = "Ready-made tags for pages and servers".to_owned();
             add(Method::GET, format!("{one}/tag"), Action::PixelTag, it, Role::Analyst, summary);
@@ -342,6 +355,8 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         (Action::Items, _) => lists::items(inner, call),
         (Action::UploadItems, _) => lists::upload(inner, call),
         (Action::PixelTag, _) => pixels::tag(inner, call),
+        (Action::Explain, Some(shape)) => explain::run(inner, shape, call),
+        (Action::Funnel, Some(shape)) => funnel::show(inner, shape, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),
         (Action::CreateAccount, _) => tenants::create(inner, call),

@@ -7,8 +7,10 @@
 //! Deliberately absent: what only requests show, such as floors above the bid or a segment without users among others
 //! that have some: nothing counts the users of one segment.
 
+use super::explain::Explained;
 use super::state::Inner;
 use crate::budget::{Purse, Spending, Stop, Terms, hold_for};
+use crate::funnel::{FunnelError, Span, Step};
 use crate::model::creative::{Approval, Creative};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
@@ -17,6 +19,7 @@ use crate::model::list::{ListKind, ListUse};
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
 use crate::model::targeting::{HourMask, Targeting};
+use crate::serve::NotExplained;
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +53,16 @@ pub trait Serving: Send + Sync {
 
     /// Whether any user is in any segment; `None` where that is not known.
     fn has_audience(&self) -> Option<bool>;
+
+    /// What would become of a request of the exchange with this name, or why that cannot be said; `None` where nobody serves.
+    fn explain(&self, _exchange: &str, _request: &[u8]) -> Option<Result<Explained, NotExplained>> {
+        None
+    }
+
+    /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.
+    fn funnel(&self, _step: Step, _from_s: i64, _until_s: i64) -> Result<Vec<Span>, FunnelError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Nobody.

@@ -1,7 +1,7 @@
 //! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
 
-use super::{Common, Failure};
-use crate::admin::{self, Admin, Rate, Serving, Setup};
+use super::{Common, Failure, explain};
+use crate::admin::{self, Admin, Explained, Rate, Serving, Setup};
 use crate::audience::{self, AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::frequency::FrequencyTable;
@@ -13,6 +13,7 @@ use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
 use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
+use crate::funnel::{FunnelError, Span, Step};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
 use crate::model::ids::AdvertiserId;
@@ -20,7 +21,8 @@ use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::pricing::learning::Tables;
 use crate::serve::{
-    self, Learner, LearningOptions, Pacing, RestoreError, Shared, SharedParts, kept_tables, runaway_rule,
+    self, Funnels, Learner, LearningOptions, NotExplained, Pacing, RestoreError, Shared, SharedParts,
+    kept_tables, runaway_rule,
 };
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
@@ -217,6 +219,15 @@ impl Serving for Served {
         self.shared().map(|shared| shared.ledger().stops()).unwrap_or_default()
     }
 
+    fn explain(&self, exchange: &str, request: &[u8]) -> Option<Result<Explained, NotExplained>> {
+        let shared = self.shared()?;
+        Some(shared.explain(exchange, request, explain::told))
+    }
+
+    fn funnel(&self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {
+        self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, from_s, until_s))
+    }
+
     fn has_audience(&self) -> Option<bool> {
         let stats = self.shared()?.audience().stats();
         Some(stats.base_memberships + stats.overlay_memberships > 0)
@@ -338,6 +349,9 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let contacts = contacts(data, &audience)?;
     let pacing = FileStorage::open(&data.pacing()).and_then(|storage| Pacing::open(Box::new(storage)));
     let pacing = pacing.with_context(|| format!("cannot look into {}", data.pacing().display()))?;
+    let funnels = FileStorage::open(&data.funnel()).map_err(FunnelError::from);
+    let funnels = funnels.and_then(|storage| Funnels::open(Box::new(storage)));
+    let funnels = funnels.with_context(|| format!("cannot look into {}", data.funnel().display()))?;
     let learner = learner(data, &config, now)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
@@ -387,6 +401,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         frequency,
         contacts,
         pacing,
+        funnels,
         learner,
         ledger,
         events: Some(events),

@@ -5,7 +5,8 @@ use super::boot;
 use super::output::table;
 use super::world::World;
 use super::{Common, Failure};
-use crate::engine::{Explanation, LineItemVerdict, Request};
+use crate::admin::{Explained, ExplainedImp, ExplainedLineItem};
+use crate::engine::{Explanation, ImpExplanation, LineItemVerdict, Request};
 use crate::exchange::{self, Limits};
 use crate::model::ids::SegmentId;
 use crate::model::line_item::Predicts;
@@ -158,29 +159,44 @@ fn shaded(offer: &Offer) -> String {
     format!(", shaded from {}{wins}{tried}", offer.worth)
 }
 
+/// An explanation as the API tells it.
+pub(super) fn told(explanation: &Explanation) -> Explained {
+    let line_item = |verdict: &LineItemVerdict| ExplainedLineItem {
+        line_item: verdict.line_item,
+        reason: verdict.reason,
+        detail: verdict.detail.clone(),
+        priced: price_json(verdict),
+    };
+    let imp = |imp: &ImpExplanation| ExplainedImp {
+        id: imp.id.clone(),
+        no_bid: imp.no_bid,
+        line_items: imp.verdicts.iter().map(line_item).collect(),
+    };
+    Explained { no_bid: explanation.no_bid, imps: explanation.imps.iter().map(imp).collect() }
+}
+
+/// A price term by term; null where there is none.
+fn price_json(verdict: &LineItemVerdict) -> Value {
+    let Some(priced) = &verdict.priced else { return Value::Null };
+    let factors = priced.factors.map(|factors| {
+        let by_dimension = DIMENSIONS.iter().zip(factors.by_dimension);
+        by_dimension.map(|(name, ppm)| ((*name).to_owned(), json!(ppm))).collect::<serde_json::Map<_, _>>()
+    });
+    let offer = &priced.offer;
+    json!({
+        "deal": priced.deal, "valued": offer.valued.to_string(), "paced": offer.paced.to_string(),
+        "capped": offer.capped.to_string(), "worth": offer.worth.to_string(), "floor": offer.floor.to_string(),
+        "price": offer.price.to_string(), "factors_ppm": factors, "value": offer.base_value.to_string(),
+        "click_ppb": offer.predicted.click_ppb, "conversion_ppb": offer.predicted.conversion_ppb,
+        "win_ppm": offer.win_ppm, "explored_ppm": offer.explored_ppm,
+    })
+}
+
 fn as_json(explanation: &Explanation, arguments: &ExplainArguments) -> Value {
     let verdict = |v: &LineItemVerdict| {
-        let priced = v.priced.as_ref().map(|p| {
-            let factors = p.factors.map(|f| {
-                DIMENSIONS
-                    .iter()
-                    .zip(f.by_dimension)
-                    .map(|(d, ppm)| ((*d).to_owned(), json!(ppm)))
-                    .collect::<serde_json::Map<_, _>>()
-            });
-            json!({
-                "deal": p.deal, "valued": p.offer.valued.to_string(),
-                "paced": p.offer.paced.to_string(), "capped": p.offer.capped.to_string(),
-                "worth": p.offer.worth.to_string(), "floor": p.offer.floor.to_string(),
-                "price": p.offer.price.to_string(), "factors_ppm": factors,
-                "value": p.offer.base_value.to_string(), "click_ppb": p.offer.predicted.click_ppb,
-                "conversion_ppb": p.offer.predicted.conversion_ppb, "win_ppm": p.offer.win_ppm,
-                "explored_ppm": p.offer.explored_ppm,
-            })
-        });
         json!({
             "line_item": v.line_item.to_string(), "reason": v.reason.map(NoBidReason::as_str),
-            "detail": v.detail, "priced": priced,
+            "detail": v.detail, "priced": price_json(v),
         })
     };
     let imps: Vec<Value> = explanation

@@ -27,6 +27,7 @@ mod sim;
 mod taxonomy;
 mod users;
 mod wal;
+mod why;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -125,6 +126,8 @@ enum Command {
         #[command(subcommand)]
         what: backtest::What,
     },
+    /// Says how far requests got with a line item of a running server, why no further, and what to do.
+    Why(why::WhyArguments),
     /// Plays seeded markets with crashes, faults and late bills against the ledger.
     Sim(sim::SimArguments),
     /// Prints the version.
@@ -170,6 +173,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Taxonomy { what } => taxonomy::run(&common, &what),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Segment { what } => segment::run(&common, &what),
+        Command::Why(arguments) => why::run(&common, &arguments),
         Command::Ledger { what } => ledger::run(&common, &what),
         Command::Keys { what } => keys::run(&common, &what),
         Command::User { what } => users::run(&common, &what),

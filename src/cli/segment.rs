@@ -52,7 +52,7 @@ pub(super) struct Server {
     account: Option<u32>,
     /// As JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -345,12 +345,12 @@ fn stat(common: &Common, at: &Where) -> Result<(), Failure> {
 }
 
 impl Server {
-    fn remote(&self, common: &Common) -> Result<Remote, Failure> {
+    pub(super) fn remote(&self, common: &Common) -> Result<Remote, Failure> {
         Remote::at(common, &self.url, self.key.as_deref())
     }
 
     /// The parameter that names the account, behind a mark.
-    fn account_and(&self, mark: char) -> String {
+    pub(super) fn account_and(&self, mark: char) -> String {
         self.account.map_or_else(String::new, |account| format!("{mark}account_id={account}"))
     }
 

@@ -151,6 +151,47 @@ pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Expla
     explanation
 }
 
+/// Why the index does not find line items for a request, of each the reason that it got furthest with; the same that [`explain`]
+/// says, without its words. Returns whether line items were looked for at all: where the whole request is refused nobody has
+/// a reason of their own, and nothing is told. Costs about 0.1 µs for each line item and impression.
+pub fn missed(
+    request: &Request<'_>,
+    core: &mut Core,
+    ledger: &Ledger,
+    mut tell: impl FnMut(LineItemIx, NoBidReason),
+) -> bool {
+    let mut seen = Candidates::default();
+    let mut peek = Peek { ledger, taken: BTreeMap::new() };
+    let _decided = decide(request, core, &mut peek, &Deadline::never(), &mut seen);
+    if seen.imps.is_empty() {
+        return false;
+    }
+    seen.found.sort_unstable();
+    for ix in (0..request.catalog().line_items().len() as u32).map(LineItemIx) {
+        if seen.found.binary_search(&ix.0).is_ok() {
+            continue;
+        }
+        let imps = seen.imps.iter().map(|at| &request.auction.imps[*at]);
+        let furthest = imps.map(|imp| reason_not_found(request, core, imp, ix)).max();
+        tell(ix, furthest.unwrap_or(NoBidReason::NoMatch));
+    }
+    true
+}
+
+#[derive(Default)]
+struct Candidates {
+    /// The impressions that line items were looked for.
+    imps: Vec<usize>,
+    found: Vec<u32>,
+}
+
+impl Observer for Candidates {
+    fn candidates(&mut self, imp: usize, found: &[LineItemIx]) {
+        self.imps.push(imp);
+        self.found.extend(found.iter().map(|ix| ix.0));
+    }
+}
+
 /// A look at the books in place of holds. It remembers what this one request would hold, so that two of its bids are
 /// not both explained with the same last money.
 struct Peek<'l> {
@@ -350,6 +391,35 @@ fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
         }
     }
     (failure.reason, format!("{}: wants {}, has {}", failure.dimension, failure.wanted, failure.got))
+}
+
+/// The reason of [`not_found`] alone.
+fn reason_not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItemIx) -> NoBidReason {
+    let catalog = request.catalog();
+    let line = catalog.line_item(ix);
+    if !line.active {
+        return NoBidReason::Inactive;
+    }
+    let now_ms = request.now.unix_ms;
+    if !line.item.flight.contains(now_ms) || !catalog.campaigns()[line.campaign].flight.contains(now_ms) {
+        return NoBidReason::Flight;
+    }
+    let families = core.families.resolve(&request.auction.device);
+    let (input, permitted) = (line.match_input(), core.user_permitted);
+    let reason_with = |segments: &[SegmentId]| {
+        naive::first_reason(&input, &facts(request, segments, permitted, families), imp, catalog.taxonomy())
+    };
+    match reason_with(&core.lookup.segments) {
+        Some(NoBidReason::Audience) if !core.lookup.refused.is_empty() => {
+            let mut with_refused = [&core.lookup.segments[..], &core.lookup.refused].concat();
+            with_refused.sort_unstable();
+            match reason_with(&with_refused) {
+                Some(NoBidReason::Audience) => NoBidReason::Audience,
+                _ => NoBidReason::Consent,
+            }
+        }
+        reason => reason.unwrap_or(NoBidReason::NoMatch),
+    }
 }
 
 fn restriction(request: &Request<'_>) -> Option<Restriction> {

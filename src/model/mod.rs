@@ -17,6 +17,7 @@ pub mod creative;
 pub mod event;
 pub mod exchange;
 pub mod frequency;
+pub mod funnel;
 pub mod ids;
 pub mod line_item;
 pub mod list;

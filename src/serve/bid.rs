@@ -9,7 +9,8 @@ use super::record::Recorder;
 use super::state::Shared;
 use crate::budget::CoreBudget;
 use crate::budget::frequency::Pending;
-use crate::engine::{self, BidIds, Core, Deadline, NoObserver, Request, Snapshot};
+use crate::engine::funnel::{Tally, Writer};
+use crate::engine::{self, BidIds, Core, Deadline, Request, Snapshot};
 use crate::exchange::respond::{self, Response};
 use crate::exchange::{self, InflateError, Inflater, Limits, ParseError, Place};
 use crate::model::auction::Auction;
@@ -61,6 +62,38 @@ struct BidCore {
     encoded: Vec<u8>,
     exchanges: ExchangeRows,
     recorder: Recorder,
+    counter: Counter,
+}
+
+/// Counts for the funnel how far line items get.
+struct Counter {
+    core: usize,
+    tally: Tally,
+    writer: Option<Writer>,
+}
+
+impl Counter {
+    fn count(
+        &mut self,
+        shared: &Shared,
+        snapshot: &Snapshot,
+        offered: (usize, &Auction<'_>),
+        refused: Option<NoBidReason>,
+        whole: bool,
+    ) {
+        self.leave(snapshot.catalog.version);
+        let writer = self.writer.get_or_insert_with(|| {
+            shared.funnels.writer(&snapshot.catalog, self.core, shared.metrics.cores())
+        });
+        self.tally.commit(writer, offered, refused, whole);
+    }
+
+    /// Lets go of the table of another catalog than this one.
+    fn leave(&mut self, version: u64) {
+        if let Some(writer) = self.writer.take_if(|writer| writer.version() != version) {
+            writer.flush(&mut self.tally);
+        }
+    }
 }
 
 /// How a request is written, and so its answer.
@@ -123,6 +156,7 @@ impl BidHandler {
             encoded: Vec::new(),
             exchanges: ExchangeRows::default(),
             recorder: Recorder::new(&shared, core, Arc::clone(&metrics)),
+            counter: Counter { core: usize::from(core), tally: Tally::default(), writer: None },
         };
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
     }
@@ -130,7 +164,8 @@ impl BidHandler {
     /// Lets go of a snapshot and of audience shards that are no longer the newest, also where no request comes.
     pub(super) fn look_for_news(&self) {
         let mut core = self.core.borrow_mut();
-        core.snapshots.load();
+        let version = core.snapshots.load().catalog.version;
+        core.counter.leave(version);
         core.engine.lets_go(self.shared.audience());
     }
 
@@ -273,8 +308,11 @@ impl BidHandler {
         let budget_us = shared.config.engine.budget_us;
         let deadline =
             Deadline::new(&*shared.clock, known.arrived_ns, auction.tmax_ms, known.profile, budget_us);
-        let decided =
-            engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, &mut NoObserver);
+        let format = matches!(received.format, Format::Protobuf(_));
+        shared.funnels.offer(auction.id, (body, format), known.profile.id, request.now);
+        let watch = &mut core.counter.tally.watch();
+        let decided = engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, watch);
+        let offered = (known.position, &auction);
         for survivors in &core.engine.last_survivors {
             self.metrics.survivors.count(*survivors);
         }
@@ -285,6 +323,7 @@ impl BidHandler {
         let decision = match decided {
             Ok(decision) => decision,
             Err(reason) => {
+                core.counter.count(shared, known.snapshot, offered, Some(reason), false);
                 core.recorder.no_bid(&auction, known.profile.id, reason, request.now.unix_ms);
                 return self.no_bid(known, &auction, reason, &mut core.written);
             }
@@ -305,12 +344,14 @@ impl BidHandler {
         if done.bids == 0 || deadline.passed() {
             core.written.clear();
             let reason = if done.bids == 0 { NoBidReason::LimitExceeded } else { NoBidReason::Deadline };
+            core.counter.count(shared, known.snapshot, offered, Some(reason), true);
             core.recorder.no_bid(&auction, known.profile.id, reason, request.now.unix_ms);
             return self.no_bid(known, &auction, reason, &mut core.written);
         }
         let is_written = |index: usize| done.skipped.iter().all(|skipped| skipped.bid != index);
         let sent =
             decision.bids.iter().enumerate().filter(|(index, _)| is_written(*index)).map(|(_, bid)| bid);
+        core.counter.count(shared, known.snapshot, offered, None, false);
         core.recorder.bids(&auction, sent, request.now.unix_ms);
         // From here on the answer goes out: what it promises stays held. A test moves no money.
         for (index, (hold, show)) in decision.holds.into_iter().zip(decision.shows).enumerate() {

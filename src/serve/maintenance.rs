@@ -1,6 +1,7 @@
 //! The background work of a server, away from the serving cores: checking caps on open holds, keeping the audience, learning.
 //! The ledger has a thread of its own.
 
+use super::funnel::keep_funnel;
 use super::keeping::keep_audience;
 use super::learning::keep_learning;
 use super::state::{Phase, Shared};
@@ -33,6 +34,11 @@ pub fn maintain(shared: &Arc<Shared>) {
         std::thread::Builder::new().name("learning".to_owned()).spawn(move || keep_learning(&learning));
     if let Err(error) = &learner {
         tracing::error!(%error, "no thread learns: prices and probabilities stay as they are");
+    }
+    let counting = Arc::clone(shared);
+    let counter = std::thread::Builder::new().name("funnel".to_owned()).spawn(move || keep_funnel(&counting));
+    if let Err(error) = &counter {
+        tracing::error!(%error, "no thread keeps the funnel: nothing is known of requests without a bid");
     }
     let mut ticks = 0u64;
     while shared.phase() < Phase::Closing {

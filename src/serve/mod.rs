@@ -13,7 +13,9 @@ mod billing;
 mod bills;
 mod body;
 mod conversion;
+mod explain;
 mod figures;
+mod funnel;
 mod holds;
 mod http;
 mod keeping;
@@ -35,6 +37,8 @@ mod state;
 
 pub use admin::{Api, ApiAnswer, ApiBody, ApiFigures, ApiHead, ApiRequest, Caller, PIECES, Receive, Spool};
 pub use bills::{RestoreError, restore};
+pub use explain::NotExplained;
+pub use funnel::{Funnels, Sampler};
 pub use learning::{Learner, LearningOptions, kept_tables};
 pub use maintenance::maintain;
 pub use notice::Delivery;

@@ -19,6 +19,7 @@ use crate::model::clock::Now;
 use crate::model::creative::{Creative, StreamEvent};
 use crate::model::event::NoticeEvent;
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
+use crate::model::funnel::After;
 use crate::model::ids::{LineItemId, UserKey};
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
@@ -43,6 +44,14 @@ const MAX_AHEAD_S: i64 = 300;
 const LOG_EVERY_NS: u64 = 1_000_000_000;
 /// How often the tracking listener shows that it lives.
 const PULSE: Duration = Duration::from_millis(100);
+
+impl Delivery {
+    /// What came after its bids.
+    pub(super) fn after(&self) -> After {
+        let Delivery { wins, billed, spend, impressions, clicks, losses, conversions, .. } = *self;
+        After { wins, losses, billed, impressions, clicks, conversions, spend }
+    }
+}
 
 /// What is known of a line item's delivery since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

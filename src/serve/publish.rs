@@ -210,6 +210,7 @@ impl Publisher {
         }
         let version = next.as_ref().map_or(before.version, |next| next.version);
         if let Some(next) = next {
+            shared.funnels.prepare(&next, shared.metrics.cores());
             shared.snapshots.publish_catalog(Arc::clone(&next));
             shared.ledger.retire(&next.left_since(&before));
             // Who is new shall not spend a day's budget before the next look at it.

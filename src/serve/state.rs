@@ -1,6 +1,7 @@
 //! What all threads of the process share.
 
 use super::admin::Api;
+use super::funnel::Funnels;
 use super::learning::Learner;
 use super::notice::Delivery;
 use super::pacing::Pacing;
@@ -82,6 +83,8 @@ pub struct SharedParts {
     pub frequency: Arc<FrequencyTable>,
     /// What keeps spending on plan.
     pub pacing: Pacing,
+    /// How far line items got.
+    pub funnels: Funnels,
     /// What learns from the event log.
     pub learner: Learner,
     /// Keys of the notice tokens.
@@ -106,6 +109,7 @@ pub struct Shared {
     pub(crate) frequency: Arc<FrequencyTable>,
     contacts: Arc<Contacts>,
     pub(super) pacing: Pacing,
+    pub(super) funnels: Funnels,
     pub(super) learner: Learner,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
@@ -147,6 +151,7 @@ impl Shared {
             frequency: parts.frequency,
             contacts: Arc::new(parts.contacts),
             pacing: parts.pacing,
+            funnels: parts.funnels,
             learner: parts.learner,
             ledger: parts.ledger,
             events: parts.events,

@@ -82,8 +82,8 @@ impl DataDir {
     /// Opens a data directory, creating what is missing of it, and locks it.
     pub fn open(root: &Path) -> Result<DataDir, DataDirError> {
         let mut fresh = false;
-        let open =
-            ["", "audience", "frequency", "ledger", "events", "pacing", "learning"].map(|dir| (dir, 0o755));
+        let open = ["", "audience", "frequency", "ledger", "events", "pacing", "learning", "funnel"]
+            .map(|dir| (dir, 0o755));
         for (dir, mode) in open.into_iter().chain([("keys", 0o700)]) {
             let path = root.join(dir);
             fresh |= !path.exists();
@@ -136,6 +136,11 @@ impl DataDir {
     /// The directory of what keeps spending on plan.
     pub fn pacing(&self) -> PathBuf {
         self.root.join("pacing")
+    }
+
+    /// The directory of the funnel.
+    pub fn funnel(&self) -> PathBuf {
+        self.root.join("funnel")
     }
 
     /// The directory of what was learned.

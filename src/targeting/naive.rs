@@ -54,6 +54,17 @@ pub fn first_failure(
     })
 }
 
+/// The reason of [`first_failure`] alone, without its words: it allocates nothing.
+pub fn first_reason(
+    input: &MatchInput<'_>,
+    facts: &Facts<'_>,
+    imp: &Imp<'_>,
+    taxonomy: &Taxonomy,
+) -> Option<NoBidReason> {
+    let case = Case { input, facts, imp, taxonomy };
+    CHECKS.iter().find(|check| !(check.passes)(&case, None)).map(|check| check.reason)
+}
+
 struct Case<'c> {
     input: &'c MatchInput<'c>,
     facts: &'c Facts<'c>,

@@ -178,6 +178,8 @@ catalogue! {
         "Bids not made because of as many people as may be it is kept how often they were shown what.";
     FREQUENCY_LOG_FAILURES = Counter "outbid_frequency_log_failures_total" []
         "Times that counted impressions could not be made durable; they are when the whole is saved.";
+    FUNNEL_FAILURES = Counter "outbid_funnel_failures_total" []
+        "Times that what the funnel counts could not be written to disk; it is kept in memory until it can.";
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
     AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay, filter, links.";
 

@@ -11,6 +11,7 @@ mod csv;
 mod described;
 mod errors;
 mod figures;
+mod funnel;
 mod fuzzed;
 mod goals;
 mod guide;

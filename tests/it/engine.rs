@@ -6,6 +6,7 @@
 mod allocation;
 mod deadline;
 mod explained;
+mod funnel;
 mod goals;
 mod media;
 mod mistakes;

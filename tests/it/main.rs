@@ -13,6 +13,7 @@ mod corpus;
 mod engine;
 mod events;
 mod frequency;
+mod funnel;
 mod fuzz;
 mod journal;
 mod judge;

@@ -17,13 +17,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("config", &["model"]),
     ("contacts", &["model"]),
+    ("funnel", &["model"]),
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
     (
         "serve",
-        &["model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config"],
+        &[
+            "model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config",
+            "funnel",
+        ],
     ),
-    ("admin", &["model", "serve", "exchange", "budget", "audience", "contacts", "store", "config"]),
+    ("admin", &["model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel"]),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];

@@ -203,6 +203,7 @@ fn body(route: &Route) -> Option<(&'static str, String)> {
         Action::RotateKey => (JSON, "api_key_rotation".to_owned()),
         Action::Transact => (JSON, "transaction_new".to_owned()),
         Action::Bulk => (JSON, "bulk".to_owned()),
+        Action::Explain => (JSON, "explanation_new".to_owned()),
         Action::UploadItems => (JSON, "list_values".to_owned()),
         _ => return None,
     })
@@ -239,6 +240,8 @@ fn answer(route: &Route) -> Value {
         Action::Bulk => refer("bulk_results"),
         Action::UploadItems => refer("list_uploaded"),
         Action::PixelTag => refer("pixel_tag"),
+        Action::Funnel => refer("funnel"),
+        Action::Explain => refer("explanation"),
     }
 }
 

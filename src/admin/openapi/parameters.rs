@@ -5,7 +5,8 @@ use crate::admin::auth::Role;
 use crate::admin::idempotent;
 use crate::admin::page::{MAX_PAGE, PAGE};
 use crate::admin::routes::{Action, Route};
-use crate::admin::{apply, audience, audit, jobs, lists, money, people, sheets};
+use crate::admin::{apply, audience, audit, funnel, jobs, lists, money, people, sheets};
+use crate::funnel::Step;
 use crate::store::control::Status;
 use serde_json::{Value, json};
 
@@ -41,6 +42,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         | Action::Bulk => &["validate_only"],
         Action::Patch => &["validate_only", "update_mask"],
         Action::Audit => audit::PARAMETERS,
+        Action::Funnel => funnel::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
         Action::Items => lists::ITEMS_PARAMETERS,
         Action::UploadItems => lists::UPLOAD_PARAMETERS,
@@ -51,7 +53,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::People(task) => people::documented(task).3,
         Action::Audience(task) => audience::documented(task).3,
         Action::PixelTag | Action::GetJob | Action::CancelJob | Action::JobResult => &[],
-        Action::Me | Action::OpenApi | Action::Docs => &[],
+        Action::Me | Action::OpenApi | Action::Docs | Action::Explain => &[],
     };
     parameters.extend(queries.iter().map(|name| match (route.action, *name) {
         (Action::Import, "mode") => query("import_mode"),
@@ -166,6 +168,17 @@ fn query(name: &str) -> Value {
         "q" => text("A part of the name.", "spring"),
         "fields" => text("Members that are shown, with commas.", "id,name"),
         "update_mask" => text("Members of the patch that count, with commas; the others are left.", "name"),
+        "step" => json!({
+            "type": "string", "enum": Step::ALL.map(Step::as_str), "default": "minute",
+            "description": "How finely time is told apart: minutes of the last hour, hours of a day, days of thirty.",
+        }),
+        "compare_from" | "compare_to" => json!({
+            "type": "string", "format": "date-time", "examples": ["2026-03-01T00:00:00Z"],
+            "description": match name {
+                "compare_from" => "Beside it the sum of another time, which begins here …",
+                _ => "… and ends before this moment; without it, it is as long as the first.",
+            },
+        }),
         "from" | "to" => json!({
             "type": "string", "format": "date-time", "examples": ["2026-03-01T00:00:00Z"],
             "description": if name == "from" { "Not before this moment." } else { "Before this moment." },

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 26] = [
+const AT_FIRST_EVENT: [&str; 27] = [
+    catalogue::FUNNEL_FAILURES.name,
     catalogue::FREQUENCY_LOG_FAILURES.name,
     catalogue::AUDIENCE_LOG_FAILURES.name,
     catalogue::PERSON_EVENTS.name,

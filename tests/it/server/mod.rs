@@ -39,7 +39,7 @@ use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::money::{Cpm, Nanos};
-use outbid::serve::{self, Addresses, Learner, Pacing, Running, ServeError, Shared, SharedParts};
+use outbid::serve::{self, Addresses, Funnels, Learner, Pacing, Running, ServeError, Shared, SharedParts};
 use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
@@ -188,6 +188,14 @@ impl Setup {
             }
             None => Pacing::default(),
         };
+        let funnels = match &self.home {
+            Some(home) => {
+                let folder = home.join("funnel");
+                std::fs::create_dir_all(&folder).unwrap();
+                Funnels::open(Box::new(FileStorage::open(&folder).unwrap())).unwrap()
+            }
+            None => Funnels::default(),
+        };
         let learner = match &self.home {
             Some(home) if self.events.is_some() => {
                 let folder = home.join("learning");
@@ -213,6 +221,7 @@ impl Setup {
             frequency: Arc::new(frequency),
             audience,
             pacing,
+            funnels,
             ledger,
             events: self.events,
             token_keys: token_keys(),

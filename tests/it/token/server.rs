@@ -73,6 +73,7 @@ impl Server {
             frequency: Arc::new(FrequencyTable::in_memory(1_000)),
             contacts: outbid::contacts::Contacts::in_memory(),
             pacing: Default::default(),
+            funnels: Default::default(),
             learner: Default::default(),
             ledger,
             events: None,

@@ -5,9 +5,9 @@ use super::super::{behaviour, lists, safety};
 use super::{Before, Editor, Kept, Part, Put, Table, Undo};
 use crate::model::behaviour::{Pixel, Source};
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{ConversionId, PixelId, SegmentId};
+use crate::model::ids::{AdvertiserId, ConversionId, LineItemId, PixelId, SegmentId};
 use crate::model::line_item::LineItem;
-use crate::model::list::{List, ListUse};
+use crate::model::list::{Deal, List, ListUse};
 use crate::model::taxonomy::Segment;
 use serde::Serialize;
 use serde_json::Value;
@@ -73,6 +73,24 @@ impl Editor {
     /// One pixel.
     pub fn pixel(&self, id: u32) -> Option<&Pixel> {
         self.pixels.get(&id).map(|kept| &kept.value)
+    }
+
+    /// The line items of an advertiser.
+    pub fn line_items_of(&self, advertiser: AdvertiserId) -> impl Iterator<Item = LineItemId> {
+        let is_theirs = move |item: &LineItem| {
+            let campaign = self.campaigns.get(&item.campaign.0);
+            campaign.is_some_and(|campaign| campaign.value.advertiser == advertiser)
+        };
+        self.line_items
+            .values()
+            .map(|kept| &kept.value)
+            .filter(move |item| is_theirs(item))
+            .map(|item| item.id)
+    }
+
+    /// One deal.
+    pub fn deal(&self, id: u32) -> Option<&Deal> {
+        self.deals.get(&id).map(|kept| &kept.value)
     }
 
     /// Every exchange, and whether it is for serving.

@@ -1,0 +1,363 @@
+//! How far every line item got in every request, counted as decisions are made: exactly from the index on. Of a line item that
+//! the index did not find only that is known; why is told by a sample (see [`super::explain`]).
+//!
+//! ```text
+//! decide ──Watch──▶ Tally (a core, a request) ──commit──▶ Table (of a catalog, a lane a core) ──drain──▶ whoever reports
+//! ```
+//!
+//! What is counted is requests, each once: a line item that could have been shown in several places of a request, impressions or
+//! deals, counts where it got furthest. So for every line item, in every drain,
+//!
+//! ```text
+//! requests = refused as a whole + not found + Σ reasons + bids
+//! ```
+//!
+//! Invariants: a core never waits for the reader, and allocates nothing once its buffers have grown. Deliberately absent: time,
+//! files, and what happens after the bid.
+
+use super::catalog::Catalog;
+use super::observer::{Observer, Rejection};
+use crate::model::auction::{Auction, Deal};
+use crate::model::funnel::{Counted, Ends, ExchangeEnds};
+use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::list::ListKind;
+use crate::model::no_bid::NoBidReason;
+use crate::pricing::{Factors, Offer};
+use crate::targeting::LineItemIx;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Deals that are counted, each on one exchange.
+const MOST_DEALS: usize = 10_000;
+/// Entries that may wait for the lane to be free; then the core waits for it.
+const MOST_PENDING: usize = 1 << 16;
+
+/// [`Ends`] of a second or so.
+type Row = [u32; Ends::CELLS];
+const EMPTY: Row = [0; Ends::CELLS];
+
+/// The counters of one catalog.
+#[derive(Debug)]
+pub struct Table {
+    version: u64,
+    line_items: Box<[LineItemId]>,
+    exchanges: Box<[ExchangeId]>,
+    /// The deals that any line item wants, each on one exchange.
+    deals: Box<[(ExchangeId, String)]>,
+    /// By the deal's id: positions of exchanges with places in `deals`.
+    deal_rows: HashMap<String, Vec<(u32, u32)>>,
+    /// One a core, which alone writes there.
+    lanes: Box<[Mutex<Sheet>]>,
+    /// Empty, to take the place of the one that is read.
+    spare: Mutex<Option<Sheet>>,
+}
+
+#[derive(Debug)]
+struct Sheet {
+    line_items: Vec<Row>,
+    /// Requests that were refused as a whole, and the others.
+    exchanges: Vec<[Row; 2]>,
+    deals: Vec<Row>,
+}
+
+impl Table {
+    /// For the line items, the exchanges and the deals of a catalog and so many cores. Takes about 200 bytes for each of them
+    /// and each core, and once more.
+    pub fn new(catalog: &Catalog, cores: usize) -> Table {
+        let exchanges: Box<[_]> = catalog.exchanges().iter().map(|exchange| exchange.id).collect();
+        let mut table = Table {
+            version: catalog.version,
+            line_items: catalog.line_items().iter().map(|line| line.item.id).collect(),
+            deals: wanted_deals(catalog).into_iter().take(MOST_DEALS).collect(),
+            deal_rows: HashMap::new(),
+            lanes: Box::default(),
+            spare: Mutex::new(None),
+            exchanges,
+        };
+        for (row, (exchange, deal)) in (0u32..).zip(&table.deals) {
+            let position = table.exchanges.iter().position(|id| id == exchange).unwrap_or_default() as u32;
+            table.deal_rows.entry(deal.clone()).or_default().push((position, row));
+        }
+        table.lanes = (0..cores.max(1)).map(|_| Mutex::new(table.sheet())).collect();
+        table.spare = Mutex::new(Some(table.sheet()));
+        table
+    }
+
+    /// The version of the catalog that it counts for.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes out what was counted since the last time. Every request is in one drain, with all that it counted.
+    pub fn drain(&self) -> Counted {
+        let mut spare = self.spare.lock();
+        let mut exchanges = vec![ExchangeEnds::default(); self.exchanges.len()];
+        let mut line_items: BTreeMap<LineItemId, Ends> = BTreeMap::new();
+        let mut deals = vec![Ends::default(); self.deals.len()];
+        for lane in &self.lanes {
+            let empty = spare.take().unwrap_or_else(|| self.sheet());
+            // The core finds its lane taken for the moment of this exchange only.
+            let mut sheet = std::mem::replace(&mut *lane.lock(), empty);
+            for (all, [whole, found]) in exchanges.iter_mut().zip(&mut sheet.exchanges) {
+                take(whole, &mut all.whole);
+                take(found, &mut all.found);
+            }
+            for (id, row) in self.line_items.iter().zip(&mut sheet.line_items) {
+                if *row != EMPTY {
+                    take(row, line_items.entry(*id).or_default());
+                }
+            }
+            sheet.deals.iter_mut().zip(&mut deals).for_each(|(row, ends)| take(row, ends));
+            *spare = Some(sheet);
+        }
+        let offered = self.deals.iter().zip(deals).filter(|(_, ends)| !ends.is_empty());
+        let sent = self.exchanges.iter().copied().zip(exchanges).filter(|(_, ends)| ends.requests() > 0);
+        Counted {
+            exchanges: sent.collect(),
+            line_items: line_items.into_iter().collect(),
+            deals: offered.map(|((exchange, deal), ends)| (*exchange, deal.clone(), ends)).collect(),
+        }
+    }
+
+    fn sheet(&self) -> Sheet {
+        Sheet {
+            line_items: vec![EMPTY; self.line_items.len()],
+            exchanges: vec![[EMPTY; 2]; self.exchanges.len()],
+            deals: vec![EMPTY; self.deals.len()],
+        }
+    }
+
+    /// The row of a deal that the exchange at this position offers; `None` = no line item wants it.
+    fn deal_row(&self, position: u32, deal: &str) -> Option<u32> {
+        let rows = self.deal_rows.get(deal)?;
+        rows.iter().find(|(at, _)| *at == position).map(|(_, row)| *row)
+    }
+}
+
+fn wanted_deals(catalog: &Catalog) -> BTreeSet<(ExchangeId, String)> {
+    let mut wanted = BTreeSet::new();
+    for line in catalog.line_items() {
+        let targeting = &line.item.targeting;
+        let everywhere = targeting.deals.include.iter().map(|deal| (None, deal));
+        let listed = targeting.lists_of(ListKind::Deal, false);
+        let listed = listed.flat_map(|list| list.values.iter().map(|deal| (list.exchange, deal)));
+        for (only, deal) in everywhere.chain(listed) {
+            let here = catalog.exchanges().iter().map(|exchange| exchange.id);
+            wanted.extend(here.filter(|id| only.is_none_or(|only| only == *id)).map(|id| (id, deal.clone())));
+        }
+    }
+    wanted
+}
+
+fn take(row: &mut Row, to: &mut Ends) {
+    for (cell, count) in (0u8..).zip(std::mem::replace(row, EMPTY)) {
+        let exists = to.add(cell, count.into());
+        debug_assert!(exists, "a row has the cells of Ends");
+    }
+}
+
+/// Something that a line item met in a place of a request.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    line_item: u32,
+    imp: u32,
+    /// Tells the deals of an impression apart; 0 = the open auction, or every place.
+    deal: usize,
+    /// What is met later in a place counts there.
+    order: u32,
+    cell: u8,
+}
+
+/// Deals borrow their ids from the request: where they lie tells them apart.
+fn address(deal: &str) -> usize {
+    deal.as_ptr() as usize
+}
+
+/// What one core has counted of a request, and of those before it whose lane was taken.
+#[derive(Debug, Default)]
+pub struct Tally {
+    found: Vec<u32>,
+    imps: usize,
+    met: Vec<Met>,
+    /// Rows and cells of line items.
+    pending: Vec<(u32, u8)>,
+    /// Rows and cells of exchanges; `true` = refused as a whole.
+    pending_requests: Vec<(u32, u8, bool)>,
+    /// Rows and cells of deals.
+    pending_deals: Vec<(u32, u8)>,
+}
+
+impl Tally {
+    /// Begins a request: what was not committed of the one before is forgotten.
+    pub fn watch(&mut self) -> Watch<'_> {
+        self.found.clear();
+        self.met.clear();
+        self.imps = 0;
+        Watch(self)
+    }
+
+    /// Counts a request of the exchange at `position`. `refused` is why it gets no answer; where line items were found for
+    /// it, each of them has its own reason, unless the answer was late or could not be written (`whole`).
+    pub fn commit(
+        &mut self,
+        lane: &Writer,
+        (position, auction): (usize, &Auction<'_>),
+        refused: Option<NoBidReason>,
+        whole: bool,
+    ) {
+        if auction.test {
+            return;
+        }
+        let row = position as u32;
+        let whole =
+            refused.filter(|reason| whole || self.found.is_empty() || *reason == NoBidReason::Deadline);
+        match whole.map(Ends::cell) {
+            Some(cell) => self.pending_requests.push((row, cell, true)),
+            None => {
+                let furthest = self.fold();
+                self.pending_requests.push((row, furthest, false));
+            }
+        }
+        let first_deal = self.pending_deals.len();
+        for deal in auction.imps.iter().flat_map(|imp| imp.deals) {
+            let Some(deal_row) = lane.table.deal_row(row, deal.id) else { continue };
+            let end = whole.map_or_else(|| self.end_of(deal), Ends::cell);
+            // Offered for two impressions it is one request.
+            match self.pending_deals[first_deal..].iter_mut().find(|(row, _)| *row == deal_row) {
+                Some((_, cell)) => *cell = end.max(*cell),
+                None => self.pending_deals.push((deal_row, end)),
+            }
+        }
+        lane.write(self);
+    }
+
+    /// Where the line item that got furthest on a deal did.
+    fn end_of(&self, deal: &Deal<'_>) -> u8 {
+        let on_it = self.met.iter().filter(|met| met.deal == address(deal.id));
+        // The last thing that a line item met there; those of one line item stand in order.
+        let mut furthest = None;
+        let mut at: Option<Met> = None;
+        for met in on_it {
+            if let Some(last) = at.filter(|last| last.line_item != met.line_item) {
+                furthest = furthest.max(Some(last.cell));
+            }
+            at = Some(*met);
+        }
+        furthest.max(at.map(|last| last.cell)).unwrap_or(Ends::cell(NoBidReason::NoMatch))
+    }
+
+    /// Puts every line item that was found where it got furthest; returns where the furthest did.
+    fn fold(&mut self) -> u8 {
+        if self.imps > 1 {
+            self.found.sort_unstable();
+            self.found.dedup();
+        }
+        // Who was found and met nothing was not looked at, as another one is better.
+        const BEATEN: u8 = NoBidReason::LostInternal as u8;
+        self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
+        let first = self.pending.len();
+        let mut furthest = 0;
+        for places in self.met.chunk_by(|a, b| a.line_item == b.line_item) {
+            let last_of_each = places.chunk_by(|a, b| (a.imp, a.deal) == (b.imp, b.deal));
+            let cell = last_of_each.filter_map(|place| place.last()).map(|met| met.cell).max();
+            self.pending.push((places[0].line_item, cell.unwrap_or(BEATEN)));
+            furthest = furthest.max(cell.unwrap_or(BEATEN));
+        }
+        let met = self.pending.len();
+        for row in &self.found {
+            let is_met = self.pending[first..met].binary_search_by_key(row, |(row, _)| *row).is_ok();
+            if !is_met {
+                self.pending.push((*row, BEATEN));
+                furthest = furthest.max(BEATEN);
+            }
+        }
+        furthest
+    }
+}
+
+/// Where a core writes.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    table: Arc<Table>,
+    lane: usize,
+}
+
+impl Writer {
+    /// The lane of core `core`.
+    pub fn new(table: Arc<Table>, core: usize) -> Writer {
+        let lane = core % table.lanes.len();
+        Writer { table, lane }
+    }
+
+    /// The version of the catalog that it counts for.
+    pub fn version(&self) -> u64 {
+        self.table.version
+    }
+
+    /// Writes what waits, unless the lane is being read this very moment: then it waits for the next request.
+    fn write(&self, tally: &mut Tally) {
+        let lane = &self.lanes()[self.lane];
+        let sheet = match lane.try_lock() {
+            Some(sheet) => sheet,
+            None if tally.pending.len() < MOST_PENDING => return,
+            None => lane.lock(),
+        };
+        apply(sheet, tally);
+    }
+
+    /// Writes what waits, also where that takes a moment: before a core goes on to another table.
+    pub fn flush(&self, tally: &mut Tally) {
+        if !tally.pending_requests.is_empty() {
+            apply(self.lanes()[self.lane].lock(), tally);
+        }
+    }
+
+    fn lanes(&self) -> &[Mutex<Sheet>] {
+        &self.table.lanes
+    }
+}
+
+fn apply(mut sheet: parking_lot::MutexGuard<'_, Sheet>, tally: &mut Tally) {
+    for (row, cell) in tally.pending.drain(..) {
+        sheet.line_items[row as usize][usize::from(cell)] += 1;
+    }
+    for (row, cell) in tally.pending_deals.drain(..) {
+        sheet.deals[row as usize][usize::from(cell)] += 1;
+    }
+    for (row, cell, whole) in tally.pending_requests.drain(..) {
+        sheet.exchanges[row as usize][usize::from(!whole)][usize::from(cell)] += 1;
+    }
+}
+
+/// Watches one decision for a [`Tally`].
+#[derive(Debug)]
+pub struct Watch<'t>(&'t mut Tally);
+
+impl Watch<'_> {
+    fn met(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>, cell: u8) {
+        let order = self.0.met.len() as u32;
+        let deal = deal.map_or(0, address);
+        self.0.met.push(Met { line_item: line_item.0, imp: imp as u32, deal, order, cell });
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn candidates(&mut self, _imp: usize, found: &[LineItemIx]) {
+        self.0.imps += 1;
+        self.0.found.extend(found.iter().map(|ix| ix.0));
+    }
+
+    fn rejected(&mut self, imp: usize, line_item: LineItemIx, rejection: &Rejection<'_>) {
+        self.met(imp, line_item, rejection.deal, Ends::cell(rejection.reason));
+    }
+
+    fn offered(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>, _: &Offer, _: &Factors) {
+        // Unless it is chosen, or its money cannot be held, another one beat it.
+        self.met(imp, line_item, deal, Ends::cell(NoBidReason::LostInternal));
+    }
+
+    fn chosen(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>) {
+        self.met(imp, line_item, deal, Ends::BID);
+    }
+}

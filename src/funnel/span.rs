@@ -1,0 +1,354 @@
+//! What was counted in a stretch of time, in memory and as bytes.
+
+use crate::model::funnel::{After, Counted, Ends, ExchangeEnds, Sample};
+use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::money::Nanos;
+use crate::model::no_bid::NoBidReason;
+use prost::Message;
+use std::collections::BTreeMap;
+
+/// How finely time is told apart, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Step {
+    /// Kept for 26 hours.
+    Minute,
+    /// Kept for 35 days.
+    Hour,
+    /// Of UTC, kept for 400 days.
+    Day,
+}
+
+impl Step {
+    /// The finest first.
+    pub const ALL: [Step; 3] = [Step::Minute, Step::Hour, Step::Day];
+
+    /// Seconds.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Step::Minute => 60,
+            Step::Hour => 3_600,
+            Step::Day => 86_400,
+        }
+    }
+
+    /// How long spans of it are kept, in seconds.
+    pub fn kept_s(self) -> i64 {
+        match self {
+            Step::Minute => 26 * 3_600,
+            Step::Hour => 35 * 86_400,
+            Step::Day => 400 * 86_400,
+        }
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Minute => "minute",
+            Step::Hour => "hour",
+            Step::Day => "day",
+        }
+    }
+
+    /// The start of the span that a moment lies in, both in Unix seconds.
+    pub fn start_of(self, at_s: i64) -> i64 {
+        at_s - at_s.rem_euclid(self.seconds())
+    }
+}
+
+/// What was counted of a line item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Way {
+    /// Where it got in the requests that found it.
+    pub ends: Ends,
+    /// Why it was not found, in the requests of the sample.
+    pub missed: Ends,
+    /// What came after its bids.
+    pub after: After,
+}
+
+impl Way {
+    fn merge(&mut self, more: &Way) {
+        self.ends.merge(&more.ends);
+        self.missed.merge(&more.missed);
+        merge_after(&mut self.after, &more.after);
+    }
+}
+
+/// Adds what came after bids.
+fn merge_after(to: &mut After, more: &After) {
+    let counts = [
+        (&mut to.wins, more.wins),
+        (&mut to.losses, more.losses),
+        (&mut to.billed, more.billed),
+        (&mut to.impressions, more.impressions),
+        (&mut to.clicks, more.clicks),
+        (&mut to.conversions, more.conversions),
+    ];
+    counts.into_iter().for_each(|(count, more)| *count = count.saturating_add(more));
+    to.spend.0 = to.spend.0.saturating_add(more.spend.0);
+}
+
+/// What was counted from `start_s` on, in a minute, an hour or a day.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// When it begins, in Unix seconds.
+    pub start_s: i64,
+    /// How long it is.
+    pub step: Step,
+    /// Requests that were looked at closely, out of those that were not refused as a whole.
+    pub samples: u64,
+    /// By exchange.
+    pub exchanges: BTreeMap<ExchangeId, ExchangeEnds>,
+    /// By line item: those that were found or had something come of their bids.
+    pub line_items: BTreeMap<LineItemId, Way>,
+    /// By exchange and deal.
+    pub deals: BTreeMap<(ExchangeId, String), Ends>,
+}
+
+impl Span {
+    /// One in which nothing was counted.
+    pub fn new(step: Step, start_s: i64) -> Span {
+        Span {
+            start_s,
+            step,
+            samples: 0,
+            exchanges: <_>::default(),
+            line_items: <_>::default(),
+            deals: <_>::default(),
+        }
+    }
+
+    /// Requests of all exchanges.
+    pub fn requests(&self) -> ExchangeEnds {
+        let mut all = ExchangeEnds::default();
+        self.exchanges.values().for_each(|ends| all.merge(ends));
+        all
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.samples == 0 && self.exchanges.is_empty() && self.line_items.is_empty() && self.deals.is_empty()
+    }
+
+    /// Adds what was counted.
+    pub fn count(&mut self, counted: &Counted) {
+        for (id, ends) in &counted.exchanges {
+            self.exchanges.entry(*id).or_default().merge(ends);
+        }
+        for (id, ends) in &counted.line_items {
+            self.line_items.entry(*id).or_default().ends.merge(ends);
+        }
+        for (exchange, deal, ends) in &counted.deals {
+            self.deals.entry((*exchange, deal.clone())).or_default().merge(ends);
+        }
+    }
+
+    /// Adds what a sample says of line items that were not found.
+    pub fn sample(&mut self, sample: &Sample) {
+        self.samples += sample.requests;
+        for (id, missed) in &sample.missed {
+            self.line_items.entry(*id).or_default().missed.merge(missed);
+        }
+    }
+
+    /// Adds what came after the bids of a line item.
+    pub fn follow(&mut self, line_item: LineItemId, after: &After) {
+        merge_after(&mut self.line_items.entry(line_item).or_default().after, after);
+    }
+
+    /// Adds all of another span, whatever its time.
+    pub fn merge(&mut self, more: &Span) {
+        self.samples += more.samples;
+        for (id, ends) in &more.exchanges {
+            self.exchanges.entry(*id).or_default().merge(ends);
+        }
+        for (id, way) in &more.line_items {
+            self.line_items.entry(*id).or_default().merge(way);
+        }
+        for (deal, ends) in &more.deals {
+            self.deals.entry(deal.clone()).or_default().merge(ends);
+        }
+    }
+
+    /// As bytes: `mark · CRC-32C of the rest, u32 · a protobuf message`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let wire = SpanWire {
+            start_s: self.start_s,
+            step_s: self.step.seconds() as u32,
+            cells: names(),
+            samples: self.samples,
+            exchanges: self.exchanges.iter().map(ExchangeWire::of).collect(),
+            line_items: self.line_items.iter().map(LineItemWire::of).collect(),
+            deals: self.deals.iter().map(DealWire::of).collect(),
+        };
+        let content = wire.encode_to_vec();
+        let mut out = MARK.to_vec();
+        out.extend(crc32c::crc32c(&content).to_le_bytes());
+        out.extend(content);
+        out
+    }
+
+    /// Reads what [`Span::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Span, SpanError> {
+        let rest = bytes.strip_prefix(MARK).ok_or(SpanError::Mark)?;
+        let (sum, content) = rest.split_first_chunk::<4>().ok_or(SpanError::Checksum)?;
+        if crc32c::crc32c(content).to_le_bytes() != *sum {
+            return Err(SpanError::Checksum);
+        }
+        let wire = SpanWire::decode(content).map_err(|_| SpanError::Content)?;
+        let step = Step::ALL.into_iter().find(|step| step.seconds() == i64::from(wire.step_s));
+        let step = step.ok_or(SpanError::Content)?;
+        let cells = wire.cells.iter().map(|name| cell_of(name)).collect::<Option<Vec<_>>>();
+        let cells = cells.ok_or(SpanError::Content)?;
+        let mut span = Span { samples: wire.samples, ..Span::new(step, wire.start_s) };
+        for exchange in &wire.exchanges {
+            let id = u16::try_from(exchange.id).map_err(|_| SpanError::Content)?;
+            let (whole, found) = (read(&cells, &exchange.whole)?, read(&cells, &exchange.found)?);
+            span.exchanges.insert(ExchangeId(id), ExchangeEnds { whole, found });
+        }
+        for line_item in &wire.line_items {
+            let (ends, missed) = (read(&cells, &line_item.ends)?, read(&cells, &line_item.missed)?);
+            let way = Way { ends, missed, after: line_item.after() };
+            span.line_items.insert(LineItemId(line_item.id), way);
+        }
+        for deal in wire.deals {
+            let id = u16::try_from(deal.exchange).map_err(|_| SpanError::Content)?;
+            let ends = read(&cells, &deal.ends)?;
+            span.deals.insert((ExchangeId(id), deal.deal), ends);
+        }
+        Ok(span)
+    }
+}
+
+/// Why bytes are no span.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SpanError {
+    /// They begin otherwise.
+    #[error("this is no span of a funnel: it does not begin like one")]
+    Mark,
+    /// They have changed.
+    #[error("the checksum of this span of a funnel is wrong: a byte has changed, or the end is missing")]
+    Checksum,
+    /// The checksum is right, and the content makes no sense.
+    #[error("this span of a funnel was written by another version of this program")]
+    Content,
+}
+
+const MARK: &[u8; 8] = b"outbidF1";
+/// What stands for bids among the names of reasons.
+const BID: &str = "bid";
+
+/// The cells as they are numbered by this version: reasons may come and go, their names stay.
+fn names() -> Vec<String> {
+    NoBidReason::ALL.iter().map(|reason| reason.as_str()).chain([BID]).map(str::to_owned).collect()
+}
+
+fn cell_of(name: &str) -> Option<u8> {
+    let reason = NoBidReason::ALL.into_iter().find(|reason| reason.as_str() == name).map(Ends::cell);
+    reason.or((name == BID).then_some(Ends::BID))
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SpanWire {
+    #[prost(int64, tag = "1")]
+    start_s: i64,
+    #[prost(uint32, tag = "2")]
+    step_s: u32,
+    /// The names of the cells that the numbers below are of.
+    #[prost(string, repeated, tag = "3")]
+    cells: Vec<String>,
+    #[prost(message, repeated, tag = "4")]
+    exchanges: Vec<ExchangeWire>,
+    #[prost(message, repeated, tag = "5")]
+    line_items: Vec<LineItemWire>,
+    #[prost(message, repeated, tag = "6")]
+    deals: Vec<DealWire>,
+    #[prost(uint64, tag = "7")]
+    samples: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExchangeWire {
+    #[prost(uint32, tag = "1")]
+    id: u32,
+    /// Cell, requests, cell, requests …
+    #[prost(uint64, repeated, tag = "2")]
+    whole: Vec<u64>,
+    #[prost(uint64, repeated, tag = "3")]
+    found: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LineItemWire {
+    #[prost(uint32, tag = "1")]
+    id: u32,
+    #[prost(uint64, repeated, tag = "2")]
+    ends: Vec<u64>,
+    #[prost(uint64, tag = "3")]
+    wins: u64,
+    #[prost(uint64, tag = "4")]
+    losses: u64,
+    #[prost(uint64, tag = "5")]
+    billed: u64,
+    #[prost(uint64, tag = "6")]
+    impressions: u64,
+    #[prost(uint64, tag = "7")]
+    clicks: u64,
+    #[prost(uint64, tag = "8")]
+    conversions: u64,
+    #[prost(int64, tag = "9")]
+    spend: i64,
+    #[prost(uint64, repeated, tag = "10")]
+    missed: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DealWire {
+    #[prost(uint32, tag = "1")]
+    exchange: u32,
+    #[prost(string, tag = "2")]
+    deal: String,
+    #[prost(uint64, repeated, tag = "3")]
+    ends: Vec<u64>,
+}
+
+impl ExchangeWire {
+    fn of((id, ends): (&ExchangeId, &ExchangeEnds)) -> ExchangeWire {
+        ExchangeWire { id: id.0.into(), whole: write(&ends.whole), found: write(&ends.found) }
+    }
+}
+
+impl LineItemWire {
+    fn of((id, way): (&LineItemId, &Way)) -> LineItemWire {
+        let After { wins, losses, billed, impressions, clicks, conversions, spend } = way.after;
+        let (id, ends, missed, spend) = (id.0, write(&way.ends), write(&way.missed), spend.0);
+        LineItemWire { id, ends, wins, losses, billed, impressions, clicks, conversions, spend, missed }
+    }
+
+    fn after(&self) -> After {
+        let LineItemWire { wins, losses, billed, impressions, clicks, conversions, spend, .. } = *self;
+        After { wins, losses, billed, impressions, clicks, conversions, spend: Nanos(spend) }
+    }
+}
+
+impl DealWire {
+    fn of(((exchange, deal), ends): (&(ExchangeId, String), &Ends)) -> DealWire {
+        DealWire { exchange: exchange.0.into(), deal: deal.clone(), ends: write(ends) }
+    }
+}
+
+fn write(ends: &Ends) -> Vec<u64> {
+    ends.cells().flat_map(|(cell, requests)| [u64::from(cell), requests]).collect()
+}
+
+fn read(cells: &[u8], pairs: &[u64]) -> Result<Ends, SpanError> {
+    let mut ends = Ends::default();
+    let (pairs, rest) = pairs.as_chunks::<2>();
+    for [number, requests] in pairs {
+        let cell = usize::try_from(*number).ok().and_then(|number| cells.get(number));
+        if !cell.is_some_and(|cell| ends.add(*cell, *requests)) {
+            return Err(SpanError::Content);
+        }
+    }
+    if rest.is_empty() { Ok(ends) } else { Err(SpanError::Content) }
+}

@@ -1,0 +1,58 @@
+//! Explains a request on what serves this moment, without holding money or signing anything.
+
+use super::state::Shared;
+use crate::engine::{self, BidIds, Core, Explanation, Request};
+use crate::exchange;
+use bumpalo::Bump;
+
+/// Why a request cannot be explained.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotExplained {
+    /// No such exchange serves.
+    #[error("no exchange {0:?} serves; give the name of one that is active")]
+    Exchange(String),
+    /// It would be refused unread.
+    #[error("the request would be answered with status {status}: {why}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Shared {
+    /// What would be decided on a request of the exchange with this name, as JSON, and why; `show` makes something of it.
+    ///
+    /// # Errors
+    /// There is no such exchange, or the request would be refused unread.
+    pub fn explain<R>(
+        &self,
+        exchange: &str,
+        body: &[u8],
+        show: impl FnOnce(&Explanation) -> R,
+    ) -> Result<R, NotExplained> {
+        let snapshot = self.snapshots.load();
+        let profile = snapshot.catalog.exchange(exchange);
+        let profile = profile.ok_or_else(|| NotExplained::Exchange(exchange.to_owned()))?;
+        let arena = Bump::new();
+        let refused = |error: exchange::ParseError| NotExplained::Refused {
+            status: error.status(),
+            why: error.to_string(),
+        };
+        let auction = exchange::parse(body, &self.limits.load(), &arena).map_err(refused)?;
+        let request = Request {
+            auction: &auction,
+            profile,
+            snapshot: &snapshot,
+            audience: self.audience(),
+            frequency: Some(&self.frequency),
+            id_key: self.id_key(),
+            settings: &self.settings,
+            now: self.clock.now(),
+            arena: &arena,
+        };
+        let mut core = Core::new(BidIds::new(self.ledger.epoch(), u16::MAX));
+        Ok(show(&engine::explain(&request, &mut core, &self.ledger)))
+    }
+}

@@ -1,0 +1,306 @@
+//! The funnel of a running server: the tables that its cores count in, emptied every second into minutes, hours and days; and the
+//! sample that says why line items were not found.
+//!
+//! One request in 256 is in the sample, chosen by its id. Cores copy its bytes into buffers that are there already, and where none is
+//! free it is left out; it is looked at a moment later by a thread of low priority, for a few milliseconds each second. So the
+//! sample costs the same however many requests come, and every estimate says from how many it is made.
+
+use super::state::{Phase, Shared};
+use crate::engine::funnel::{Table, Writer};
+use crate::engine::{self, BidIds, Catalog, Core, Request};
+use crate::exchange;
+use crate::funnel::{Funnel, FunnelError, Span, Step};
+use crate::model::clock::Now;
+use crate::model::funnel::{After, Counted, Ends, Sample};
+use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::storage::Storage;
+use crate::telemetry::catalogue;
+use bumpalo::Bump;
+use crossbeam_queue::ArrayQueue;
+use foldhash::quality::FixedState;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The tables are emptied this often …
+const TICK: Duration = Duration::from_millis(1_000);
+/// … and the minute at hand is written this often, in ticks: a crash costs what came since.
+const TICKS_PER_SAVE: u64 = 10;
+/// One request in so many is in the sample.
+const ONE_IN: u64 = 256;
+/// Keeps the choice of the sample apart from other draws by a request's id.
+const SALT: u64 = 0x6675_6E6E_656C_0000;
+/// Requests of the sample that may wait to be looked at, …
+const BUFFERS: usize = 16;
+/// … each no longer than this.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The sample is looked at for so long in every tick.
+const PATIENCE: Duration = Duration::from_millis(4);
+
+/// See the module.
+pub struct Funnels {
+    /// One for each catalog that a core may still serve from.
+    tables: Mutex<Vec<Arc<Table>>>,
+    kept: Mutex<Kept>,
+    samples: Samples,
+}
+
+struct Kept {
+    funnel: Funnel,
+    /// What had come of the bids of each line item the last time.
+    before: HashMap<LineItemId, After>,
+}
+
+impl Default for Funnels {
+    /// One that is not kept over a restart.
+    fn default() -> Funnels {
+        Funnels::of(Funnel::in_memory())
+    }
+}
+
+impl Funnels {
+    /// The one that is kept in `storage`.
+    ///
+    /// # Errors
+    /// The disk refuses to be listed.
+    pub fn open(storage: Box<dyn Storage>) -> Result<Funnels, FunnelError> {
+        Funnel::open(storage).map(Funnels::of)
+    }
+
+    fn of(funnel: Funnel) -> Funnels {
+        let kept = Mutex::new(Kept { funnel, before: HashMap::new() });
+        Funnels { tables: Mutex::default(), kept, samples: Samples::default() }
+    }
+
+    /// Makes the table of a catalog before cores serve from it, so that none of them has to.
+    pub(super) fn prepare(&self, catalog: &Catalog, cores: usize) -> Arc<Table> {
+        let known = |tables: &[Arc<Table>]| tables.iter().find(|t| t.version() == catalog.version).cloned();
+        if let Some(table) = known(&self.tables.lock()) {
+            return table;
+        }
+        let table = Arc::new(Table::new(catalog, cores));
+        let mut tables = self.tables.lock();
+        if let Some(table) = known(&tables) {
+            return table;
+        }
+        tables.push(Arc::clone(&table));
+        table
+    }
+
+    /// Where a core counts what it decides on a catalog.
+    pub(super) fn writer(&self, catalog: &Catalog, core: usize, cores: usize) -> Writer {
+        Writer::new(self.prepare(catalog, cores), core)
+    }
+
+    /// Empties all tables; those of catalogs that nobody serves from any more go.
+    fn drain(&self, current: u64) -> Vec<Counted> {
+        let tables = self.tables.lock().clone();
+        let mut drained = Vec::with_capacity(tables.len());
+        for table in tables {
+            // Only this list and `table` know it: nothing comes after what is drained now.
+            let is_over = table.version() < current && Arc::strong_count(&table) == 2;
+            drained.push(table.drain());
+            if is_over {
+                self.tables.lock().retain(|known| !Arc::ptr_eq(known, &table));
+            }
+        }
+        drained
+    }
+}
+
+/// Requests on their way to be looked at closely.
+struct Samples {
+    /// Buffers that nobody uses.
+    free: ArrayQueue<Vec<u8>>,
+    taken: ArrayQueue<Sampled>,
+}
+
+/// A request as it came, after it was inflated.
+struct Sampled {
+    body: Vec<u8>,
+    protobuf: bool,
+    exchange: ExchangeId,
+    now: Now,
+}
+
+impl Default for Samples {
+    fn default() -> Samples {
+        let free = ArrayQueue::new(BUFFERS);
+        for _ in 0..BUFFERS {
+            let _full = free.push(Vec::with_capacity(BUFFER_BYTES));
+        }
+        Samples { free, taken: ArrayQueue::new(BUFFERS) }
+    }
+}
+
+impl Funnels {
+    /// Takes a request into the sample, if it is one of those that are. Allocates nothing.
+    pub(super) fn offer(&self, id: &str, (body, protobuf): (&[u8], bool), exchange: ExchangeId, now: Now) {
+        let is_in = FixedState::with_seed(SALT).hash_one(id).is_multiple_of(ONE_IN);
+        if !is_in || body.len() > BUFFER_BYTES {
+            return;
+        }
+        if let Some(mut buffer) = self.samples.free.pop() {
+            buffer.clear();
+            buffer.extend_from_slice(body);
+            let _full = self.samples.taken.push(Sampled { body: buffer, protobuf, exchange, now });
+        }
+    }
+}
+
+/// Looks at the requests of the sample closely.
+pub struct Sampler {
+    core: Core,
+    arena: Bump,
+}
+
+impl Sampler {
+    /// One with nothing in hand.
+    pub fn new(shared: &Shared) -> Sampler {
+        Sampler { core: Core::new(BidIds::new(shared.ledger.epoch(), u16::MAX)), arena: Bump::new() }
+    }
+
+    /// Looks at the requests that were taken so far, at one at least and at others as long as `patience` lasts; the rest is left
+    /// out. Returns how many it looked at.
+    pub fn look(&mut self, shared: &Shared, patience: Duration) -> u64 {
+        let samples = &shared.funnels.samples;
+        let until_ns = shared.clock.mono_ns() + patience.as_nanos() as u64;
+        let (mut requests, mut missed) = (0, HashMap::<LineItemId, Ends>::new());
+        for _ in 0..BUFFERS {
+            let Some(sampled) = samples.taken.pop() else { break };
+            if requests == 0 || shared.clock.mono_ns() < until_ns {
+                requests += u64::from(self.look_at(shared, &sampled, &mut missed));
+            }
+            let _full = samples.free.push(sampled.body);
+        }
+        if requests > 0 {
+            let missed = missed.into_iter().collect();
+            shared.funnels.kept.lock().funnel.sample(&Sample { requests, missed });
+        }
+        requests
+    }
+
+    /// Answers whether line items were looked for in it.
+    fn look_at(
+        &mut self,
+        shared: &Shared,
+        sampled: &Sampled,
+        missed: &mut HashMap<LineItemId, Ends>,
+    ) -> bool {
+        self.arena.reset();
+        let snapshot = shared.snapshots.load();
+        let Some(profile) = snapshot.catalog.exchange_by_id(sampled.exchange) else { return false };
+        let limits = **shared.limits.load();
+        let parsed = match sampled.protobuf {
+            true => exchange::parse_protobuf(&sampled.body, &limits.inflated(), &self.arena),
+            false => exchange::parse(&sampled.body, &limits.inflated(), &self.arena),
+        };
+        let Ok(auction) = parsed else { return false };
+        let request = Request {
+            auction: &auction,
+            profile,
+            snapshot: &snapshot,
+            audience: shared.audience(),
+            frequency: Some(&shared.frequency),
+            id_key: shared.id_key(),
+            settings: &shared.settings,
+            now: sampled.now,
+            arena: &self.arena,
+        };
+        let line_items = snapshot.catalog.line_items();
+        !auction.test
+            && engine::missed(&request, &mut self.core, &shared.ledger, |ix, reason| {
+                let ends = missed.entry(line_items[ix.0 as usize].item.id).or_default();
+                let exists = ends.add(Ends::cell(reason), 1);
+                debug_assert!(exists, "every reason has a cell");
+            })
+    }
+}
+
+impl Shared {
+    /// Takes up what was counted until now.
+    ///
+    /// # Errors
+    /// What is over cannot be written to disk. It is tried again the next time; nothing is forgotten meanwhile.
+    pub fn count_funnel(&self) -> Result<(), FunnelError> {
+        let kept = &mut *self.funnels.kept.lock();
+        let now_s = self.clock.now().unix_s();
+        let current = self.snapshots.load().catalog.version;
+        let mut after = Vec::new();
+        for delivery in &self.delivery {
+            let now = delivery.after();
+            let before = kept.before.entry(*delivery.key()).or_default();
+            if *before != now {
+                after.push((*delivery.key(), since(before, &now)));
+                *before = now;
+            }
+        }
+        let mut result = kept.funnel.count(now_s, &Counted::default(), &after);
+        for counted in self.funnels.drain(current) {
+            result = kept.funnel.count(now_s, &counted, &[]).and(result);
+        }
+        result
+    }
+
+    /// Writes the minute at hand to disk.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn save_funnel(&self) -> Result<(), FunnelError> {
+        self.funnels.kept.lock().funnel.save()
+    }
+
+    /// What was counted from `from_s` until before `until_s`, in Unix seconds, up to this moment.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn funnel(&self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {
+        self.count_funnel()?;
+        self.funnels.kept.lock().funnel.spans(step, from_s, until_s)
+    }
+}
+
+fn since(before: &After, now: &After) -> After {
+    After {
+        wins: now.wins - before.wins,
+        losses: now.losses - before.losses,
+        billed: now.billed - before.billed,
+        impressions: now.impressions - before.impressions,
+        clicks: now.clicks - before.clicks,
+        conversions: now.conversions - before.conversions,
+        spend: crate::model::money::Nanos(now.spend.0 - before.spend.0),
+    }
+}
+
+/// Runs until the process closes, and then takes up and writes what is left. Blocks: give it a thread of its own.
+pub(super) fn keep_funnel(shared: &Shared) {
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "the funnel is kept at the usual priority");
+    }
+    let (mut ticks, mut failed) = (0u64, false);
+    let mut sampler = Sampler::new(shared);
+    loop {
+        let closing = shared.phase() >= Phase::Closing;
+        ticks += 1;
+        let mut done = shared.count_funnel();
+        sampler.look(shared, PATIENCE);
+        if closing || ticks.is_multiple_of(TICKS_PER_SAVE) {
+            done = done.and_then(|()| shared.save_funnel());
+        }
+        match done {
+            Ok(()) => failed = false,
+            Err(error) if !failed => {
+                tracing::error!(%error, "the funnel is kept in memory only until the disk takes it again");
+                failed = true;
+                shared.metrics.counter(catalogue::FUNNEL_FAILURES, &[]).increment(1);
+            }
+            Err(_) => {}
+        }
+        if closing {
+            return;
+        }
+        std::thread::sleep(TICK);
+    }
+}

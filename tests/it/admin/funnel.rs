@@ -1,0 +1,289 @@
+//! Mistakes that people make, each in a line item of its own, beside traffic that all of them miss: the first line of the funnel
+//! names the mistake and what to do.
+
+use super::calls::{Calls, creative, line_item, request};
+use super::site::{Site, run};
+use crate::server::Client;
+use serde_json::{Value, json};
+
+/// What is changed of a line item that bids 2.50 on everything, how the first line begins, and a part of its advice.
+type Mistake = (&'static str, Value, &'static str, &'static str);
+
+fn mistakes() -> Vec<Mistake> {
+    let include = |name: &str, values: Value| json!({ "targeting": { name: { "include": values } } });
+    let exclude = |name: &str, values: Value| json!({ "targeting": { name: { "exclude": values } } });
+    let bid = |amount: &str| json!({ "bid": { "strategy": "fixed_cpm", "amount": amount, "max": amount } });
+    let closed = json!({ "exclude": [
+        { "day": "mon", "start": 0, "end": 24 }, { "day": "tue", "start": 0, "end": 24 },
+        { "day": "wed", "start": 0, "end": 24 }, { "day": "thu", "start": 0, "end": 24 },
+        { "day": "fri", "start": 0, "end": 24 }, { "day": "sat", "start": 0, "end": 24 },
+        { "day": "sun", "start": 0, "end": 24 },
+    ] });
+    let shows = |creative: &str| json!({ "creatives": [{ "creative": creative }] });
+    vec![
+        (
+            "flight over",
+            json!({ "flight": { "end_at": "2020-01-01T00:00:00Z" } }),
+            "ended: ",
+            "flight.end_at",
+        ),
+        (
+            "flight to come",
+            json!({ "flight": { "start_at": "2120-01-01T00:00:00Z" } }),
+            "scheduled: ",
+            "flight.start_at",
+        ),
+        ("paused", json!({ "status": "paused" }), "paused: ", "activate it"),
+        (
+            "campaign paused",
+            json!({ "campaign_id": "2" }),
+            "paused_parent: ",
+            "campaign 2 is not active; activate it",
+        ),
+        ("no creative", json!({ "creatives": [] }), "no_creative: ", "assign one"),
+        ("creative not approved", shows("2"), "not_approved: ", "approv"),
+        (
+            "wallet without money",
+            json!({ "campaign_id": "3", "creatives": [{ "creative": "3" }] }),
+            "no_budget: ",
+            "wallet",
+        ),
+        ("wrong size", shows("4"), "size: ", "add a creative in a size that is offered"),
+        ("another medium", include("formats", json!(["video"])), "format: ", "add the medium"),
+        ("floor above the bid", bid("0.20"), "below_floor: ", "raise the bid"),
+        ("the wrong country", include("countries", json!(["FRA"])), "geo: ", "widen the places"),
+        ("the wrong region", include("regions", json!(["us-ca"])), "geo: ", "widen the places"),
+        ("the wrong device", include("device_types", json!([3])), "device: ", "widen device types"),
+        ("the wrong system", include("os", json!(["ios"])), "device: ", "widen device types"),
+        ("the wrong site", include("domains", json!(["sports.example"])), "inventory: ", "widen the lists"),
+        ("the site excluded", exclude("domains", json!(["news.example"])), "inventory: ", "widen the lists"),
+        ("no such app", include("bundles", json!(["com.example.game"])), "inventory: ", "widen the lists"),
+        ("the wrong keyword", include("keywords", json!(["shoes"])), "keyword: ", "widen the keywords"),
+        ("the wrong language", include("languages", json!(["fr"])), "language: ", "widen the languages"),
+        ("hours that are closed", json!({ "targeting": { "dayparts": closed } }), "daypart: ", "time zone"),
+        ("a deal's id with a typo", include("deals", json!(["PMP-4712"])), "deal: ", "letter by letter"),
+        ("the wrong exchange", include("exchanges", json!(["south"])), "exchange: ", "add the exchange"),
+        (
+            "the wrong position",
+            json!({ "targeting": { "placement": { "positions": { "include": [3] } } } }),
+            "placement: ",
+            "widen the placement rules",
+        ),
+        (
+            "nobody in the segment",
+            json!({ "targeting": { "audience": { "any_of": ["crm.buyers"] } } }),
+            "no_audience: ",
+            "",
+        ),
+        (
+            "the parent node excluded",
+            json!({ "targeting": { "audience": { "none_of": ["animals"] } } }),
+            "audience: ",
+            "exclude fewer",
+        ),
+        ("a blocked category", shows("5"), "blocked_category: ", "check the creative's categories"),
+        ("a blocked domain", shows("6"), "blocked_advertiser: ", "check the creative's domain"),
+        ("a blocked attribute", shows("7"), "blocked_attribute: ", "check the creative's attributes"),
+        (
+            "a factor of nothing",
+            json!({ "multipliers": { "sizes": [{ "value": "300x250", "factor": "0" }] } }),
+            "size: ",
+            "offered",
+        ),
+        ("beaten from within", bid("2.40"), "lost_internal: ", "raise the bid, or narrow the other one"),
+    ]
+}
+
+#[test]
+fn the_first_line_names_the_mistake_and_the_fix() {
+    let site = Site::fresh(&["engine.max_candidates=256"]);
+    site.make_all();
+    site.make("exchanges", &super::calls::exchange("south"));
+    site.make("campaigns", &json!({ "name": "Asleep", "advertiser_id": "1", "status": "paused" }));
+    site.make("advertisers", &super::calls::advertiser("Penniless"));
+    site.make("campaigns", &json!({ "name": "Poor", "advertiser_id": "2", "status": "active" }));
+    let changed = |name: &str, changes: Value| {
+        let mut creative = creative(name);
+        changes.as_object().unwrap().iter().for_each(|(member, value)| creative[member] = value.clone());
+        site.make("creatives", &creative);
+    };
+    changed("Not seen yet", json!({ "approval": "pending" }));
+    changed("Of the penniless", json!({ "advertiser_id": "2" }));
+    changed("Leaderboard", json!({ "size": "728x90" }));
+    changed("Beer", json!({ "categories": ["IAB8-5"], "cattax": 1 }));
+    changed(
+        "Rival",
+        json!({ "adomain": ["rival.example"], "landing_domains": ["rival.example"], "click_url": "https://rival.example/" }),
+    );
+    changed("Loud", json!({ "attributes": [3] }));
+    let external = json!([{ "segtax": 600, "id": "dogs" }]);
+    site.make("segments", &json!({ "key": "animals", "name": "Animals" }));
+    site.make(
+        "segments",
+        &json!({ "key": "animals.dogs", "name": "Dogs", "parent": "animals", "external": external }),
+    );
+    let ids: Vec<(String, Mistake)> = mistakes()
+        .into_iter()
+        .map(|mistake| {
+            let mut item = line_item(mistake.0);
+            mistake.1.as_object().unwrap().iter().for_each(|(member, value)| item[member] = value.clone());
+            (site.make("line_items", &item)["id"].as_str().unwrap().to_owned(), mistake)
+        })
+        .collect();
+    let mut body = request();
+    body["imp"][0]["banner"]["pos"] = 1.into();
+    body["imp"][0]["banner"]["battr"] = json!([3]);
+    body["imp"][0]["pmp"] = json!({ "deals": [{ "id": "PMP-4711", "bidfloor": 0.5 }] });
+    body["bcat"] = json!(["IAB8-5"]);
+    body["badv"] = json!(["rival.example"]);
+    body["device"]["geo"]["country"] = "USA".into();
+    body["device"]["devicetype"] = 2.into();
+    body["device"]["language"] = "en".into();
+    body["device"]["os"] = "Windows".into();
+    body["site"]["keywords"] = "politics".into();
+    body["user"] = json!({ "data": [{ "ext": { "segtax": 600 }, "segment": [{ "id": "dogs" }] }] });
+    site.until("the first bid", |site| site.price() == Some(2.5));
+    let (mut client, mut sent, mut bids) = (Client::connect(site.bid), 0, 0);
+    // One in 256 is looked at closely, a few a second: until enough were.
+    let funnel = |id: &str| site.get(&format!("/v1/line_items/{id}/funnel"));
+    site.until("the sample", |site| {
+        for _ in 0..400 {
+            body["id"] = format!("request-{sent}").into();
+            let reply = client.bid("north", body.to_string().as_bytes()).unwrap();
+            sent += 1;
+            bids += u64::from(reply.status == 200);
+        }
+        let shown = site.get("/v1/line_items/1/funnel");
+        shown["total"]["not_found_because"]["samples"].as_u64().unwrap() >= 3
+    });
+    for (id, (name, _, begins, advice)) in &ids {
+        let shown = funnel(id);
+        let headline = shown["headline"].as_str().unwrap();
+        assert!(headline.starts_with(begins), "{name}: {headline}\n{shown:#}");
+        assert!(headline.contains(advice), "{name}: {headline}");
+        adds_up(&shown);
+    }
+    let best = funnel("1");
+    adds_up(&best);
+    assert_eq!(best["total"]["bids"], bids, "{best:#}");
+    assert!(best["headline"].as_str().unwrap().starts_with("bids on "), "{best}");
+    let exchange = site.get("/v1/exchanges/1/funnel");
+    assert_eq!(exchange["total"]["bids"], bids);
+    let requests = exchange["total"]["requests"].as_u64().unwrap();
+    assert!(requests >= sent && best["total"]["requests"] == requests, "{exchange:#}");
+    // The picture of the same, and what a restart keeps of it.
+    let url = format!("http://{}", site.admin);
+    let picture = run(&["why", &ids[7].0, "--url", &url, "--key", super::calls::KEY]);
+    assert!(picture.contains("\nsize: ") && picture.contains("█"), "{picture}");
+    let mut site = site;
+    site.restart();
+    assert_eq!(site.get("/v1/line_items/1/funnel")["total"]["bids"], bids);
+}
+
+/// Σ of all ends is the requests, in the total and in every span.
+fn adds_up(shown: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap();
+    let sum = |rows: &Value| rows.as_array().unwrap().iter().map(|row| number(&row["requests"])).sum::<u64>();
+    let spans = shown["spans"].as_array().unwrap();
+    for row in spans.iter().chain([&shown["total"]]) {
+        let found = number(&row["found"]);
+        assert_eq!(sum(&row["reasons"]) + number(&row["bids"]), found, "{row:#}");
+        assert_eq!(
+            sum(&row["refused"]) + number(&row["not_found"]) + found,
+            number(&row["requests"]),
+            "{row:#}"
+        );
+    }
+    let of = |row: &Value| number(&row["requests"]);
+    assert_eq!(spans.iter().map(of).sum::<u64>(), of(&shown["total"]), "{shown:#}");
+}
+
+#[test]
+fn people_who_may_not_be_known_or_have_seen_enough_are_named() {
+    let site = Site::fresh(&[]);
+    site.make_all();
+    site.make("exchanges", &super::calls::exchange("south"));
+    site.make("segments", &json!({ "key": "animals", "name": "Animals" }));
+    let made = |name: &str, changes: Value| {
+        let mut item = line_item(name);
+        changes.as_object().unwrap().iter().for_each(|(member, value)| item[member] = value.clone());
+        site.make("line_items", &item)["id"].as_str().unwrap().to_owned()
+    };
+    let bid = json!({ "strategy": "fixed_cpm", "amount": "9.00", "max": "9.00" });
+    let caps = json!({ "caps": [{ "max": 1, "per": { "unit": "day" } }] });
+    let capped = made("Once a day", json!({ "frequency": caps, "bid": bid }));
+    let exchanges = json!({ "include": ["south"] });
+    let audience = json!({ "any_of": ["animals"] });
+    let known = made("Animals", json!({ "targeting": { "exchanges": exchanges, "audience": audience } }));
+    site.until("the first bid", |site| site.price().is_some());
+    let mut client = Client::connect(site.bid);
+    let mut ask = |exchange: &str, from: usize, to: usize, change: &dyn Fn(&mut Value)| {
+        for nth in from..to {
+            let mut body = request();
+            body["id"] = format!("{exchange}-{nth}").into();
+            change(&mut body);
+            client.bid(exchange, body.to_string().as_bytes()).unwrap();
+        }
+    };
+    ask("north", 0, 300, &|body| {
+        body["device"]["geo"]["country"] = "USA".into();
+        body["user"] = json!({ "buyeruid": "the-same-person" });
+    });
+    let funnel = |id: &str| site.get(&format!("/v1/line_items/{id}/funnel"));
+    let shown = funnel(&capped);
+    adds_up(&shown);
+    assert!(shown["headline"].as_str().unwrap().starts_with("frequency: "), "{shown:#}");
+    assert!(shown["headline"].as_str().unwrap().contains("raise the cap"), "{shown:#}");
+    assert_eq!(shown["total"]["bids"], 1, "a bid that is open counts: {shown:#}");
+    let mut asked = 0;
+    site.until("the sample", |_| {
+        ask("south", asked, asked + 500, &|body| body["regs"] = json!({ "gdpr": 1 }));
+        asked += 500;
+        asked >= 1_500 && funnel(&known)["headline"].as_str().unwrap().starts_with("consent: ")
+    });
+    let shown = funnel(&known);
+    adds_up(&shown);
+    assert!(shown["headline"].as_str().unwrap().contains("nothing without consent"), "{shown:#}");
+}
+
+#[test]
+fn a_posted_request_is_explained_to_its_owner() {
+    let site = Site::fresh(&[]);
+    site.make_all();
+    let mut far = line_item("Far away");
+    far["targeting"] = json!({ "countries": { "include": ["FRA"] } });
+    site.make("line_items", &far);
+    let mut chosen = line_item("Animals");
+    chosen["targeting"] = json!({ "audience": { "any_of": ["crm.buyers"] } });
+    site.make("line_items", &chosen);
+    site.until("the first bid", |site| site.price() == Some(2.5));
+    let asked = json!({ "exchange": "north", "request": request() }).to_string();
+    let headers = [super::calls::JSON];
+    let explain = |path: &str| {
+        let reply = site.call("POST", path, &headers, &asked);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["imps"][0]["line_items"].as_array().unwrap().clone()
+    };
+    let all = explain("/v1/advertisers/1:explain");
+    let reasons: Vec<&Value> = all.iter().map(|verdict| &verdict["reason"]).collect();
+    assert_eq!(reasons[0], &Value::Null, "who bids comes first: {all:?}");
+    assert_eq!(all[0]["price"]["price"], "2.50");
+    assert_eq!(reasons.len(), 3);
+    let [one] = &explain("/v1/line_items/2:explain")[..] else { panic!("one line item was asked about") };
+    assert_eq!((&one["reason"], &one["field"]), (&json!("geo"), &json!("targeting.countries")));
+    let detail = one["detail"].as_str().unwrap();
+    assert!(detail.to_lowercase().contains("deu") || detail.contains("DE"), "{detail}");
+    // In which segments a person is, is nobody's to ask.
+    let [one] = &explain("/v1/line_items/3:explain")[..] else { panic!("one line item was asked about") };
+    assert_eq!(one["detail"], "", "{one}");
+    for (body, pointer) in [
+        (json!({ "exchange": "nowhere", "request": request() }), "/exchange"),
+        (json!({ "exchange": "north", "request": { "id": 1 } }), "/request"),
+        (json!({ "exchange": "north" }), "/request"),
+        (json!({ "request": request() }), "/exchange"),
+        (json!({ "exchange": "north", "request": request(), "more": 1 }), "/more"),
+    ] {
+        let refused = site.refused(422, "POST", "/v1/line_items/2:explain", &headers, &body.to_string());
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+}
