@@ -43,9 +43,15 @@ const EXCLUSIONS: [NoBidReason; DIMENSIONS.len()] = [
     NoBidReason::Frequency,
 ];
 
-/// Multipliers ready for the bid path.
+/// Multipliers ready for the bid path: tables only where there are any, as most line items have none.
 #[derive(Clone, Debug, Default)]
 pub struct CompiledMultipliers {
+    tables: Option<Box<Tables>>,
+    upper_ppm: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Tables {
     /// (first entry, one past the last, ppm) of a tree node's interval, see [`Taxonomy::interval`].
     segments: Vec<(u32, u32, i64)>,
     exchanges: Vec<(ExchangeId, i64)>,
@@ -57,7 +63,6 @@ pub struct CompiledMultipliers {
     hours: Vec<(HourMask, i64)>,
     positions: Vec<(i64, i64)>,
     frequencies: Vec<(SeenRange, i64)>,
-    upper_ppm: i64,
 }
 
 /// What multipliers look at.
@@ -105,8 +110,11 @@ impl Factors {
 impl CompiledMultipliers {
     /// Resolves tree nodes to their intervals; nodes that the taxonomy does not know never match.
     pub fn compile(source: &Multipliers, taxonomy: &Taxonomy) -> CompiledMultipliers {
+        if *source == Multipliers::default() {
+            return CompiledMultipliers { tables: None, upper_ppm: PPM };
+        }
         let interval = |(node, ppm): &(_, i64)| taxonomy.interval(*node).map(|(from, to)| (from, to, *ppm));
-        let mut compiled = CompiledMultipliers {
+        let tables = Tables {
             segments: source.segments.iter().filter_map(interval).collect(),
             exchanges: source.exchanges.clone(),
             countries: source.countries.clone(),
@@ -117,10 +125,16 @@ impl CompiledMultipliers {
             hours: source.hours.clone(),
             positions: source.positions.clone(),
             frequencies: source.frequencies.clone(),
-            upper_ppm: PPM,
         };
-        compiled.upper_ppm = compiled.largest_product();
-        compiled
+        let upper_ppm = tables.largest_product();
+        CompiledMultipliers { tables: Some(Box::new(tables)), upper_ppm }
+    }
+
+    /// Has the memory fetch the tables.
+    pub fn announce(&self) {
+        if let Some(tables) = &self.tables {
+            std::hint::black_box((tables.segments.len(), tables.channels.len(), tables.frequencies.len()));
+        }
     }
 
     /// No request gets a larger product than this, in ppm.
@@ -130,9 +144,17 @@ impl CompiledMultipliers {
 
     /// Whether creatives of this size are excluded by a factor of 0, whatever the request.
     pub fn excludes_size(&self, size: Size) -> bool {
-        largest_equal(&self.sizes, Some(&size)) == 0
+        self.tables.as_ref().is_some_and(|tables| largest_equal(&tables.sizes, Some(&size)) == 0)
     }
 
+    /// The factors for one impression and creative.
+    pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
+        const NOTHING: Factors = Factors { by_dimension: [PPM; DIMENSIONS.len()], product_ppm: PPM };
+        self.tables.as_ref().map_or(NOTHING, |tables| tables.factors(facts))
+    }
+}
+
+impl Tables {
     fn largest_product(&self) -> i64 {
         let largest = |ppm: Option<i64>| ppm.unwrap_or(PPM).max(PPM);
         let by_dimension = [
@@ -150,8 +172,7 @@ impl CompiledMultipliers {
         product(&by_dimension)
     }
 
-    /// The factors for one impression and creative.
-    pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
+    fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
         let has_entry = |(from, to, _): &&(u32, u32, i64)| any_within(facts.segment_entries, (*from, *to));
         let is_seen =
             |(range, _): &&(SeenRange, i64)| facts.frequency.is_some_and(|times| range.contains(times));
