@@ -120,7 +120,12 @@ trait LookUp {
     /// The last segment of a user, 0 for a stranger.
     fn look_up(&mut self, key: u64) -> u32;
 
-    fn announce(&mut self, _key: u64) {}
+    /// Looks up [`GROUP`] keys that are known together.
+    fn look_up_group(&mut self, keys: &[u64; GROUP]) {
+        for key in keys {
+            black_box(self.look_up(*key));
+        }
+    }
 }
 
 /// Looks keys up, `BATCH` a call, going on where the call before stopped. Answers nanoseconds a lookup.
@@ -140,10 +145,7 @@ fn batch(keys: &[u64], start: usize, pace: Pace, index: &mut impl LookUp) -> f64
         }),
         Pace::Announced => {
             for first in (start..start + BATCH).step_by(GROUP) {
-                (first..first + GROUP).for_each(|i| index.announce(key(i)));
-                (first..first + GROUP).for_each(|i| {
-                    black_box(index.look_up(key(i)));
-                });
+                index.look_up_group(&std::array::from_fn(|at| key(first + at)));
             }
         }
     }
@@ -156,30 +158,36 @@ struct Packed<'i> {
     taxonomy: &'i Taxonomy,
     proof: UseSegments,
     keys: Keys,
+    group: [Keys; GROUP],
     out: Lookup,
 }
 
 impl<'i> Packed<'i> {
     fn new(index: &'i AudienceIndex, taxonomy: &'i Taxonomy) -> Packed<'i> {
-        Packed { index, taxonomy, proof: people::proof(), keys: Keys::default(), out: Lookup::default() }
+        let (keys, group, out) = (Keys::default(), Default::default(), Lookup::default());
+        Packed { index, taxonomy, proof: people::proof(), keys, group, out }
     }
+}
 
-    fn name(&mut self, key: u64) {
-        self.keys.clear();
-        self.keys.push(UserKey(key), IdKind::Cookie);
-    }
+fn name(keys: &mut Keys, key: u64) {
+    keys.clear();
+    keys.push(UserKey(key), IdKind::Cookie);
 }
 
 impl LookUp for Packed<'_> {
     fn look_up(&mut self, key: u64) -> u32 {
-        self.name(key);
+        name(&mut self.keys, key);
         self.index.lookup(&self.keys, self.taxonomy, NOW, self.proof, &mut self.out);
         self.out.segments.last().map_or(0, |segment| segment.0)
     }
 
-    fn announce(&mut self, key: u64) {
-        self.name(key);
-        self.index.announce(&self.keys, &mut self.out);
+    fn look_up_group(&mut self, keys: &[u64; GROUP]) {
+        self.group.iter_mut().zip(keys).for_each(|(named, key)| name(named, *key));
+        self.index.announce(&self.group, &mut self.out);
+        for keys in &self.group {
+            self.index.lookup(keys, self.taxonomy, NOW, self.proof, &mut self.out);
+            black_box(self.out.segments.last());
+        }
     }
 }
 

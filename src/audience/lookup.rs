@@ -7,7 +7,7 @@
 use super::held::Held;
 use super::identity::{IdKind, Keys, MAX_KEYS};
 use super::index::AudienceIndex;
-use super::packed::Place;
+use super::packed::{Place, read_lines};
 use super::record::{At, Record};
 use crate::model::ids::{SegmentId, UserKey};
 use crate::model::taxonomy::Taxonomy;
@@ -15,6 +15,9 @@ use crate::privacy::{UseIds, UseSegments};
 
 /// Hashed addresses that are looked up besides the keys of a request.
 const MAX_TIED: usize = 4;
+
+/// Keys that are announced at once: as many as the memory may be asked for.
+const ANNOUNCED: usize = 16;
 
 /// What is known of a request's user. Reuse one per core: its vectors keep their capacity.
 #[derive(Clone, Debug, Default)]
@@ -174,19 +177,39 @@ impl AudienceIndex {
         });
     }
 
-    /// Has the memory fetch what a lookup of `keys` would read of the base, and waits for none of it: whoever looks up
-    /// many users announces some of them, then looks those up, and pays for one wait instead of one each. A lookup says
-    /// the same with and without it.
-    pub fn announce(&self, keys: &Keys, out: &mut Lookup) {
-        for (key, kind) in keys.as_slice() {
-            // Where a partner's id leads is known only to who reads the match table, which is small.
-            if *kind != IdKind::Matched {
-                let shard = self.shard_of(*key);
-                out.held.refresh(self, shard);
-                let shard = out.held.shard(shard);
-                shard.request(shard.locate(key.0));
+    /// Has the memory fetch what lookups of `users` would read of the base, and waits for none of it: whoever looks up many
+    /// users announces some of them, then looks those up, and pays for one wait instead of one each. A lookup says the same
+    /// with and without it.
+    pub fn announce(&self, users: &[Keys], out: &mut Lookup) {
+        // Where a partner's id leads is known only to who reads the match table, which is small.
+        let known = |(key, kind): &(UserKey, IdKind)| (*kind != IdKind::Matched).then_some(*key);
+        let mut keys = users.iter().flat_map(|keys| keys.as_slice().iter().filter_map(known));
+        let mut group = [UserKey(0); ANNOUNCED];
+        loop {
+            let taken = group.iter_mut().zip(&mut keys).map(|(place, key)| *place = key).count();
+            if taken == 0 {
+                return;
             }
+            self.announce_keys(&group[..taken], &mut out.held);
         }
+    }
+
+    /// Step by step for all keys, because a step needs what the step before has fetched. Each loop is as short as it can be:
+    /// a processor has only so many instructions under way, and with them the loads that wait.
+    fn announce_keys(&self, keys: &[UserKey], held: &mut Held) {
+        keys.iter().for_each(|key| held.refresh(self, self.shard_of(*key)));
+        let mut read = 0;
+        for key in keys {
+            read ^=
+                held.shard(self.shard_of(*key)).read_offset(key.0) ^ u32::from(self.overlay.may_hold(*key));
+        }
+        let mut buckets: [&[u8]; ANNOUNCED] = [&[]; ANNOUNCED];
+        for (bucket, key) in buckets.iter_mut().zip(keys) {
+            let shard = held.shard(self.shard_of(*key));
+            *bucket = shard.bucket(shard.locate(key.0));
+        }
+        read = buckets[..keys.len()].iter().fold(read, |read, bucket| read ^ u32::from(read_lines(bucket)));
+        std::hint::black_box(read);
     }
 
     fn look_up_several(&self, keys: &[(UserKey, IdKind)], now: At, taxonomy: &Taxonomy, out: &mut Lookup) {

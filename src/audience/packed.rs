@@ -143,14 +143,23 @@ impl PackedShard {
         Place { from: self.offsets.at(bucket), to: self.offsets.at(bucket + 1) }
     }
 
+    /// Reads what [`PackedShard::locate`] would read.
+    #[inline]
+    pub(super) fn read_offset(&self, key: u64) -> u32 {
+        if self.geometry.buckets == 0 { 0 } else { self.offsets.at(self.geometry.bucket_of(key)) as u32 }
+    }
+
     /// Loads a byte of each cache line that a bucket of usual size covers. None of these loads waits for another, while
     /// reading the bucket finds out line by line where to go on: one miss of the memory instead of up to three.
     #[inline]
     pub(super) fn request(&self, place: Place) {
-        const LINE: usize = 64;
-        let last = place.to.saturating_sub(1);
-        let lines = [0, LINE, 2 * LINE].map(|line| self.blob.get((place.from + line).min(last)).copied());
-        std::hint::black_box(lines);
+        std::hint::black_box(read_lines(self.bucket(place)));
+    }
+
+    /// The bytes of a bucket.
+    #[inline]
+    pub(super) fn bucket(&self, place: Place) -> &[u8] {
+        self.blob.get(place.from..place.to).unwrap_or_default()
     }
 
     fn bucket_at(&self, bucket: usize) -> &[u8] {
@@ -213,6 +222,14 @@ impl PackedShard {
     pub(super) fn offset_bytes(&self) -> usize {
         self.offsets.bytes()
     }
+}
+
+/// See [`PackedShard::request`].
+#[inline]
+pub(super) fn read_lines(bucket: &[u8]) -> u8 {
+    const LINE: usize = 64;
+    let Some(last) = bucket.len().checked_sub(1) else { return 0 };
+    [0, LINE, 2 * LINE, last].into_iter().fold(0, |read, at| read ^ bucket[at.min(last)])
 }
 
 /// Where a bucket lies in the blob.
@@ -353,8 +370,7 @@ impl<'s> User<'s> {
 }
 
 fn u64_at(head: &[u8; HEAD], at: usize) -> u64 {
-    let bytes: [u8; 8] = std::array::from_fn(|i| head[at + i]);
-    u64::from_le_bytes(bytes)
+    head[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Whether some byte is 255, [`LONG_USER`]: whether some byte of the complement is 0.

@@ -80,6 +80,12 @@ impl CoreBudget {
 impl HoldSource for CoreBudget {
     type Hold = Hold;
 
+    fn announce(&self, line_item: LineItemId) {
+        if let Some(entry) = self.leases.get(&line_item) {
+            entry.lease.announce();
+        }
+    }
+
     fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<Hold>, NoBidReason> {
         self.collect();
         let (amount, now) = (request.amount.0, request.now);

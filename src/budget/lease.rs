@@ -84,6 +84,9 @@ pub trait HoldSource {
     /// Whether anything is moved at all; else it is a look.
     const MOVES: bool = true;
 
+    /// Has the memory fetch what a hold of this line item would look at.
+    fn announce(&self, _line_item: LineItemId) {}
+
     /// Sets `request.amount` aside, or says why not.
     fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<Self::Hold>, NoBidReason>;
 }
@@ -200,6 +203,11 @@ impl Lease {
             slots: Mutex::default(),
             returns,
         }
+    }
+
+    /// Has the memory fetch it.
+    pub(super) fn announce(&self) {
+        std::hint::black_box((self.id, self.has_denied.load(Relaxed), self.ends_ms.load(Relaxed)));
     }
 
     /// Whether the lease's day is still going on.

@@ -4,7 +4,7 @@
 
 use super::creative::Assigned;
 use super::external::ExternalNames;
-use super::levels::Levels;
+use super::levels::{Levels, Moving};
 use super::outlook::Prospect;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
@@ -45,37 +45,52 @@ pub struct CatalogCreative {
 }
 
 /// A line item with what the bid path needs of its parents.
+///
+/// What an offer asks of it comes first, on two lines of the cache of more than thirty.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct CatalogLineItem {
+    /// Price and cap.
+    pub pricer: Pricer,
+    /// Its creatives in the order of assignment.
+    pub creatives: Vec<Assigned>,
+    /// Position of the advertiser's time zone in the catalog's list of zones.
+    pub zone: ZoneIx,
     /// As configured.
-    pub item: LineItem,
+    pub id: LineItemId,
+    /// Factors.
+    pub multipliers: CompiledMultipliers,
+    /// How often one person may be shown it, or anything of its campaign or its advertiser.
+    pub frequency: Box<[Rules]>,
     /// Position of its campaign in [`Catalog::campaigns`].
     pub campaign: usize,
     /// Position of its advertiser in [`Catalog::advertisers`].
     pub advertiser: usize,
-    /// It, its campaign and its advertiser are active.
-    pub active: bool,
-    /// Price and cap.
-    pub pricer: Pricer,
-    /// Factors.
-    pub multipliers: CompiledMultipliers,
-    /// No offer is above this, in the advertiser's currency.
-    pub upper_bid: Cpm,
-    /// How often one person may be shown it, or anything of its campaign or its advertiser.
-    pub frequency: Box<[Rules]>,
-    /// Its creatives in the order of assignment.
-    pub creatives: Vec<Assigned>,
-    /// What the approved creatives fill, sorted, without repetition.
-    pub fits: Vec<Fit>,
-    /// Position of the advertiser's time zone in the catalog's list of zones.
-    pub zone: ZoneIx,
     /// What a conversion brings where none has told: the value of the first of its definitions that has one.
     pub conversion_value: Nanos,
+    /// As configured.
+    pub campaign_id: CampaignId,
+    /// It, its campaign and its advertiser are active.
+    pub active: bool,
+    /// Its targeting has rules of media, of sizes or of placements, which its creatives have to meet.
+    pub shaped: bool,
+    /// No offer is above this, in the advertiser's currency.
+    pub upper_bid: Cpm,
+    /// What the approved creatives fill, sorted, without repetition.
+    pub fits: Vec<Fit>,
+    /// As configured.
+    pub item: LineItem,
 }
 
-/// What is asked of every candidate, in 48 bytes: a line item with its targeting and creatives fills many lines of the
-/// cache, and most candidates are never looked at closer.
-#[derive(Clone, Copy, Debug)]
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+const _: () = assert!(std::mem::offset_of!(CatalogLineItem, multipliers) == LINE);
+const _: () = assert!(std::mem::offset_of!(CatalogLineItem, shaped) < 2 * LINE);
+
+/// What is asked of every candidate, on one line of the cache: a line item with its targeting and creatives fills many of
+/// them, and most candidates are never looked at closer.
+#[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Head {
     /// Line item and campaign are in flight from here, in milliseconds since the Unix epoch…
     from_ms: i64,
@@ -85,7 +100,9 @@ pub(super) struct Head {
     pub(super) upper_value: Cpm,
     /// No bid is.
     pub(super) max_bid: Cpm,
-    /// Of both.
+    /// What pacing says at this moment.
+    pub(super) level: Moving,
+    /// Of the bounds.
     pub(super) currency: Currency,
     /// Whose it is.
     pub(super) campaign: CampaignId,
@@ -96,6 +113,8 @@ pub(super) struct Head {
     /// Its value rests on what is predicted.
     pub(super) predicts: bool,
 }
+
+const _: () = assert!(size_of::<Head>() == 64);
 
 /// No value of a line item times its multipliers is above this, before pacing: it is worth most where what is paid for is
 /// certain. What a conversion brings has no bound but that of all prices.
@@ -115,20 +134,26 @@ pub(super) fn upper_bid(item: &LineItem, multipliers: &CompiledMultipliers) -> C
 }
 
 impl Head {
-    /// Of a line item and its campaign.
-    pub(super) fn of(line: &CatalogLineItem, campaign: &Campaign) -> Head {
+    /// Of a line item and its campaign, at the level where pacing left it.
+    pub(super) fn of(line: &CatalogLineItem, campaign: &Campaign, level: Moving) -> Head {
         let flights = [line.item.flight, campaign.flight];
         Head {
             from_ms: flights.iter().filter_map(|flight| flight.start_ms).max().unwrap_or(i64::MIN),
             until_ms: flights.iter().filter_map(|flight| flight.end_ms).min().unwrap_or(i64::MAX),
             upper_value: upper_value(&line.item, &line.multipliers),
             max_bid: line.item.max_bid,
+            level,
             currency: line.pricer.currency,
             campaign: campaign.id,
             active: line.active,
             has_deals: line.item.targeting.wants_deals(),
             predicts: line.item.strategy.predicts() != Predicts::Nothing,
         }
+    }
+
+    /// Has the memory fetch it.
+    pub(super) fn announce(&self) {
+        std::hint::black_box(self.active);
     }
 
     /// Active and in flight when the ad is shown; the daypart is part of matching, money is asked for when the offer is
@@ -171,7 +196,6 @@ pub struct Catalog {
     pub(super) matcher: Arc<Matcher>,
     pub(super) zones: Zones,
     pub(super) safety: CompiledSafety,
-    pub(super) levels: Levels,
     pub(super) ground: Ground,
 }
 
@@ -310,8 +334,8 @@ impl Catalog {
     }
 
     /// What pacing says of each line item.
-    pub fn levels(&self) -> &Levels {
-        &self.levels
+    pub fn levels(&self) -> Levels<'_> {
+        Levels(&self.heads)
     }
 
     /// Every creative.
@@ -404,17 +428,31 @@ impl Catalog {
 }
 
 impl CatalogCreative {
-    /// Has the memory fetch what is asked of a creative first: what it is, what it says of itself, how its markup begins.
+    /// Has the memory fetch what is asked of a creative: what it is, what it says of itself, how its markup begins.
     pub(super) fn announce(&self) {
         let creative = &self.creative;
+        let has = [creative.api.is_some(), creative.language.is_some(), creative.bundle.is_some()];
+        let lengths = [creative.attributes.len(), creative.approvals.exceptions.len()];
+        std::hint::black_box((creative.media_type(), creative.secure, creative.cattax, has, lengths));
         let category = creative.categories.first().and_then(|text| text.as_bytes().first());
         let domain = creative.adomain.first().and_then(|text| text.as_bytes().first());
         let kind = std::mem::discriminant(&*self.markup);
-        std::hint::black_box((creative.media_type(), creative.secure, category, domain, kind));
+        std::hint::black_box((creative.transparency.is_some(), category, domain, kind));
     }
 }
 
 impl CatalogLineItem {
+    /// Has the memory fetch what an offer asks of it.
+    pub(super) fn announce(&self) {
+        std::hint::black_box((self.pricer.bid, self.active));
+    }
+
+    /// The same of what that leads to.
+    pub(super) fn announce_parts(&self) {
+        std::hint::black_box(self.creatives.first().map(|assigned| assigned.position));
+        self.multipliers.announce();
+    }
+
     /// What the targeting index sees of it. An inactive line item fills nothing, so the index never visits it.
     pub fn match_input(&self) -> MatchInput<'_> {
         let fits = if self.active { &self.fits[..] } else { &[] };

@@ -16,6 +16,7 @@ use crate::model::line_item::ChannelKind;
 use crate::model::mix::splitmix64;
 use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
+use crate::model::targeting::Fit;
 use crate::model::token::TokenClaims;
 use crate::pricing::{self, Factors, FloorInputs, MarketFacts, Offer, OfferInputs, PriceFacts, ShadeInputs};
 use crate::targeting::LineItemIx;
@@ -104,9 +105,6 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
 
     fn next_best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
         let survivors = self.survivors(core);
-        if self.looked_at == 0 {
-            self.announce(survivors);
-        }
         let mut best = (0..self.offers.len()).max_by_key(|at| self.offers[*at].rank());
         while let Some(survivor) = survivors.get(self.looked_at) {
             let beaten = best.is_some_and(|at| self.offers[at].offer.worth > survivor.upper);
@@ -139,20 +137,32 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         best.map(|at| self.offers.swap_remove(at))
     }
 
-    /// Has the memory fetch the first survivors with their creatives, which one after the other would be a wait each: in
-    /// an account of 100,000 line items they lie anywhere.
-    fn announce(&self, survivors: &[Survivor]) {
+    /// Has the memory fetch the first survivors with their creatives, and the money of the very first, which one after the
+    /// other would be a wait each: in an account of 100,000 line items they lie anywhere.
+    pub(super) fn announce<S: HoldSource>(&self, core: &Core, holds: &S) {
         /// As many are looked at mostly.
         const FIRST: usize = 4;
         let catalog = self.request.catalog();
         let mut creatives = [None; FIRST];
-        for (survivor, creative) in survivors.iter().zip(&mut creatives) {
-            let line = catalog.line_item(survivor.line_item);
-            std::hint::black_box(line.upper_bid);
-            *creative = line.creatives.first().map(|assigned| assigned.position);
+        let offered = |fit: Fit| match (&self.place.imp.banner, fit) {
+            (Some(banner), Fit::Banner(size)) => banner.sizes.contains(&size),
+            (None, Fit::Banner(_)) => false,
+            _ => true,
+        };
+        let survivors = self.survivors(core);
+        let first = &survivors[..survivors.len().min(FIRST)];
+        let lines = || first.iter().map(|survivor| catalog.line_item(survivor.line_item));
+        lines().for_each(CatalogLineItem::announce);
+        lines().for_each(CatalogLineItem::announce_parts);
+        for (line, creative) in lines().zip(&mut creatives) {
+            let mut assigned = line.creatives.iter();
+            *creative = assigned.find(|assigned| offered(assigned.fit)).map(|assigned| assigned.position);
         }
         for position in creatives.into_iter().flatten() {
             catalog.creatives()[position].announce();
+        }
+        if let Some(line) = lines().next() {
+            holds.announce(line.id);
         }
     }
 
@@ -195,7 +205,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         survivor: &Survivor,
     ) -> Result<Best<'r>, Refusal> {
         let (request, line_item) = (self.request, survivor.line_item);
-        let tie = splitmix64(self.terms.seed ^ u64::from(line.item.id.0));
+        let tie = splitmix64(self.terms.seed ^ u64::from(line.id.0));
         let audience = Audience {
             segment_entries: &core.segment_entries,
             geo: &request.auction.device.geo,
@@ -327,7 +337,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     }
 
     fn draw(&self, line: &CatalogLineItem, salt: u64) -> u64 {
-        splitmix64(self.terms.seed ^ salt ^ u64::from(line.item.id.0))
+        splitmix64(self.terms.seed ^ salt ^ u64::from(line.id.0))
     }
 
     fn is_first_price(&self) -> bool {
@@ -393,7 +403,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         }
         let unit_rate = request.snapshot.rates.cross(request.profile.currency, advertiser.currency);
         let granted = holds.try_hold(&HoldRequest {
-            line_item: line.item.id,
+            line_item: line.id,
             amount,
             unit_rate: unit_rate.unwrap_or(terms.rate),
             exchange: request.profile.id,
@@ -409,7 +419,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             bid: id,
             lease: granted.lease,
             bucket: granted.bucket,
-            line_item: line.item.id,
+            line_item: line.id,
             creative: best.creative.creative.id,
             issued_s: request.now.second(),
             price: best.offer.price,
@@ -437,7 +447,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             slot_in_pod: pod::slot(&best.creative, bids_before),
             transparency: (best.creative.creative.transparency.as_ref())
                 .filter(|_| matches!(request.auction.regs.dsa.required, Some(1..=3))),
-            campaign: request.catalog().campaigns()[line.campaign].id,
+            campaign: line.campaign_id,
             deal_id: self.deal.map(|deal| deal.id),
             exp_s: life.exp_s,
             claims,

@@ -5,7 +5,7 @@
 use super::catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem, Ground, Head, upper_bid};
 use super::creative::Assigned;
 use super::external::ExternalNames;
-use super::levels::Levels;
+use super::levels::Moving;
 use super::outlook::Prospect;
 use super::safety::CompiledSafety;
 use crate::audience::Plan;
@@ -18,7 +18,7 @@ use crate::model::ids::{AdvertiserId, CampaignId, ConversionId, CreativeId, Segm
 use crate::model::line_item::{Advertiser, Campaign, CreativeAssignment, LineItem, Predicts};
 use crate::model::list::Conversion;
 use crate::model::money::Nanos;
-use crate::model::targeting::Fit;
+use crate::model::targeting::{Fit, Targeting};
 use crate::model::taxonomy::{Segment, Taxonomy};
 use crate::pricing::{CompiledMultipliers, Pricer};
 use crate::targeting::week::Zones;
@@ -87,7 +87,7 @@ impl Catalog {
         for item in account.line_items {
             let above = parents.of(&item, &campaigns)?;
             let zone = zones.add(&advertisers[above.1].time_zone)?;
-            let assigned = parents.creatives_of(&item, &taxonomy)?;
+            let assigned = parents.creatives_of(&item, &creatives, &taxonomy)?;
             let fits = approved_fits(&assigned, &creatives);
             let counts = counted.contains(&item.campaign);
             let frequency = frequency(&item, &campaigns[above.0], &advertisers[above.1], counts);
@@ -96,6 +96,9 @@ impl Catalog {
             let multipliers = CompiledMultipliers::compile(&item.multipliers, &taxonomy, customers);
             let currency = advertisers[above.1].currency;
             line_items.push(CatalogLineItem {
+                id: item.id,
+                campaign_id: item.campaign,
+                shaped: is_shaped(&item.targeting),
                 active,
                 frequency,
                 pricer: Pricer::of(&item, currency),
@@ -113,20 +116,22 @@ impl Catalog {
         let caps = line_items.iter().any(|line| !line.frequency.is_empty())
             || creatives.iter().any(|entry| entry.frequency.is_some());
         let level_before = |line: &CatalogLineItem| {
-            let ix = before?.line_item_ix(line.item.id)?;
-            before.map(|before| before.levels.get(ix))
+            let ix = before?.line_item_ix(line.id)?;
+            before.map(|before| before.levels().get(ix))
+        };
+        let head = |line: &CatalogLineItem| {
+            Head::of(line, &campaigns[line.campaign], Moving::from(level_before(line)))
         };
         let prospects = prospects(&line_items, &advertisers, &creatives);
         Ok(Catalog {
             version,
             prospects,
             caps,
-            levels: Levels::new(&line_items, level_before),
             matcher: matcher(&line_items, &taxonomy, before)?,
             exchange_by_name: exchanges.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect(),
             departed: before.map(|before| before.departed_from(&exchanges)).unwrap_or_default(),
             exchanges,
-            heads: line_items.iter().map(|line| Head::of(line, &campaigns[line.campaign])).collect(),
+            heads: line_items.iter().map(head).collect(),
             advertisers,
             campaigns,
             line_item_by_id: (0u32..).zip(&line_items).map(|(i, l)| (l.item.id, LineItemIx(i))).collect(),
@@ -141,6 +146,11 @@ impl Catalog {
             ground,
         })
     }
+}
+
+/// See [`CatalogLineItem::shaped`].
+fn is_shaped(Targeting { formats, sizes, placement, .. }: &Targeting) -> bool {
+    !formats.is_empty() || !sizes.is_empty() || placement.is_some()
 }
 
 fn by_id<T, K: Ord>(mut all: Vec<T>, id: impl Fn(&T) -> K) -> Vec<T> {
@@ -282,10 +292,17 @@ impl Parents {
         Ok((campaign, advertiser))
     }
 
-    fn creatives_of(&self, item: &LineItem, tree: &Taxonomy) -> Result<Vec<Assigned>, CatalogError> {
+    fn creatives_of(
+        &self,
+        item: &LineItem,
+        creatives: &[CatalogCreative],
+        tree: &Taxonomy,
+    ) -> Result<Vec<Assigned>, CatalogError> {
         let resolve = |assignment: &CreativeAssignment| {
             let position = self.creatives.get(&assignment.creative).copied();
-            let assigned = |position| Assigned::compile(position, assignment.weight, &assignment.when, tree);
+            let assigned = |position: usize| {
+                Assigned::compile(position, creatives[position].creative.fit(), assignment, tree)
+            };
             position.map(assigned).ok_or_else(|| CatalogError::Dangling {
                 from: format!("line item {}", item.id),
                 to: format!("creative {}", assignment.creative),

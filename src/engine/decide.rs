@@ -227,6 +227,7 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
             choice.refuse_deal(core);
             continue;
         }
+        choice.announce(core, holds);
         let mut room = pod::room(place.imp, choice.room);
         while room > 0
             && let Some(best) = choice.best(core, &decision.bids)
@@ -339,9 +340,11 @@ fn collect_survivors<O: Observer>(
     let mut predicts = false;
     let shown_ms = place.imp.shown_ms(request.now.unix_ms);
     let rates = &request.snapshot.rates;
+    // In a large account they lie far apart: each would be a wait of its own.
+    found.iter().for_each(|ix| catalog.head(*ix).announce());
     for ix in found {
         let head = catalog.head(*ix);
-        let level = catalog.levels().get(*ix);
+        let level = head.level.get();
         match head.eligible(shown_ms).and_then(|()| passes(&level, seed, *ix)) {
             Ok(()) => {
                 predicts |= head.predicts;
@@ -398,7 +401,7 @@ fn expect(request: &Request<'_>, core: &mut Core, place: &Place<'_>, seed: u64) 
         }
         let prospect = catalog.prospect(survivor.line_item);
         survivor.predicted = core.predict(request, prospect, seed);
-        let level = catalog.levels().get(survivor.line_item);
+        let level = head.level.get();
         let upper = upper_bound(head, &level, prospect.upper_value(&survivor.predicted));
         survivor.upper = in_currency(&request.snapshot.rates, upper, head, place);
     }

@@ -86,7 +86,7 @@ impl Core {
     /// How often the person was shown something of a line item's campaign, and how many seconds ago last; `None` where nobody
     /// counts that.
     pub(super) fn times_shown(&self, line: &CatalogLineItem) -> Option<(u32, Option<u32>)> {
-        if self.counts_shows { self.seen.shown(line.item.campaign, &line.frequency) } else { None }
+        if self.counts_shows { self.seen.shown(line.campaign_id, &line.frequency) } else { None }
     }
 
     /// The features of a candidate.
@@ -208,8 +208,8 @@ pub(super) fn is_first_price(
 fn owner(request: &Request<'_>, line: &CatalogLineItem) -> Owner {
     Owner {
         advertiser: request.catalog().advertisers()[line.advertiser].id,
-        campaign: line.item.campaign,
-        line_item: line.item.id,
+        campaign: line.campaign_id,
+        line_item: line.id,
         conversion_value: line.conversion_value,
     }
 }

@@ -47,9 +47,15 @@ const EXCLUSIONS: [NoBidReason; DIMENSIONS.len()] = [
     NoBidReason::Audience,
 ];
 
-/// Multipliers ready for the bid path.
+/// Multipliers ready for the bid path: tables only where there are any, as most line items have none.
 #[derive(Clone, Debug, Default)]
 pub struct CompiledMultipliers {
+    tables: Option<Box<Tables>>,
+    upper_ppm: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Tables {
     /// (first entry, one past the last, ppm) of a tree node's interval, see [`Taxonomy::interval`].
     segments: Vec<(u32, u32, i64)>,
     exchanges: Vec<(ExchangeId, i64)>,
@@ -63,7 +69,6 @@ pub struct CompiledMultipliers {
     frequencies: Vec<(SeenRange, i64)>,
     /// As `segments`: of the segments that the tier's customers are in.
     value_tiers: Vec<(u32, u32, i64)>,
-    upper_ppm: i64,
 }
 
 /// What multipliers look at.
@@ -116,13 +121,16 @@ impl CompiledMultipliers {
         taxonomy: &Taxonomy,
         customers: &[(Tier, SegmentId)],
     ) -> CompiledMultipliers {
+        if *source == Multipliers::default() {
+            return CompiledMultipliers { tables: None, upper_ppm: PPM };
+        }
         let interval = |(node, ppm): &(_, i64)| taxonomy.interval(*node).map(|(from, to)| (from, to, *ppm));
         let of_tier = |(tier, ppm): &(Tier, i64)| {
             let (tier, ppm) = (*tier, *ppm);
             let segments = customers.iter().filter(move |(of, _)| *of == tier);
             segments.filter_map(move |(_, segment)| interval(&(*segment, ppm)))
         };
-        let mut compiled = CompiledMultipliers {
+        let tables = Tables {
             segments: source.segments.iter().filter_map(interval).collect(),
             exchanges: source.exchanges.clone(),
             countries: source.countries.clone(),
@@ -134,10 +142,16 @@ impl CompiledMultipliers {
             positions: source.positions.clone(),
             frequencies: source.frequencies.clone(),
             value_tiers: source.value_tiers.iter().flat_map(of_tier).collect(),
-            upper_ppm: PPM,
         };
-        compiled.upper_ppm = compiled.largest_product();
-        compiled
+        let upper_ppm = tables.largest_product();
+        CompiledMultipliers { tables: Some(Box::new(tables)), upper_ppm }
+    }
+
+    /// Has the memory fetch the tables.
+    pub fn announce(&self) {
+        if let Some(tables) = &self.tables {
+            std::hint::black_box((tables.segments.len(), tables.channels.len(), tables.frequencies.len()));
+        }
     }
 
     /// No request gets a larger product than this, in ppm.
@@ -147,9 +161,17 @@ impl CompiledMultipliers {
 
     /// Whether creatives of this size are excluded by a factor of 0, whatever the request.
     pub fn excludes_size(&self, size: Size) -> bool {
-        largest_equal(&self.sizes, Some(&size)) == 0
+        self.tables.as_ref().is_some_and(|tables| largest_equal(&tables.sizes, Some(&size)) == 0)
     }
 
+    /// The factors for one impression and creative.
+    pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
+        const NOTHING: Factors = Factors { by_dimension: [PPM; DIMENSIONS.len()], product_ppm: PPM };
+        self.tables.as_ref().map_or(NOTHING, |tables| tables.factors(facts))
+    }
+}
+
+impl Tables {
     fn largest_product(&self) -> i64 {
         let largest = |ppm: Option<i64>| ppm.unwrap_or(PPM).max(PPM);
         let by_dimension = [
@@ -168,8 +190,7 @@ impl CompiledMultipliers {
         product(&by_dimension)
     }
 
-    /// The factors for one impression and creative.
-    pub fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
+    fn factors(&self, facts: &PriceFacts<'_>) -> Factors {
         let has_entry = |(from, to, _): &&(u32, u32, i64)| any_within(facts.segment_entries, (*from, *to));
         let is_seen =
             |(range, _): &&(SeenRange, i64)| facts.frequency.is_some_and(|times| range.contains(times));

@@ -52,7 +52,7 @@ impl Matcher {
             line_items: inputs.len(),
             slots,
             postings: layout.postings,
-            rows,
+            rows: rows.by_word(),
             clauses: residue.clauses,
             clause_terms: residue.terms,
             dayparts: residue.dayparts,

@@ -68,6 +68,9 @@ impl Postings {
 }
 
 /// Bit sets over the slots: who accepts a value of a broad dimension, or a size. Row 0 has every slot.
+///
+/// While they are built, row follows row. On the bid path word follows word, with all rows' bits of the same 64 slots side by
+/// side: what is asked of an entry lies on neighbouring lines of the cache, and not on one far apart for each row.
 #[derive(Debug)]
 pub(super) struct Rows {
     words: usize,
@@ -109,18 +112,40 @@ impl Rows {
         self.bits[row as usize * self.words + slot as usize / 64] &= !(1 << (slot % 64));
     }
 
-    fn row(&self, row: u32) -> &[u64] {
-        &self.bits[row as usize * self.words..][..self.words]
+    /// Turns rows of words into words of rows, when all rows are built.
+    pub(super) fn by_word(mut self) -> Rows {
+        let (words, count) = (self.words, self.count as usize);
+        self.bits = (0..words * count).map(|at| self.bits[at % count * words + at / count]).collect();
+        self
     }
 
-    /// The rows of the request's values, one per broad dimension. A value implies the targeted values above it, and
+    /// All rows' bits of one word.
+    fn word(&self, word: u32) -> &[u64] {
+        &self.bits[word as usize * self.count as usize..][..self.count as usize]
+    }
+
+    /// The rows of the request's values, at most one per broad dimension. A value implies the targeted values above it, and
     /// its row was built with them, so the most specific one says it all.
-    fn of_request(&self, present: &Present) -> [u32; Dim::BROAD.len()] {
-        Dim::BROAD.map(|dim| match (self.other[dim as usize], present.of(dim).first()) {
+    fn of_request(&self, present: &Present, rows: &mut Vec<u32>) {
+        let row = |dim: Dim| match (self.other[dim as usize], present.of(dim).first()) {
             (0, _) => 0,
             (_, Some(term)) => self.of_term[*term as usize],
             (other, None) => other,
-        })
+        };
+        rows.clear();
+        rows.extend(Dim::BROAD.into_iter().map(row).filter(|row| *row != 0));
+    }
+
+    /// The slots of `entry` that are in all of `rows`.
+    fn and(&self, rows: &[u32], entry: Entry) -> u64 {
+        let word = self.word(entry.word);
+        rows.iter().fold(entry.mask, |mask, row| mask & word[*row as usize])
+    }
+
+    /// The slots of `entry` that are in any of `rows`.
+    fn any(&self, rows: &[u32], entry: Entry) -> u64 {
+        let word = self.word(entry.word);
+        entry.mask & rows.iter().fold(0, |any, row| any | word[*row as usize])
     }
 }
 
@@ -163,7 +188,10 @@ pub struct Scratch {
     /// Civil time of the request, in seconds since the Unix epoch.
     unix_s: i64,
     present: Present,
-    rows: [u32; Dim::BROAD.len()],
+    /// Those of the request's broad dimensions.
+    rows: Vec<u32>,
+    /// Those of the sizes that the impression offers.
+    fits: Vec<u32>,
     /// What is left of the slots after the request's broad dimensions; a word may stand here more than once.
     live: Vec<Entry>,
     /// What the impression's entries lead to.
@@ -207,18 +235,28 @@ impl Matcher {
         scratch.hours.refresh(&self.zones, facts.unix_s);
         scratch.unix_s = facts.unix_s;
         self.terms.resolve_request(facts, &mut scratch.present);
-        scratch.rows = self.rows.of_request(&scratch.present);
-        scratch.live.clear();
-        let rows = scratch.rows.map(|row| self.rows.row(row));
-        let terms = scratch.present.of_request().iter();
-        terms.clone().for_each(|term| self.postings.announce(*term));
-        for entry in terms.flat_map(|term| self.postings.of(*term)).chain(self.postings.always()) {
-            let mask = and(&rows, *entry);
-            if mask != 0 {
-                scratch.live.push(Entry { mask, word: entry.word });
-            }
+        let Scratch { present, rows, live, .. } = scratch;
+        self.rows.of_request(present, rows);
+        live.clear();
+        present.of_request().iter().for_each(|term| self.postings.announce(*term));
+        for term in present.of_request() {
+            self.keep_live(self.postings.of(*term), rows, live);
         }
+        self.keep_live(self.postings.always(), rows, live);
         scratch.matcher = self.id;
+    }
+
+    /// Adds the entries of which something is left. Which those are nobody could guess, so each is written and the next may
+    /// take its place: a wrong guess would hold up the entries behind it until its rows have come from memory.
+    fn keep_live(&self, entries: &[Entry], rows: &[u32], live: &mut Vec<Entry>) {
+        let mut kept = live.len();
+        live.resize(kept + entries.len(), Entry { mask: 0, word: 0 });
+        for Entry { mask, word } in entries.iter().copied() {
+            let mask = self.rows.and(rows, Entry { mask, word });
+            live[kept] = Entry { mask, word };
+            kept += usize::from(mask != 0);
+        }
+        live.truncate(kept);
     }
 
     /// The line items that may be shown in an impression of the request last given to [`Matcher::request`], in
@@ -231,7 +269,7 @@ impl Matcher {
             scratch.matcher, self.id,
             "a request is matched before its impressions, by the same matcher"
         );
-        let Scratch { matcher, hours, unix_s, present, rows, live, hits, passed, found } = scratch;
+        let Scratch { matcher, hours, unix_s, present, rows, fits, live, hits, passed, found } = scratch;
         *matcher = 0;
         found.clear();
         self.terms.resolve_imp(imp, present);
@@ -241,14 +279,15 @@ impl Matcher {
         }
         // Every line item fills something: where nothing offered is filled by a creative, nothing can match.
         if !present.of(Dim::Fit).is_empty() {
-            let sieve = Sieve { matcher: self, present, hours };
+            fits.clear();
+            fits.extend(present.of(Dim::Fit).iter().map(|term| self.rows.of_term[*term as usize]));
+            let sieve = Sieve { matcher: self, present, fits, hours };
             hits.clear();
             if !imp.private_auction {
                 live.iter().for_each(|entry| sieve.collect(*entry, hits));
             }
-            let rows = rows.map(|row| self.rows.row(row));
             for entry in present.of(Dim::Deal).iter().flat_map(|term| self.postings.of(*term)) {
-                sieve.collect(Entry { mask: and(&rows, *entry), word: entry.word }, hits);
+                sieve.collect(Entry { mask: self.rows.and(rows, *entry), word: entry.word }, hits);
             }
             sieve.announce(hits);
             hits.iter().filter(|hit| sieve.passes(&hit.residual)).for_each(|hit| passed.set(hit.line_item));
@@ -262,41 +301,31 @@ impl Matcher {
     }
 }
 
-/// The slots of `entry` that are in all rows.
-fn and(rows: &[&[u64]; Dim::BROAD.len()], entry: Entry) -> u64 {
-    rows.iter().fold(entry.mask, |mask, row| mask & row[entry.word as usize])
-}
-
 /// The tests of one impression.
 struct Sieve<'m> {
     matcher: &'m Matcher,
     present: &'m Present,
+    /// Rows of the sizes on offer.
+    fits: &'m [u32],
     hours: &'m Hours,
 }
 
 impl Sieve<'_> {
     /// Collects the slots of an entry that have a creative in some offered size.
     fn collect(&self, entry: Entry, hits: &mut Vec<Slot>) {
-        let mut mask = entry.mask & self.offered(entry.word);
+        let mut mask = self.matcher.rows.any(self.fits, entry);
         while mask != 0 {
             hits.push(self.matcher.slots[entry.word as usize * 64 + mask.trailing_zeros() as usize]);
             mask &= mask - 1;
         }
     }
 
-    /// Has the memory fetch what the tests of `hits` begin with.
+    /// Has the memory fetch what the tests of `hits` begin with. Most have no clause, and nothing is fetched for those.
     fn announce(&self, hits: &[Slot]) {
         for Slot { residual, .. } in hits {
-            let first = self.matcher.clauses.get(residual.first_clause as usize);
-            std::hint::black_box(first.map(|clause| clause.start));
+            let at = if residual.clauses == 0 { 0 } else { residual.first_clause };
+            std::hint::black_box(self.matcher.clauses.get(at as usize).map(|clause| clause.start));
         }
-    }
-
-    /// The slots of a word with a creative in some offered size.
-    fn offered(&self, word: u32) -> u64 {
-        let rows = &self.matcher.rows;
-        let sizes = self.present.of(Dim::Fit).iter();
-        sizes.fold(0, |any, term| any | rows.row(rows.of_term[*term as usize])[word as usize])
     }
 
     fn passes(&self, residual: &Residual) -> bool {

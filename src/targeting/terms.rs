@@ -59,8 +59,8 @@ impl Dictionary {
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     dictionaries: [Dictionary; Dim::COUNT],
-    /// By raw membership: the targeted segments and nodes that it is under, as a range of `above`.
-    memberships: HashMap<u32, (u32, u32), FixedState>,
+    /// By raw membership, where the targeted nodes that it is under begin in `above`; one more at the end.
+    memberships: Vec<u32>,
     above: Vec<Term>,
     /// Lists of addresses.
     addresses: Vec<AddressTerm>,
@@ -185,12 +185,14 @@ impl Terms {
                 }
             }
         }
+        // Trees are tables by id, and no account has an id beyond.
+        pairs.retain(|(id, _)| *id < 1 << 24);
         pairs.sort_unstable();
-        for run in pairs.chunk_by(|a, b| a.0 == b.0) {
-            let start = self.above.len() as u32;
-            self.above.extend(run.iter().map(|(_, term)| *term));
-            self.memberships.insert(run[0].0, (start, self.above.len() as u32));
+        for (id, term) in pairs {
+            self.memberships.resize(id as usize + 1, self.above.len() as u32);
+            self.above.push(term);
         }
+        self.memberships.push(self.above.len() as u32);
         self.link_lists(&mut breadth);
         breadth
     }
@@ -444,15 +446,16 @@ impl Terms {
     }
 
     fn segments(&self, present: &mut Present, segments: &[SegmentId]) {
-        if self.memberships.is_empty() {
-            return;
-        }
+        let above = |id: &SegmentId| match self.memberships.get(id.0 as usize..id.0 as usize + 2) {
+            Some([start, end]) => *start as usize..*end as usize,
+            _ => 0..0,
+        };
+        // All are fetched before any is read: a wrong guess of how many a segment has would hold up those behind it.
         for id in segments {
-            if let Some((start, end)) = self.memberships.get(&id.0) {
-                for term in &self.above[*start as usize..*end as usize] {
-                    present.extend(Some(*term));
-                }
-            }
+            std::hint::black_box(self.above.get(above(id).start));
+        }
+        for term in segments.iter().flat_map(|id| &self.above[above(id)]) {
+            present.extend(Some(*term));
         }
     }
 }

@@ -11,12 +11,11 @@ use super::catalog::{Catalog, CatalogCreative, CatalogLineItem};
 use super::context::Request;
 use crate::model::auction::{Auction, Banner, Deal, Imp, Size};
 use crate::model::bid::Fill;
-use crate::model::creative::{
-    BannerAd, CompiledMarkup, Content, Creative, NativeAd, StreamAd, Template, VastTemplate,
-};
+use crate::model::creative::{CompiledMarkup, Content, Creative, NativeAd, StreamAd, Template, VastTemplate};
 use crate::model::ids::ExchangeId;
 use crate::model::media::{FlexibleSize, Medium, Native, Stream};
 use crate::model::no_bid::NoBidReason;
+use crate::model::targeting::Fit;
 use bumpalo::Bump;
 
 /// `cattax` of IAB Content 1.0, whose codes carry their parent (`IAB25-3` under `IAB25`).
@@ -80,7 +79,7 @@ pub(super) fn pick<'r>(
             Some(when) if when.holds(&draw.audience) => &mut meant,
             Some(_) => continue,
         };
-        match place.fits(&catalog.creatives()[assigned.position]) {
+        match place.fits(assigned.fit, &catalog.creatives()[assigned.position]) {
             Ok(found) => {
                 *sum += u64::from(assigned.weight);
                 fitting += 1;
@@ -103,7 +102,7 @@ pub(super) fn pick<'r>(
             Some(when) => conditional && when.holds(&draw.audience),
         };
         let entry = &catalog.creatives()[assigned.position];
-        let Some(Ok(fitting)) = counts.then(|| place.fits(entry)) else { continue };
+        let Some(Ok(fitting)) = counts.then(|| place.fits(assigned.fit, entry)) else { continue };
         match left.checked_sub(u64::from(assigned.weight)) {
             Some(rest) => left = rest,
             None => return Ok(fitting.picked(at, &entry.creative, request.arena)),
@@ -161,7 +160,8 @@ struct Place<'p> {
 }
 
 impl<'p> Place<'p> {
-    fn fits(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, NoBidReason> {
+    /// `fit` is that of the creative, which is not read where it fills nothing here.
+    fn fits(&self, fit: Fit, entry: &'p CatalogCreative) -> Result<Fitting<'p>, NoBidReason> {
         // In the order of the list of reasons, so that the first failing check is the first reason.
         let checks: [(Check<'p>, NoBidReason); 9] = [
             (Self::placement_targeted, NoBidReason::Placement),
@@ -174,7 +174,7 @@ impl<'p> Place<'p> {
             (Self::supported, NoBidReason::Unsupported),
             (Self::approved_here, NoBidReason::CreativeApproval),
         ];
-        let fitting = self.filling(entry);
+        let fitting = self.filling(fit, entry);
         let medium = match &fitting {
             Ok(fitting) => fitting.medium(),
             Err((reason, None)) => return Err(*reason),
@@ -190,21 +190,27 @@ impl<'p> Place<'p> {
     }
 
     /// What the creative fills and how; an error names the medium where only its terms are not met.
-    fn filling(&self, entry: &'p CatalogCreative) -> Result<Fitting<'p>, (NoBidReason, Option<Medium<'p>>)> {
-        let imp = self.imp;
-        let ours = entry.creative.media_type();
-        let targeted = self.line.item.targeting.formats.accepts(&ours);
+    fn filling(
+        &self,
+        fit: Fit,
+        entry: &'p CatalogCreative,
+    ) -> Result<Fitting<'p>, (NoBidReason, Option<Medium<'p>>)> {
+        let ours = fit.media_type();
+        let targeted = !self.line.shaped || self.line.item.targeting.formats.accepts(&ours);
         let not_offered = (NoBidReason::Format, None);
-        let medium = imp.media().find(|medium| targeted && medium.media_type() == ours).ok_or(not_offered)?;
+        let mut media = self.imp.media();
+        let medium = media.find(|medium| targeted && medium.media_type() == ours).ok_or(not_offered)?;
+        if let (Medium::Banner(offered), Fit::Banner(size)) = (medium, fit)
+            && !self.size_fits(offered, size)
+        {
+            return Err((NoBidReason::Size, None));
+        }
         let stream = |offered: &'p Stream<'p>, ad: &'p StreamAd, documents: &'p [VastTemplate]| {
             let given = stream::give(offered, ad, documents).map_err(|reason| (reason, Some(medium)))?;
             Ok(Fitting::Stream(medium, given, ad.duration_s))
         };
         match (medium, &entry.creative.content, &*entry.markup) {
             (Medium::Banner(offered), Content::Banner(ad), CompiledMarkup::Html(template)) => {
-                if !self.size_fits(offered, ad) {
-                    return Err((NoBidReason::Size, None));
-                }
                 Ok(Fitting::Banner(offered, template, ad.size))
             }
             (Medium::Video(offered), Content::Video(ad), CompiledMarkup::Vast(documents)) => {
@@ -224,17 +230,15 @@ impl<'p> Place<'p> {
     }
 
     /// Offered by the impression, targeted, and not excluded by a factor of 0.
-    fn size_fits(&self, offered: &Banner<'_>, ad: &BannerAd) -> bool {
-        let rule = &self.line.item.targeting.sizes;
-        let size = &ad.size;
-        (offered.sizes.contains(size) || flexible(offered, *size).is_some())
-            && rule.accepts(size)
-            && !self.line.multipliers.excludes_size(*size)
+    fn size_fits(&self, offered: &Banner<'_>, size: Size) -> bool {
+        (offered.sizes.contains(&size) || flexible(offered, size).is_some())
+            && (!self.line.shaped || self.line.item.targeting.sizes.accepts(&size))
+            && !self.line.multipliers.excludes_size(size)
     }
 
     fn placement_targeted(&self, _: &CatalogCreative, medium: &Medium<'_>) -> bool {
-        let rules = &self.line.item.targeting.placement;
-        rules.as_ref().is_none_or(|rules| rules.accept(self.imp, medium))
+        let rules = if self.line.shaped { self.line.item.targeting.placement.as_ref() } else { None };
+        rules.is_none_or(|rules| rules.accept(self.imp, medium))
     }
 
     fn approved_here(&self, CatalogCreative { creative, .. }: &CatalogCreative, _: &Medium<'_>) -> bool {

@@ -2,8 +2,8 @@
 
 use crate::model::auction::Geo;
 use crate::model::country::Country;
-use crate::model::line_item::Condition;
-use crate::model::targeting::HourMask;
+use crate::model::line_item::CreativeAssignment;
+use crate::model::targeting::{Fit, HourMask};
 use crate::model::taxonomy::{Taxonomy, any_within};
 use crate::targeting;
 
@@ -14,11 +14,13 @@ pub struct Assigned {
     pub position: usize,
     /// Relative share of rotation.
     pub weight: u32,
+    /// What the creative fills: most are passed over for that, and need not be looked at.
+    pub fit: Fit,
     /// `None` = it is for everybody.
     pub(in crate::engine) when: Option<Box<CompiledCondition>>,
 }
 
-/// A [`Condition`] with tree nodes as intervals.
+/// A [`Condition`](crate::model::line_item::Condition) with tree nodes as intervals.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct CompiledCondition {
     segments: Vec<(u32, u32)>,
@@ -42,10 +44,11 @@ impl Assigned {
     /// Tree nodes that the taxonomy does not know are never held.
     pub(in crate::engine) fn compile(
         position: usize,
-        weight: u32,
-        when: &Condition,
+        fit: Fit,
+        assignment: &CreativeAssignment,
         tree: &Taxonomy,
     ) -> Assigned {
+        let CreativeAssignment { weight, when, .. } = assignment;
         let compiled = || CompiledCondition {
             segments: when.segments.iter().filter_map(|node| tree.interval(*node)).collect(),
             needs_segments: !when.segments.is_empty(),
@@ -53,7 +56,7 @@ impl Assigned {
             regions: when.regions.clone(),
             hours: when.hours,
         };
-        Assigned { position, weight, when: (!when.is_empty()).then(|| Box::new(compiled())) }
+        Assigned { position, weight: *weight, fit, when: (!when.is_empty()).then(|| Box::new(compiled())) }
     }
 }
 
