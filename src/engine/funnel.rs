@@ -177,7 +177,8 @@ fn address(deal: &str) -> usize {
 /// What one core has counted of a request, and of those before it whose lane was taken.
 #[derive(Debug, Default)]
 pub struct Tally {
-    found: Vec<u32>,
+    /// Line items with the impressions that they were found for.
+    found: Vec<(u32, u32)>,
     imps: usize,
     met: Vec<Met>,
     /// Rows and cells of line items.
@@ -249,12 +250,11 @@ impl Tally {
 
     /// Puts every line item that was found where it got furthest; returns where the furthest did.
     fn fold(&mut self) -> u8 {
-        if self.imps > 1 {
-            self.found.sort_unstable();
-            self.found.dedup();
-        }
         // Who was found and met nothing was not looked at, as another one is better.
         const BEATEN: u8 = NoBidReason::LostInternal as u8;
+        if self.imps > 1 {
+            self.beat();
+        }
         self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
         let first = self.pending.len();
         let mut furthest = 0;
@@ -265,7 +265,7 @@ impl Tally {
             furthest = furthest.max(cell.unwrap_or(BEATEN));
         }
         let met = self.pending.len();
-        for row in &self.found {
+        for (row, _) in &self.found {
             let is_met = self.pending[first..met].binary_search_by_key(row, |(row, _)| *row).is_ok();
             if !is_met {
                 self.pending.push((*row, BEATEN));
@@ -273,6 +273,23 @@ impl Tally {
             }
         }
         furthest
+    }
+}
+
+impl Tally {
+    /// Of several impressions: notes who was beaten in each of them, and leaves every line item in `found` once.
+    fn beat(&mut self) {
+        let met = self.met.len();
+        self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
+        for (line_item, imp) in &self.found {
+            let at = |met: &Met| (met.line_item, met.imp).cmp(&(*line_item, *imp));
+            if self.met[..met].binary_search_by(at).is_err() {
+                let cell = Ends::cell(NoBidReason::LostInternal);
+                self.met.push(Met { line_item: *line_item, imp: *imp, deal: 0, order: 0, cell });
+            }
+        }
+        self.found.sort_unstable();
+        self.found.dedup_by_key(|(line_item, _)| *line_item);
     }
 }
 
@@ -343,9 +360,9 @@ impl Watch<'_> {
 }
 
 impl Observer for Watch<'_> {
-    fn candidates(&mut self, _imp: usize, found: &[LineItemIx]) {
+    fn candidates(&mut self, imp: usize, found: &[LineItemIx]) {
         self.0.imps += 1;
-        self.0.found.extend(found.iter().map(|ix| ix.0));
+        self.0.found.extend(found.iter().map(|ix| (ix.0, imp as u32)));
     }
 
     fn rejected(&mut self, imp: usize, line_item: LineItemIx, rejection: &Rejection<'_>) {

@@ -110,7 +110,7 @@ fn the_first_line_names_the_mistake_and_the_fix() {
     changed("Not seen yet", json!({ "approval": "pending" }));
     changed("Of the penniless", json!({ "advertiser_id": "2" }));
     changed("Leaderboard", json!({ "size": "728x90" }));
-    changed("Beer", json!({ "categories": ["IAB8-5"], "cattax": 1 }));
+    changed("Beer", json!({ "iab_categories": ["IAB8-5"], "cattax": 1 }));
     changed(
         "Rival",
         json!({ "adomain": ["rival.example"], "landing_domains": ["rival.example"], "click_url": "https://rival.example/" }),
@@ -204,6 +204,10 @@ fn people_who_may_not_be_known_or_have_seen_enough_are_named() {
     site.make_all();
     site.make("exchanges", &super::calls::exchange("south"));
     site.make("segments", &json!({ "key": "animals", "name": "Animals" }));
+    let headers = [("content-type", "text/csv"), ("prefer", "wait=60")];
+    let list = "cookie\nsomebody-else\n";
+    let loaded = site.call("POST", "/v1/segments/2/members:upload?consent=given", &headers, list);
+    assert_eq!(loaded.status, 200, "{}", loaded.text());
     let made = |name: &str, changes: Value| {
         let mut item = line_item(name);
         changes.as_object().unwrap().iter().for_each(|(member, value)| item[member] = value.clone());
