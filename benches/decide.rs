@@ -87,3 +87,25 @@ fn line(bencher: Bencher<'_, '_>) {
 fn decide_priced(bencher: Bencher<'_, '_>) {
     run_in(&PRICED, bencher, Bench::decide);
 }
+
+/// Both for one impression with 15 to 17 survivors, the world's median.
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide_16(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::decide_16);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide_16_priced(bencher: Bencher<'_, '_>) {
+    run_in(&PRICED, bencher, Bench::decide_16);
+}
+
+/// Both for one with 56 to 72.
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide_64(bencher: Bencher<'_, '_>) {
+    run(bencher, Bench::decide_64);
+}
+
+#[divan::bench(sample_size = 1_000, sample_count = 100)]
+fn decide_64_priced(bencher: Bencher<'_, '_>) {
+    run_in(&PRICED, bencher, Bench::decide_64);
+}

@@ -1,6 +1,7 @@
 //! Instructions and allocations of each step of a bid, on the seeded world: `cargo bench --bench instructions`, with
 //! `-- --json` for one JSON object. Times move with the machine and its other work; these counts do not.
 //!
+//! `-- --digest` prints one number for all decisions of each world instead: who makes them faster must not change it.
 //! `-- --gate` fails where a step takes over 5 % more instructions than `benches/baselines.json` says, or allocates;
 //! `-- --keep` writes what was counted there, for a commit that says why.
 //!
@@ -34,22 +35,32 @@ mod world;
 use allocation_counter::measure;
 use anyhow::{Context, bail, ensure};
 use outbid::cli::seed::WorldParams;
-use seeded::{Bench, PARAMS, REQUESTS};
+use outbid::model::event::stable_hash;
+use seeded::{Bench, Impressions, PARAMS, REQUESTS};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 
-/// The decision with goals, frequency caps, shading and models on: its allocations are counted too.
-const PRICED: &str = "decide, with pricing on";
-
 /// What the process that runs under valgrind is started with.
 const COUNTED: &str = "--counted";
+
+/// The world of a step.
+#[derive(Clone, Copy)]
+enum Which {
+    /// Line items bid prices.
+    Plain,
+    /// With goals, frequency caps, shading and models.
+    Priced,
+    /// The same where no cap of a price spares a prediction.
+    Uncapped,
+}
 
 /// A step of a bid.
 struct Step {
     name: &'static str,
     about: &'static str,
+    world: Which,
     /// One request of it.
     one: fn(&mut Bench, usize) -> usize,
     /// All requests of it, as callgrind sees them.
@@ -58,7 +69,7 @@ struct Step {
 
 /// Declares the functions that callgrind counts, one a step, and the table of the steps.
 macro_rules! steps {
-    ($($name:literal, $about:literal, $one:ident, $counted:ident;)*) => {
+    ($($name:literal, $about:literal, $world:ident, $one:ident, $counted:ident;)*) => {
         $(
             #[inline(never)]
             fn $counted(bench: &mut Bench) {
@@ -67,18 +78,30 @@ macro_rules! steps {
                 }
             }
         )*
-        const STEPS: &[Step] =
-            &[$(Step { name: $name, about: $about, one: Bench::$one, counted: $counted },)*];
+        const STEPS: &[Step] = &[$(Step {
+            name: $name,
+            about: $about,
+            world: Which::$world,
+            one: Bench::$one,
+            counted: $counted,
+        },)*];
     };
 }
 
 steps! {
-    "parse", "body to auction", parse, counted_parse;
-    "lookup", "privacy gate, identifiers, segments", lookup, counted_lookup;
-    "match", "line items that fit each impression", matching, counted_matching;
-    "decide", "lookup, match, price, choose, hold; no parse", decide, counted_decide;
-    "respond", "tokens signed, answer written", respond, counted_respond;
-    "line", "parse, decide, respond", line, counted_line;
+    "parse", "body to auction", Plain, parse, counted_parse;
+    "lookup", "privacy gate, identifiers, segments", Plain, lookup, counted_lookup;
+    "match", "line items that fit each impression", Plain, matching, counted_matching;
+    "decide", "lookup, match, price, choose, hold; no parse", Plain, decide, counted_decide;
+    "respond", "tokens signed, answer written", Plain, respond, counted_respond;
+    "line", "parse, decide, respond", Plain, line, counted_line;
+    "decide_priced", "decide with goals, caps, shading and models", Priced, decide, counted_decide_priced;
+    "decide_16", "decide, one impression with 15 to 17 survivors", Plain, decide_16, counted_decide_16;
+    "decide_16_priced", "the same with pricing", Priced, decide_16, counted_decide_16_priced;
+    "decide_64", "decide, one impression with 56 to 72 survivors", Plain, decide_64, counted_decide_64;
+    "decide_64_priced", "the same with pricing", Priced, decide_64, counted_decide_64_priced;
+    "decide_16_uncapped", "the same where all are predicted", Uncapped, decide_16, counted_decide_16_uncapped;
+    "decide_64_uncapped", "the same where all are predicted", Uncapped, decide_64, counted_decide_64_uncapped;
 }
 
 /// Ends the last step's part.
@@ -103,26 +126,62 @@ struct Figures {
     /// By step, for one request; `None` where valgrind is missing.
     instructions: Option<BTreeMap<&'static str, u64>>,
     allocations: BTreeMap<&'static str, Allocations>,
+    /// What decisions look at in each world: what they cost is to be compared beside it.
+    impressions: BTreeMap<&'static str, Impressions>,
+}
+
+/// The worlds, each with a ledger of its own: whoever else decided on one would take its leases.
+struct Worlds {
+    plain: Bench,
+    priced: Bench,
+    uncapped: Bench,
+}
+
+impl Worlds {
+    fn new() -> Worlds {
+        let priced = Bench::of(&WorldParams { pricing: true, ..PARAMS });
+        Worlds { plain: Bench::new(), priced, uncapped: Bench::uncapped() }
+    }
+
+    fn of(&mut self, step: &Step) -> &mut Bench {
+        match step.world {
+            Which::Plain => &mut self.plain,
+            Which::Priced => &mut self.priced,
+            Which::Uncapped => &mut self.uncapped,
+        }
+    }
+
+    fn named(&mut self) -> [(&'static str, &mut Bench); 3] {
+        let Worlds { plain, priced, uncapped } = self;
+        [("plain", plain), ("priced", priced), ("uncapped", uncapped)]
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let mut bench = Bench::new();
+    let mut worlds = Worlds::new();
     if has(COUNTED) {
-        STEPS.iter().for_each(|step| (step.counted)(&mut bench));
+        STEPS.iter().for_each(|step| (step.counted)(worlds.of(step)));
         counted_end();
         return Ok(());
     }
-    let mut allocated: BTreeMap<&'static str, Allocations> =
-        STEPS.iter().map(|step| (step.name, allocations(&mut bench, step.one))).collect();
-    let mut priced = Bench::of(&WorldParams { pricing: true, ..PARAMS });
-    allocated.insert(PRICED, allocations(&mut priced, Bench::decide));
+    if has("--digest") {
+        for (name, bench) in worlds.named() {
+            let mut digest = 0;
+            for n in 0..REQUESTS {
+                digest = stable_hash(&format!("{digest:x} {}", bench.decided(n)));
+            }
+            println!("{name} {digest:016x}");
+        }
+        return Ok(());
+    }
     let figures = Figures {
         requests: REQUESTS,
-        bid_requests: bench.bid_requests(),
-        body_bytes_mean: bench.body_bytes_mean(),
-        allocations: allocated,
+        bid_requests: worlds.plain.bid_requests(),
+        body_bytes_mean: worlds.plain.body_bytes_mean(),
+        allocations: STEPS.iter().map(|s| (s.name, allocations(worlds.of(s), s.one))).collect(),
+        impressions: worlds.named().into_iter().map(|(name, bench)| (name, bench.impressions())).collect(),
         instructions: instructions()?,
     };
     match has("--json") {
@@ -209,16 +268,27 @@ fn instructions() -> anyhow::Result<Option<BTreeMap<&'static str, u64>>> {
 }
 
 fn print_table(figures: &Figures) {
-    let Figures { requests, bid_requests, body_bytes_mean, instructions, allocations } = figures;
+    let Figures { requests, bid_requests, body_bytes_mean, instructions, allocations, impressions } = figures;
     println!(
         "{requests} requests of {body_bytes_mean} bytes on average, {bid_requests} of them bid on; for one request:"
     );
-    println!("{:<10}{:>14}{:>14}{:>8}   what", "step", "instructions", "allocations", "most");
+    println!("{:<18}{:>14}{:>14}{:>8}   what", "step", "instructions", "allocations", "most");
     for step in STEPS {
         let counted = instructions.as_ref().map_or("skipped".to_owned(), |by| by[step.name].to_string());
         let Allocations { mean, most } = allocations[step.name];
-        println!("{:<10}{counted:>14}{mean:>14.3}{most:>8}   {}", step.name, step.about);
+        println!("{:<18}{counted:>14}{mean:>14.3}{most:>8}   {}", step.name, step.about);
     }
-    let Allocations { mean, most } = allocations[PRICED];
-    println!("{:<10}{:>14}{mean:>14.3}{most:>8}   {PRICED}", "", "");
+    for (world, seen) in impressions {
+        println!(
+            "{world}: {:.2} impressions a request; for each {:.1} survivors (median {}, 99 % {}), of which {:.1} are \
+             predicted, {:.2} looked at closely and {:.2} bid",
+            seen.a_request,
+            seen.survivors,
+            seen.survivors_median,
+            seen.survivors_99,
+            seen.predicted,
+            seen.looked_at,
+            seen.bids
+        );
+    }
 }

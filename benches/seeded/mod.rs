@@ -14,22 +14,28 @@ use outbid::cli::seed::{self, Memberships, WorldParams, dice};
 use outbid::config::{self, Sources};
 use outbid::engine::learning::{LearnerOptions, Learning, Tables, TrainerOptions};
 use outbid::engine::{
-    self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Request, Settings, Snapshot, SnapshotCell,
+    self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Observer, Rejection, Request, Settings,
+    Snapshot, SnapshotCell,
 };
 use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{self, Limits, Place, PublicUrl, TokenKey, TokenKeys};
-use outbid::model::auction::Auction;
+use outbid::model::account::Account;
+use outbid::model::auction::{Auction, Imp};
 use outbid::model::clock::{Clock, FixedClock, Now};
 use outbid::model::event::{self, BidMade, Event, NoticeEvent, Noticed, What};
 use outbid::model::exchange::ExchangeProfile;
 use outbid::model::ids::SegmentId;
+use outbid::model::line_item::Predicts;
 use outbid::model::money::{Cpm, Nanos};
 use outbid::model::no_bid::NoBidReason;
+use outbid::pricing::{Factors, Offer};
 use outbid::privacy;
 use outbid::serve::{Shared, SharedParts};
-use outbid::targeting::{Facts, Scratch};
+use outbid::targeting::{Facts, LineItemIx, Scratch};
 use outbid::telemetry::clock::SystemClock;
 use outbid::telemetry::metrics::Metrics;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// The sizes of the world.
@@ -38,6 +44,9 @@ pub(crate) const PARAMS: WorldParams =
 
 /// Requests that each step is measured on.
 pub(crate) const REQUESTS: usize = 1_000;
+
+/// Survivors of the impressions that are measured apart: about the world's median, and about its 99 % quantile.
+const SURVIVORS: [RangeInclusive<usize>; 2] = [15..=17, 56..=72];
 
 /// Wednesday, 17 June 2026, 15:00 UTC: a working day everywhere in the world's markets.
 const NOW: Now = Now { mono_ns: 1_000_000_000_000, unix_ms: 1_781_708_400_000 };
@@ -58,8 +67,9 @@ struct World {
 }
 
 impl World {
-    fn new(params: &WorldParams) -> World {
-        let account = seed::account(params);
+    fn new(params: &WorldParams, change: fn(&mut Account)) -> World {
+        let mut account = seed::account(params);
+        change(&mut account);
         let rates = Arc::new(account.rates.clone());
         let catalog = Arc::new(
             Catalog::compile(account, 1, &exchange::compile_markup).expect("the seeded account is valid"),
@@ -187,7 +197,8 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
     let config = config::load(Sources { file: None, env: std::iter::empty(), sets });
     let config = config.map_err(|errors| anyhow::anyhow!("{errors}"))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let World { snapshot, audience, id_key, token_keys, urls, settings, bodies, .. } = World::new(params);
+    let World { snapshot, audience, id_key, token_keys, urls, settings, bodies, .. } =
+        World::new(params, |_| ());
     let now = clock.now();
     // The world's own ledger keeps its books in memory, by another clock.
     let (ledger, _writer) = Ledger::start(Books::default(), Box::new(NoLog), 1, 1, Arc::clone(&clock))?;
@@ -203,6 +214,7 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
         frequency: Arc::new(outbid::budget::frequency::FrequencyTable::in_memory(1 << 20)),
         contacts: outbid::contacts::Contacts::in_memory(),
         pacing: Default::default(),
+        funnels: Default::default(),
         learner: Default::default(),
         ledger: Arc::new(ledger),
         events: None,
@@ -226,12 +238,67 @@ fn audience(params: &WorldParams, key: &IdKey) -> AudienceIndex {
     builder.finish().expect("inside the limits")
 }
 
+/// What decisions look at, for each impression that gets so far.
+#[derive(Clone, Copy, serde::Serialize)]
+pub(crate) struct Impressions {
+    /// Such impressions of a request.
+    pub(crate) a_request: f64,
+    /// Line items that the index found.
+    pub(crate) survivors: f64,
+    pub(crate) survivors_median: usize,
+    pub(crate) survivors_99: usize,
+    /// Those of them whose value rests on a prediction.
+    pub(crate) predicted: f64,
+    /// Those of which more was asked than an upper bound.
+    pub(crate) looked_at: f64,
+    pub(crate) bids: f64,
+}
+
+/// Counts them.
+struct Watched<'c> {
+    catalog: &'c Catalog,
+    survivors: Vec<usize>,
+    predicted: usize,
+    looked: usize,
+    /// In the request at hand.
+    looked_at: BTreeSet<(usize, LineItemIx)>,
+}
+
+impl<'c> Watched<'c> {
+    fn of(catalog: &'c Catalog) -> Watched<'c> {
+        Watched { catalog, survivors: Vec::new(), predicted: 0, looked: 0, looked_at: BTreeSet::new() }
+    }
+}
+
+impl Observer for Watched<'_> {
+    fn candidates(&mut self, _: usize, found: &[LineItemIx]) {
+        let predicts =
+            |ix: &&LineItemIx| self.catalog.line_item(**ix).item.strategy.predicts() != Predicts::Nothing;
+        self.predicted += found.iter().filter(predicts).count();
+        self.survivors.push(found.len());
+    }
+
+    fn rejected(&mut self, imp: usize, line_item: LineItemIx, rejection: &Rejection<'_>) {
+        use NoBidReason::{Deal, Flight, Inactive, LostInternal, Pacing};
+        // Those are told before anybody looks closely.
+        if !matches!(rejection.reason, Inactive | Flight | Pacing | LostInternal | Deal) {
+            self.looked_at.insert((imp, line_item));
+        }
+    }
+
+    fn offered(&mut self, imp: usize, line_item: LineItemIx, _: Option<&str>, _: &Offer, _: &Factors) {
+        self.looked_at.insert((imp, line_item));
+    }
+}
+
 /// One serving core with its world, every request parsed and decided once: nothing is cold.
 pub(crate) struct Bench {
     world: &'static World,
     auctions: Vec<Auction<'static>>,
     decisions: Vec<Result<Decision<'static, Hold>, NoBidReason>>,
     found: Vec<Found>,
+    /// Requests for one impression with so many survivors, by [`SURVIVORS`].
+    single: [Vec<Auction<'static>>; SURVIVORS.len()],
     core: Core,
     budget: CoreBudget,
     scratch: Scratch,
@@ -254,9 +321,23 @@ impl Bench {
         Bench::of(&PARAMS)
     }
 
-    /// Builds a world and warms up. What the steps borrow lives until the process ends.
+    /// That of other parameters.
     pub(crate) fn of(params: &WorldParams) -> Bench {
-        let world: &'static World = Box::leak(Box::new(World::new(params)));
+        Bench::changed(params, |_| ())
+    }
+
+    /// A world with pricing where no cap of a price holds back those that pay by outcomes, so that all of them are predicted.
+    pub(crate) fn uncapped() -> Bench {
+        Bench::changed(&WorldParams { pricing: true, ..PARAMS }, |account| {
+            let items = account.line_items.iter_mut();
+            let predicted = items.filter(|item| item.strategy.predicts() != Predicts::Nothing);
+            predicted.for_each(|item| item.max_bid = Cpm(item.max_bid.0 * 100));
+        })
+    }
+
+    /// Builds a world and warms up. What the steps borrow lives until the process ends.
+    fn changed(params: &WorldParams, change: fn(&mut Account)) -> Bench {
+        let world: &'static World = Box::leak(Box::new(World::new(params, change)));
         let kept: &'static Bump = Box::leak(Box::new(Bump::new()));
         let parsed = world.bodies.iter().map(|body| {
             exchange::parse(body.as_bytes(), &Limits::default(), kept).expect("generated bodies are valid")
@@ -265,6 +346,7 @@ impl Bench {
             auctions: parsed.collect(),
             decisions: Vec::new(),
             found: Vec::new(),
+            single: Default::default(),
             core: Core::new(BidIds::new(1, 0)),
             budget: CoreBudget::new(0, Arc::clone(&world.ledger)),
             scratch: Scratch::new(),
@@ -289,8 +371,25 @@ impl Bench {
         (0..REQUESTS).for_each(|n| {
             bench.matching(n);
             bench.line(n);
+            bench.take_apart(n);
+        });
+        (0..REQUESTS).for_each(|n| {
+            bench.decide_16(n);
+            bench.decide_64(n);
         });
         bench
+    }
+
+    /// Keeps the impressions of a request that have about as many survivors as are measured, each as a request of its own.
+    fn take_apart(&mut self, n: usize) {
+        let imps: &'static [Imp<'static>] = self.auctions[n].imps;
+        for imp in imps {
+            let survivors = self.matching_of(n, std::slice::from_ref(imp));
+            if let Some(at) = SURVIVORS.iter().position(|about| about.contains(&survivors)) {
+                let auction = Auction { imps: std::slice::from_ref(imp), ..self.auctions[n].clone() };
+                self.single[at].push(auction);
+            }
+        }
     }
 
     /// How many of the requests are bid on.
@@ -303,6 +402,33 @@ impl Bench {
         let mut counts: Vec<usize> = (0..REQUESTS).map(|n| self.matching(n)).collect();
         counts.sort_unstable();
         counts[((REQUESTS - 1) as f64 * quantile) as usize]
+    }
+
+    /// What a decision looks at, over all requests.
+    pub(crate) fn impressions(&mut self) -> Impressions {
+        let mut watched = Watched::of(&self.world.snapshot.catalog);
+        let mut bids = 0;
+        for n in 0..REQUESTS {
+            self.arena.reset();
+            let request = self.world.request(&self.auctions[n], &self.arena);
+            let (core, budget) = (&mut self.core, &mut self.budget);
+            let decided = engine::decide(&request, core, budget, &Deadline::never(), &mut watched);
+            bids += decided.map_or(0, |decision| decision.bids.len());
+            watched.looked += watched.looked_at.len();
+            watched.looked_at.clear();
+        }
+        let mut survivors = watched.survivors;
+        survivors.sort_unstable();
+        let each = |sum: usize| sum as f64 / survivors.len() as f64;
+        Impressions {
+            a_request: survivors.len() as f64 / REQUESTS as f64,
+            survivors: each(survivors.iter().sum()),
+            survivors_median: survivors[survivors.len() / 2],
+            survivors_99: survivors[survivors.len() * 99 / 100],
+            predicted: each(watched.predicted),
+            looked_at: each(watched.looked),
+            bids: each(bids),
+        }
     }
 
     /// Mean length of a body in bytes.
@@ -342,6 +468,10 @@ impl Bench {
     /// The line items that fit each impression.
     #[inline(never)]
     pub(crate) fn matching(&mut self, n: usize) -> usize {
+        self.matching_of(n, self.auctions[n].imps)
+    }
+
+    fn matching_of(&mut self, n: usize, imps: &[Imp<'_>]) -> usize {
         let (auction, found) = (&self.auctions[n], &self.found[n]);
         let facts = Facts {
             exchange: self.world.profile().id,
@@ -354,16 +484,49 @@ impl Bench {
         };
         let matcher = self.world.snapshot.catalog.matcher();
         matcher.request(&facts, &mut self.scratch);
-        auction.imps.iter().map(|imp| matcher.candidates(imp, &mut self.scratch).len()).sum()
+        imps.iter().map(|imp| matcher.candidates(imp, &mut self.scratch).len()).sum()
     }
 
     /// The whole decision on a parsed request, holds kept as for an answer that goes out.
     #[inline(never)]
     pub(crate) fn decide(&mut self, n: usize) -> usize {
+        Self::decide_on(self.world, &self.auctions[n], &mut self.arena, &mut self.core, &mut self.budget)
+    }
+
+    /// The same for one impression with about 16 survivors.
+    #[inline(never)]
+    pub(crate) fn decide_16(&mut self, n: usize) -> usize {
+        let auction = &self.single[0][n % self.single[0].len()];
+        Self::decide_on(self.world, auction, &mut self.arena, &mut self.core, &mut self.budget)
+    }
+
+    /// And for one with about 64.
+    #[inline(never)]
+    pub(crate) fn decide_64(&mut self, n: usize) -> usize {
+        let auction = &self.single[1][n % self.single[1].len()];
+        Self::decide_on(self.world, auction, &mut self.arena, &mut self.core, &mut self.budget)
+    }
+
+    /// What is decided of request `n`, to the last digit: who is changed to be faster must decide the same.
+    pub(crate) fn decided(&mut self, n: usize) -> String {
         self.arena.reset();
         let request = self.world.request(&self.auctions[n], &self.arena);
-        let deadline = Deadline::new(&self.world.clock, NOW.mono_ns, None, request.profile, 1_000);
-        let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, &mut NoObserver);
+        let (core, budget) = (&mut self.core, &mut self.budget);
+        let decided = engine::decide(&request, core, budget, &Deadline::never(), &mut NoObserver);
+        format!("{:?}", decided.map(|decision| decision.bids))
+    }
+
+    fn decide_on(
+        world: &World,
+        auction: &Auction<'static>,
+        arena: &mut Bump,
+        core: &mut Core,
+        budget: &mut CoreBudget,
+    ) -> usize {
+        arena.reset();
+        let request = world.request(auction, arena);
+        let deadline = Deadline::new(&world.clock, NOW.mono_ns, None, request.profile, 1_000);
+        let decided = engine::decide(&request, core, budget, &deadline, &mut NoObserver);
         decided.map_or(0, |decision| {
             decision.holds.into_iter().for_each(Hold::keep);
             decision.bids.len()

@@ -1,12 +1,13 @@
 //! The choice for one place of an impression (the open auction or one deal): creative, price, best offer, hold.
 
 use super::catalog::CatalogLineItem;
-use super::context::{Core, Request, Survivor};
+use super::context::{Core, Request};
 use super::creative::{self, Audience, Draw, Picked};
 use super::decide::{ImpTerms, Place, Reasons, hold_life};
 use super::observer::{Observer, Rejection};
 use super::outlook::{EvidenceOf, is_first_price};
 use super::pod::{self, Candidate};
+use super::survivors::{self, Survivor, Survivors};
 use crate::budget::frequency::Pending;
 use crate::budget::{HoldRequest, HoldSource, Terms, hold_for};
 use crate::model::auction::{Channel, Deal};
@@ -37,6 +38,8 @@ pub(super) struct Best<'r> {
     offer: Offer,
     tie: u64,
     creative: Picked<'r>,
+    /// [`pricing::market`] of the offer once it is the best, which is asked twice: for the price and for the record of it.
+    market: u64,
 }
 
 impl Best<'_> {
@@ -80,7 +83,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     }
 
     /// Takes the best offer that is left and that may stand beside `taken`, the bids of this answer so far.
-    pub(super) fn best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
+    pub(super) fn best(&mut self, core: &mut Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
         loop {
             let best = self.next_best(core, taken)?;
             let candidate = Candidate {
@@ -91,7 +94,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 picked: &best.creative,
             };
             match pod::admits(self.request.auction.imps, taken, &candidate) {
-                Ok(()) => return Some(Best { offer: self.shaded(core, &best), ..best }),
+                Ok(()) => return Some(self.shaded(core, best)),
                 // A campaign does not bid against itself, and that is no defeat.
                 Err(NoBidReason::LostInternal) => {}
                 Err(reason) => self.reject(&best, reason),
@@ -103,14 +106,11 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         self.request.catalog().line_item(best.line_item)
     }
 
-    fn next_best(&mut self, core: &Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
-        let survivors = self.survivors(core);
+    fn next_best(&mut self, core: &mut Core, taken: &[Bid<'r>]) -> Option<Best<'r>> {
         let mut best = (0..self.offers.len()).max_by_key(|at| self.offers[*at].rank());
-        while let Some(survivor) = survivors.get(self.looked_at) {
-            let beaten = best.is_some_and(|at| self.offers[at].offer.worth > survivor.upper);
-            if beaten && !O::EXHAUSTIVE {
-                break;
-            }
+        loop {
+            let least = best.map(|at| self.offers[at].offer.worth).filter(|_| !O::EXHAUSTIVE);
+            let Some(survivor) = self.next_survivor(core, least) else { break };
             self.looked_at += 1;
             let campaign = self.request.catalog().head(survivor.line_item).campaign;
             if pod::has_campaign(taken, self.place.position, campaign) {
@@ -124,7 +124,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 self.note(survivor.line_item, NoBidReason::Frequency, None);
                 continue;
             }
-            match self.score(core, line, survivor) {
+            match self.score(core, line, &survivor) {
                 Ok(offer) => {
                     if best.is_none_or(|at| offer.rank() > self.offers[at].rank()) {
                         best = Some(self.offers.len());
@@ -137,11 +137,24 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         best.map(|at| self.offers.swap_remove(at))
     }
 
+    /// The best survivor that was not looked at, unless it could offer less than `least`. A line item with deals bids on those
+    /// only; one without bids in the open auction only.
+    fn next_survivor(&self, core: &mut Core, least: Option<Cpm>) -> Option<Survivor> {
+        if self.deal.is_none() {
+            return survivors::next_open(self.request, core, self.place, self.terms.seed, least);
+        }
+        let next = core.survivors.with_deals.get(self.looked_at).copied();
+        next.filter(|next| least.is_none_or(|least| least <= next.upper))
+    }
+
     /// Has the memory fetch the first survivors with their creatives, and the money of the very first, which one after the
     /// other would be a wait each: in an account of 100,000 line items they lie anywhere.
     pub(super) fn announce<S: HoldSource>(&self, core: &Core, holds: &S) {
         /// As many are looked at mostly.
         const FIRST: usize = 4;
+        let Survivors { with_deals, open } = &core.survivors;
+        // Of a heap the first are the best as well, or nearly.
+        let survivors = if self.deal.is_some() { &with_deals[..] } else { open.as_slice() };
         let catalog = self.request.catalog();
         let mut creatives = [None; FIRST];
         let offered = |fit: Fit| match (&self.place.imp.banner, fit) {
@@ -149,7 +162,6 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             (None, Fit::Banner(_)) => false,
             _ => true,
         };
-        let survivors = self.survivors(core);
         let first = &survivors[..survivors.len().min(FIRST)];
         let lines = || first.iter().map(|survivor| catalog.line_item(survivor.line_item));
         lines().for_each(CatalogLineItem::announce);
@@ -173,8 +185,9 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
 
     /// The deal is not open to this seat; does nothing for the open auction, which nobody was matched for then.
     pub(super) fn refuse_deal(&mut self, core: &Core) {
-        for survivor in self.survivors(core) {
-            if self.deal.is_some() && self.wants(self.request.catalog().line_item(survivor.line_item)) {
+        let with_deals = if self.deal.is_some() { &core.survivors.with_deals[..] } else { &[] };
+        for survivor in with_deals {
+            if self.wants(self.request.catalog().line_item(survivor.line_item)) {
                 self.note(survivor.line_item, NoBidReason::Deal, None);
             }
         }
@@ -184,12 +197,6 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let rejection = Rejection { reason, deal: self.deal.map(|deal| deal.id), offer };
         self.observer.rejected(self.place.position, line_item, &rejection);
         self.reasons.add(reason);
-    }
-
-    /// A line item with deals bids on those only; one without bids in the open auction only.
-    fn survivors<'s>(&self, core: &'s Core) -> &'s [Survivor] {
-        let (with_deals, open) = core.survivors.split_at(core.survivors_with_deals);
-        if self.deal.is_some() { with_deals } else { open }
     }
 
     fn wants(&self, line: &CatalogLineItem) -> bool {
@@ -229,7 +236,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                 rates: &request.snapshot.rates,
             };
             match self.offer(core, line, survivor, &creative, &floors) {
-                Ok(offer) => return Ok(Best { line_item, offer, tie, creative }),
+                Ok(offer) => return Ok(Best { line_item, offer, tie, creative, market: 0 }),
                 Err(refused @ (NoBidReason::BelowFloor, _))
                     if creative.at < 64 && floors.depend_on_duration() =>
                 {
@@ -270,6 +277,9 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         };
         let position = line.creatives[best.creative.at].position;
         let rules = line.frequency.iter().chain(&request.catalog().creatives()[position].frequency);
+        if rules.clone().next().is_none() {
+            return Ok(None);
+        }
         let life_s = table.open_life_s(request.profile.id);
         let begun =
             table.begin(core.lookup.primary, rules, core.bid_ids.peek(), request.now.second(), life_s);
@@ -303,24 +313,32 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         let mut offer = pricing::offer(&line.pricer, &inputs)?;
         if O::EXHAUSTIVE {
             // Who serves needs the price of the best offer alone.
-            offer = self.shade(core, line, creative, offer);
+            offer = self.shade(core, line, creative, offer, self.market(&offer));
         }
         self.observer.offered(self.place.position, line_item, self.deal.map(|d| d.id), &offer, &factors);
         Ok(offer)
     }
 
     /// The best offer at the price at which it is bid.
-    fn shaded(&self, core: &Core, best: &Best<'r>) -> Offer {
-        self.shade(core, self.line(best), &best.creative, best.offer)
+    fn shaded(&self, core: &Core, best: Best<'r>) -> Best<'r> {
+        let market = self.market(&best.offer);
+        let offer = self.shade(core, self.line(&best), &best.creative, best.offer, market);
+        Best { offer, market, ..best }
     }
 
     /// Lower where less wins as well: only where the winner pays its own bid and the line item leaves its price open.
-    fn shade(&self, core: &Core, line: &CatalogLineItem, creative: &Picked<'_>, offer: Offer) -> Offer {
+    fn shade(
+        &self,
+        core: &Core,
+        line: &CatalogLineItem,
+        creative: &Picked<'_>,
+        offer: Offer,
+        market: u64,
+    ) -> Offer {
         if !line.pricer.shading || !self.is_first_price() {
             return offer;
         }
         let (request, tables) = (self.request, &self.request.snapshot.learned);
-        let market = self.market(&offer);
         offer.shaded(&ShadeInputs {
             table: &tables.shading,
             explorer: tables.explorer,
@@ -459,7 +477,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
                     offer: &best.offer,
                     currency: self.place.currency,
                     first_price: self.is_first_price(),
-                    market: self.market(&best.offer),
+                    market: best.market,
                     life_s: life.life_s,
                 },
             )),

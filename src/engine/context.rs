@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::device::FamilyCache;
 use super::outlook::Outlook;
 use super::snapshot::Snapshot;
+use super::survivors::Survivors;
 use crate::audience::{AudienceIndex, IdKey, Keys, Lookup};
 use crate::budget::frequency::{FrequencyTable, Seen};
 use crate::model::auction::Auction;
@@ -11,7 +12,6 @@ use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::BidId;
 use crate::model::money::{Cpm, Nanos};
-use crate::pricing::Predicted;
 use crate::privacy::{Permissions, Policy};
 use crate::targeting::Scratch;
 use crate::targeting::week::Hours;
@@ -102,10 +102,8 @@ pub struct Core {
     pub(super) counts_shows: bool,
     pub(super) seen: Seen,
     pub(super) segment_entries: Vec<u32>,
-    /// Those with deals first, each half by falling upper bound.
-    pub(super) survivors: Vec<Survivor>,
-    /// How many of them have deals.
-    pub(super) survivors_with_deals: usize,
+    /// Of the impression at hand.
+    pub(super) survivors: Survivors,
     /// What the candidates for the impression at hand share.
     pub(super) outlook: Outlook,
     pub(super) hours: Hours,
@@ -115,18 +113,6 @@ pub struct Core {
     pub last_survivors: Vec<u32>,
     /// What the privacy gate answered to the last request that reached it: for the metrics.
     pub last_permissions: Option<Permissions>,
-}
-
-/// A line item that the index found eligible, with the most that it could offer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Survivor {
-    pub(super) line_item: crate::targeting::LineItemIx,
-    /// In the bid's currency.
-    pub(super) upper: Cpm,
-    /// It bids on deals only.
-    pub(super) has_deals: bool,
-    /// What is expected of it; zeros where its value rests on nothing of that.
-    pub(super) predicted: Predicted,
 }
 
 impl Core {
@@ -148,8 +134,7 @@ impl Core {
             counts_shows: false,
             seen: Seen::default(),
             segment_entries: Vec::new(),
-            survivors: Vec::new(),
-            survivors_with_deals: 0,
+            survivors: Survivors::default(),
             outlook: Outlook::default(),
             hours: Hours::default(),
             hours_of: 0,

@@ -1,29 +1,24 @@
 //! The inner line: one function a step, one reason a rejection.
 
-use super::catalog::Head;
 use super::choose::Choice;
-use super::context::{Core, Request, Survivor};
+use super::context::{Core, Request};
 use super::deadline::Deadline;
-use super::observer::{Observer, Rejection};
+use super::observer::Observer;
 use super::pod;
+use super::survivors;
 use crate::audience;
 use crate::budget::HoldSource;
 use crate::budget::frequency::Pending;
 use crate::model::auction::{Channel, Deal, Imp};
 use crate::model::bid::Bid;
 use crate::model::ids::SegmentId;
-use crate::model::mix::splitmix64;
-use crate::model::money::{Cpm, Currency, PPM};
+use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
-use crate::model::rates::{Rates, Round};
 use crate::model::targeting::MediaType;
 use crate::model::token::HoldFormat;
-use crate::pricing::Predicted;
-use crate::pricing::pacing::Level;
 use crate::privacy;
-use crate::targeting::{Facts, LineItemIx};
+use crate::targeting::Facts;
 use bumpalo::collections::Vec as ArenaVec;
-use std::cmp::Reverse;
 use std::hash::BuildHasher;
 
 /// All bids of one answer, in the order of the impressions, never none; beside each the guard of its money, which
@@ -217,10 +212,10 @@ fn decide_imp<'r, S: HoldSource, O: Observer>(
     };
     let mut reasons = Reasons { first: NoBidReason::NoMatch, any: false };
     core.turn_to_next();
-    collect_survivors(request, core, observer, place, terms.seed, &mut reasons);
+    survivors::collect(request, core, observer, place, terms.seed, &mut reasons);
     let first_bid = decision.bids.len();
     // Without a survivor that has deals there is nothing to ask on any deal.
-    let deals = if core.survivors_with_deals > 0 { place.imp.deals } else { &[] };
+    let deals = if core.survivors.with_deals.is_empty() { &[] } else { place.imp.deals };
     for deal in deals.iter().map(Some).chain([None]) {
         let mut choice = Choice::new(request, place, deal, &terms, observer, &mut reasons);
         if !deal_open_to_us(request, place.imp, deal) {
@@ -321,99 +316,6 @@ pub(super) fn hold_life(
     let life_s =
         exp_s.checked_add(lives.grace_s).filter(|s| *s <= lives.max_s).ok_or(NoBidReason::HoldLife)?;
     Ok(HoldLife { exp_s, format, life_s, slot_s: default_s.div_ceil(32).max(1) })
-}
-
-/// What the index finds, less what is not active or not in flight: those with deals, then the others, each by falling
-/// upper bound and no more than may be scored.
-fn collect_survivors<O: Observer>(
-    request: &Request<'_>,
-    core: &mut Core,
-    observer: &mut O,
-    place: &Place<'_>,
-    seed: u64,
-    reasons: &mut Reasons,
-) {
-    let catalog = request.catalog();
-    let found = catalog.matcher().candidates(place.imp, &mut core.scratch);
-    observer.candidates(place.position, found);
-    core.survivors.clear();
-    let mut predicts = false;
-    let shown_ms = place.imp.shown_ms(request.now.unix_ms);
-    let rates = &request.snapshot.rates;
-    // In a large account they lie far apart: each would be a wait of its own.
-    found.iter().for_each(|ix| catalog.head(*ix).announce());
-    for ix in found {
-        let head = catalog.head(*ix);
-        let level = head.level.get();
-        match head.eligible(shown_ms).and_then(|()| passes(&level, seed, *ix)) {
-            Ok(()) => {
-                predicts |= head.predicts;
-                let (upper, predicted) = (upper_bound(head, &level, head.upper_value), Predicted::default());
-                let upper = in_currency(rates, upper, head, place);
-                let has_deals = head.has_deals;
-                core.survivors.push(Survivor { line_item: *ix, upper, has_deals, predicted });
-            }
-            Err(reason) => {
-                observer.rejected(place.position, *ix, &Rejection::of(reason));
-                reasons.add(reason);
-            }
-        }
-    }
-    if predicts {
-        expect(request, core, place, seed);
-    }
-    core.last_survivors.push(core.survivors.len() as u32);
-    let order = |s: &Survivor| (Reverse(s.has_deals), Reverse(s.upper), s.line_item);
-    core.survivors.sort_unstable_by_key(order);
-    core.survivors_with_deals = core.survivors.partition_point(|survivor| survivor.has_deals);
-    let most = request.settings.max_candidates;
-    let open_end = core.survivors.len().min(core.survivors_with_deals + most);
-    let deals_end = core.survivors_with_deals.min(most);
-    let beyond = [deals_end..core.survivors_with_deals, open_end..core.survivors.len()];
-    for survivor in beyond.into_iter().flat_map(|range| &core.survivors[range]) {
-        observer.rejected(place.position, survivor.line_item, &Rejection::of(NoBidReason::LostInternal));
-    }
-    core.survivors.truncate(open_end);
-    core.survivors.drain(deals_end..core.survivors_with_deals);
-    core.survivors_with_deals = deals_end;
-}
-
-/// The most that a line item could bid whose value times multipliers is at most `value`. What a guaranteed deal asks for is bid
-/// whatever pacing says.
-fn upper_bound(head: &Head, level: &Level, value: Cpm) -> Cpm {
-    let kappa_ppm = if head.has_deals { level.kappa_ppm.max(PPM) } else { level.kappa_ppm };
-    value.scale_ppm(kappa_ppm).min(head.max_bid)
-}
-
-fn in_currency(rates: &Rates, upper: Cpm, head: &Head, place: &Place<'_>) -> Cpm {
-    rates.convert(upper, head.currency, place.currency, Round::Up).unwrap_or(Cpm::MAX)
-}
-
-/// Looks what may come of the survivors whose value rests on it, so that only the best of them are looked at closer.
-fn expect(request: &Request<'_>, core: &mut Core, place: &Place<'_>, seed: u64) {
-    core.foresee(request, place.imp);
-    let catalog = request.catalog();
-    let mut survivors = std::mem::take(&mut core.survivors);
-    for survivor in &mut survivors {
-        let head = catalog.head(survivor.line_item);
-        if !head.predicts {
-            continue;
-        }
-        let prospect = catalog.prospect(survivor.line_item);
-        survivor.predicted = core.predict(request, prospect, seed);
-        let level = head.level.get();
-        let upper = upper_bound(head, &level, prospect.upper_value(&survivor.predicted));
-        survivor.upper = in_currency(&request.snapshot.rates, upper, head, place);
-    }
-    core.survivors = survivors;
-}
-
-/// Whether this request is among those that pacing lets a line item look at.
-fn passes(level: &Level, seed: u64, ix: LineItemIx) -> Result<(), NoBidReason> {
-    /// Keeps these draws apart from those of rotation and ties.
-    const SALT: u64 = 0x7061_6369_6E67_0000;
-    let drawn = || ((u128::from(splitmix64(seed ^ SALT ^ u64::from(ix.0))) * PPM as u128) >> 64) as u32;
-    if level.pass_ppm >= PPM as u32 || drawn() < level.pass_ppm { Ok(()) } else { Err(NoBidReason::Pacing) }
 }
 
 /// Whether we may bid here at all: open auction (`deal` is none) or one deal. A deal that is listed twice has no

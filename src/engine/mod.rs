@@ -26,6 +26,7 @@ mod pod;
 mod safety;
 mod snapshot;
 mod steering;
+mod survivors;
 
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use changes::Tally;

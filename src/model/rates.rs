@@ -118,8 +118,15 @@ impl Rates {
         if from == to {
             return Some(price);
         }
-        let numerator = i128::from(price.0) * i128::from(self.get(from)?.0);
-        let denominator = i128::from(self.get(to)?.0);
+        let (worth, denominator) = (self.get(from)?.0, self.get(to)?.0);
+        // Prices of every day need no division of 128 bits, which costs many times as much.
+        if let Some(numerator @ 0..) = price.0.checked_mul(worth) {
+            let up = round == Round::Up && numerator % denominator != 0;
+            let micros = numerator / denominator + i64::from(up);
+            return (micros <= Cpm::MAX.0).then_some(Cpm(micros));
+        }
+        let numerator = i128::from(price.0) * i128::from(worth);
+        let denominator = i128::from(denominator);
         let quotient = numerator.div_euclid(denominator);
         let up = round == Round::Up && numerator.rem_euclid(denominator) != 0;
         let micros = quotient + i128::from(up);

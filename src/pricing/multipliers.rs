@@ -223,10 +223,16 @@ fn product(by_dimension: &[i64; DIMENSIONS.len()]) -> i64 {
     if by_dimension.contains(&0) {
         return 0;
     }
+    let others = || by_dimension.iter().filter(|factor| **factor != PPM);
+    match others().count() {
+        0 => return PPM,
+        1 => return others().sum::<i64>().clamp(MIN_PRODUCT, MAX_PRODUCT),
+        _ => {}
+    }
     // Carried with twelve more decimals, so that eleven roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
     // no product on the way is above 10³⁸.
     let scale = 1_000_000_000_000i128;
-    let scaled = by_dimension.iter().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
+    let scaled = others().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
     (scaled * i128::from(PPM) / scale).clamp(i128::from(MIN_PRODUCT), i128::from(MAX_PRODUCT)) as i64
 }
 

@@ -117,9 +117,14 @@ impl Offer {
         let Some(row) = inputs.table.find(&inputs.place) else { return self };
         let best = inputs.table.bid(row, value);
         let explored = inputs.explorer.explore(best.bid, value, inputs.draw);
-        let price = i128::from(self.worth.0) * i128::from(explored.bid.0) / i128::from(value.0);
+        // As far below the worth as the bid is below the value.
+        let price = match self.worth.0.checked_mul(explored.bid.0) {
+            _ if self.worth == value => explored.bid.0,
+            Some(product) => product / value.0,
+            None => (i128::from(self.worth.0) * i128::from(explored.bid.0) / i128::from(value.0)) as i64,
+        };
         Offer {
-            price: Cpm(price as i64).clamp(self.floor.max(Cpm(1)), self.worth),
+            price: Cpm(price).clamp(self.floor.max(Cpm(1)), self.worth),
             win_ppm: best.win_ppm,
             explored_ppm: explored.factor_ppm,
             propensity_ppb: explored.propensity_ppb,

@@ -28,7 +28,7 @@ pub fn value(strategy: Strategy, bid: Cpm, predicted: &Predicted) -> Cpm {
     // One CPM micro is one nano for an impression. No product is above 2⁶³ × 10¹⁸ < 2¹²³.
     let value = match (strategy, strategy.predicts()) {
         (_, Predicts::Nothing) => bid,
-        (_, Predicts::Clicks) => bid * click / PPB,
+        (_, Predicts::Clicks) => share(bid, click),
         (Strategy::TargetRoas, Predicts::Conversions) => {
             let revenue = i128::from(predicted.revenue.0.max(0));
             // revenue × p ÷ (bid ÷ 10⁶), in one division.
@@ -37,6 +37,14 @@ pub fn value(strategy: Strategy, bid: Cpm, predicted: &Predicted) -> Cpm {
         (_, Predicts::Conversions) => bid * conversion / (PPB * PPB),
     };
     Cpm(value.min(i128::from(Cpm::MAX.0)) as i64)
+}
+
+/// `amount × ppb ÷ 10⁹`, both from 0 to 2⁶³; without a division of 128 bits where the product has 64, as nearly always.
+fn share(amount: i128, ppb: i128) -> i128 {
+    match (amount as u64).checked_mul(ppb as u64) {
+        Some(product) => i128::from(product / PPB as u64),
+        None => amount * ppb / PPB,
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use outbid::model::behaviour::Tier;
 use outbid::model::creative::Creative;
 use outbid::model::exchange::ExchangeProfile;
 use outbid::model::ids::{AdvertiserId, SegmentId};
-use outbid::model::line_item::{Advertiser, ChannelKind};
+use outbid::model::line_item::{Advertiser, ChannelKind, Strategy};
 use outbid::model::money::{Cpm, Currency};
 use outbid::targeting::{Facts, naive};
 use std::collections::BTreeMap;
@@ -174,7 +174,8 @@ impl<'c> Case<'c> {
         let fitting = creatives.into_iter().find(|creative| self.fits(creative, ix, imp, deal))?;
 
         let product = self.product(ix, owner.id, fitting, deal)?;
-        let valued = (i128::from(line.bid.0) * product / 1_000_000).min(LARGEST);
+        let outcomes = if line.strategy == Strategy::MaxCpc { 1_000 } else { 1 };
+        let valued = (i128::from(line.bid.0 / outcomes) * product / 1_000_000).min(LARGEST);
         let capped = valued.min(i128::from(line.max_bid.0));
         let cap = self.down(i128::from(self.profile.max_cpm.0), self.profile.currency, currency);
         let worth = self.down(capped, owner.currency, currency).min(cap);

@@ -17,6 +17,7 @@ use outbid::model::exchange::{
 use outbid::model::ids::{AdvertiserId, CampaignId, CreativeId, ExchangeId, LineItemId, SegmentId};
 use outbid::model::line_item::{
     Advertiser, Budget, Campaign, ChannelKind, Condition, CreativeAssignment, Flight, LineItem, Multipliers,
+    Strategy,
 };
 use outbid::model::money::{Cpm, Currency, Nanos};
 use outbid::model::rates::{Rate, Rates};
@@ -451,6 +452,8 @@ impl Dice {
         let bid = self.one(&[0, 1, 400_000, 1_000_000, 1_000_000, 2_500_000, 2_500_000, 7_654_321]) * scale;
         let max_bid = bid * self.one(&[1, 1, 2, 10]) / self.one(&[1, 1, 1, 2]);
         let own: Vec<&Creative> = creatives.iter().filter(|c| c.advertiser == campaign.advertiser).collect();
+        // What pays by clicks is worth the same as long as nobody knows better than one click in a thousand.
+        let (strategy, worth) = self.one(&[(Strategy::FixedCpm, 1), (Strategy::MaxCpc, 1_000)]);
         let multipliers = self.multipliers();
         let mut chosen = self.some(&own, 5);
         if let (false, Some(size)) = (multipliers.sizes.is_empty(), chosen.first().map(|c| c.fit())) {
@@ -470,7 +473,8 @@ impl Dice {
             budget: self.budget(currency),
             flight: self.flight(),
             active: !self.chance(15),
-            bid: Cpm(bid),
+            strategy,
+            bid: Cpm(bid * worth),
             max_bid: Cpm(max_bid),
             min_bid: Cpm(0),
             shading: false,
