@@ -93,6 +93,7 @@ steps! {
     "lookup", "privacy gate, identifiers, segments", Plain, lookup, counted_lookup;
     "match", "line items that fit each impression", Plain, matching, counted_matching;
     "decide", "lookup, match, price, choose, hold; no parse", Plain, decide, counted_decide;
+    "decide_counted", "the same, counted for the funnel", Plain, decide_counted, counted_decide_counted;
     "respond", "tokens signed, answer written", Plain, respond, counted_respond;
     "line", "parse, decide, respond", Plain, line, counted_line;
     "decide_priced", "decide with goals, caps, shading and models", Priced, decide, counted_decide_priced;

@@ -12,6 +12,7 @@ use outbid::budget::frequency::FrequencyTable;
 use outbid::budget::{Books, CoreBudget, Hold, Ledger, NoLog, RunawayRule};
 use outbid::cli::seed::{self, Memberships, WorldParams, dice};
 use outbid::config::{self, Sources};
+use outbid::engine::funnel::{Table, Tally, Writer};
 use outbid::engine::learning::{LearnerOptions, Learning, Tables, TrainerOptions};
 use outbid::engine::{
     self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Observer, Rejection, Request, Settings,
@@ -307,6 +308,8 @@ pub(crate) struct Bench {
     permitted: bool,
     arena: Bump,
     written: Vec<u8>,
+    tally: Tally,
+    writer: Writer,
 }
 
 /// What the look-up of one request found, kept for the steps behind it.
@@ -355,6 +358,8 @@ impl Bench {
             permitted: false,
             arena: Bump::with_capacity(256 << 10),
             written: Vec::with_capacity(256 << 10),
+            tally: Tally::default(),
+            writer: Writer::new(Arc::new(Table::new(&world.snapshot.catalog, 1)), 0),
             world,
         };
         for n in 0..REQUESTS {
@@ -376,6 +381,7 @@ impl Bench {
         (0..REQUESTS).for_each(|n| {
             bench.decide_16(n);
             bench.decide_64(n);
+            bench.decide_counted(n);
         });
         bench
     }
@@ -527,6 +533,21 @@ impl Bench {
         let request = world.request(auction, arena);
         let deadline = Deadline::new(&world.clock, NOW.mono_ns, None, request.profile, 1_000);
         let decided = engine::decide(&request, core, budget, &deadline, &mut NoObserver);
+        decided.map_or(0, |decision| {
+            decision.holds.into_iter().for_each(Hold::keep);
+            decision.bids.len()
+        })
+    }
+
+    /// The same, counted for the funnel.
+    pub(crate) fn decide_counted(&mut self, n: usize) -> usize {
+        self.arena.reset();
+        let auction = &self.auctions[n];
+        let request = self.world.request(auction, &self.arena);
+        let deadline = Deadline::new(&self.world.clock, NOW.mono_ns, None, request.profile, 1_000);
+        let watch = &mut self.tally.watch();
+        let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, watch);
+        self.tally.commit(&self.writer, (0, auction), decided.as_ref().err().copied(), false);
         decided.map_or(0, |decision| {
             decision.holds.into_iter().for_each(Hold::keep);
             decision.bids.len()
