@@ -453,7 +453,8 @@ impl Dice {
         let max_bid = bid * self.one(&[1, 1, 2, 10]) / self.one(&[1, 1, 1, 2]);
         let own: Vec<&Creative> = creatives.iter().filter(|c| c.advertiser == campaign.advertiser).collect();
         // What pays by clicks is worth the same as long as nobody knows better than one click in a thousand.
-        let (strategy, worth) = self.one(&[(Strategy::FixedCpm, 1), (Strategy::MaxCpc, 1_000)]);
+        let (strategy, worth) =
+            if id.is_multiple_of(2) { (Strategy::MaxCpc, 1_000) } else { (Strategy::FixedCpm, 1) };
         let multipliers = self.multipliers();
         let mut chosen = self.some(&own, 5);
         if let (false, Some(size)) = (multipliers.sizes.is_empty(), chosen.first().map(|c| c.fit())) {
