@@ -65,8 +65,6 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
         }
     };
     let told = inner.serving.explain(&exchange, request.to_string().as_bytes());
-    let told =
-        told.ok_or_else(|| Problem::new(StatusCode::CONFLICT, "nobody serves", "no server runs here"))?;
     let told = told.map_err(|why| {
         let (pointer, code) = match why {
             NotExplained::Exchange(_) => ("/exchange", "unknown_reference"),
@@ -165,7 +163,7 @@ pub(super) fn schema() -> Value {
         "type": "object",
         "properties": {
             "id": { "type": "string", "description": "The impression." }, "no_bid": maybe("Why it gets no bid."),
-            "line_items": { "type": "array", "items": verdict },
+            "line_items": { "type": "array", "items": verdict, "description": "Those that got furthest first." },
         },
         "required": ["id", "no_bid", "line_items"],
         "additionalProperties": false,
@@ -175,7 +173,7 @@ pub(super) fn schema() -> Value {
         "properties": {
             "exchange": { "type": "string", "description": "The exchange." },
             "no_bid": maybe("Why the whole request gets no bid."),
-            "imps": { "type": "array", "items": imp },
+            "imps": { "type": "array", "items": imp, "description": "The impressions of the request." },
         },
         "required": ["exchange", "no_bid", "imps"],
         "additionalProperties": false,

@@ -37,7 +37,7 @@ enum Whose {
 }
 
 pub(super) fn show(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
-    let (id, account) = (call.id.unwrap_or(0), call.account);
+    let (id, account) = (call.id.unwrap_or(0), crud::scope(shape, call.account));
     let now_s = inner.clock.now().unix_s();
     let (step, [from_s, until_s]) = asked(&mut call.parameters, now_s)?;
     let other = compared(&mut call.parameters, [from_s, until_s])?;
@@ -285,6 +285,11 @@ pub(super) fn schema() -> Value {
         "additionalProperties": false,
     });
     let list = |said: &str| json!({ "type": "array", "items": reason, "description": said });
+    let of = |said: &str, schema: &Value| {
+        let mut schema = schema.clone();
+        schema["description"] = said.into();
+        schema
+    };
     let numbers = json!({
         "type": "object",
         "properties": {
@@ -293,6 +298,7 @@ pub(super) fn schema() -> Value {
             "not_found": count("Requests that no rule let it be found for."),
             "not_found_because": {
                 "type": "object",
+                "description": "Why, as a sample has it.",
                 "properties": {
                     "n": count("Requests of the sample that it was not found for."),
                     "samples": count("Requests of the sample."),
@@ -314,14 +320,17 @@ pub(super) fn schema() -> Value {
         "type": "object",
         "properties": {
             "id": text("Whose funnel."), "from": time("The beginning."), "to": time("The end."),
-            "step": { "type": "string", "enum": Step::ALL.map(Step::as_str) },
+            "step": { "type": "string", "enum": Step::ALL.map(Step::as_str), "description": "How long a span is." },
             "as_of": time("Everything until then is in it."),
             "effective_status": { "type": ["string", "null"], "description": "As of the resource itself." },
             "headline": text("What keeps it from bidding most, and what to do."),
-            "total": numbers, "spans": { "type": "array", "items": numbers },
+            "total": of("All of it.", &numbers), "spans": { "type": "array", "items": numbers, "description": "In the order of time." },
             "compare": {
                 "type": ["object", "null"],
-                "properties": { "from": time("The beginning."), "to": time("The end."), "total": numbers },
+                "description": "Another time beside it.",
+                "properties": {
+                    "from": time("The beginning."), "to": time("The end."), "total": of("All of it.", &numbers),
+                },
                 "required": ["from", "to", "total"],
                 "additionalProperties": false,
             },

@@ -54,9 +54,9 @@ pub trait Serving: Send + Sync {
     /// Whether any user is in any segment; `None` where that is not known.
     fn has_audience(&self) -> Option<bool>;
 
-    /// What would become of a request of the exchange with this name, or why that cannot be said; `None` where nobody serves.
-    fn explain(&self, _exchange: &str, _request: &[u8]) -> Option<Result<Explained, NotExplained>> {
-        None
+    /// What would become of a request of the exchange with this name, or why that cannot be said; nothing where nobody serves.
+    fn explain(&self, _exchange: &str, _request: &[u8]) -> Result<Explained, NotExplained> {
+        Ok(Explained::default())
     }
 
     /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.

@@ -219,9 +219,9 @@ impl Serving for Served {
         self.shared().map(|shared| shared.ledger().stops()).unwrap_or_default()
     }
 
-    fn explain(&self, exchange: &str, request: &[u8]) -> Option<Result<Explained, NotExplained>> {
-        let shared = self.shared()?;
-        Some(shared.explain(exchange, request, explain::told))
+    fn explain(&self, exchange: &str, request: &[u8]) -> Result<Explained, NotExplained> {
+        let shared = self.shared();
+        shared.map_or(Ok(Explained::default()), |shared| shared.explain(exchange, request, explain::told))
     }
 
     fn funnel(&self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {

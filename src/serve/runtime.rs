@@ -85,6 +85,7 @@ pub fn start(shared: Arc<Shared>) -> Result<Running, ServeError> {
     // Nothing is bid on before it is known how fast to spend.
     shared.pace();
     let cores = shared.metrics.cores();
+    shared.funnels.prepare(&shared.snapshots.load().catalog, cores);
     let balanced = shared.config.server.acceptor == Acceptor::Balanced;
     let (phase, watched) = watch::channel(Phase::Serving);
     let mut starter = Starter { shared: &shared, phase: watched, threads: Vec::new(), open: Vec::new() };

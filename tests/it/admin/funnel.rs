@@ -41,7 +41,7 @@ fn mistakes() -> Vec<Mistake> {
             "campaign 2 is not active; activate it",
         ),
         ("no creative", json!({ "creatives": [] }), "no_creative: ", "assign one"),
-        ("creative not approved", shows("2"), "not_approved: ", "approv"),
+        ("creative not approved", shows("2"), "no_creative: ", "set `approval` to approved"),
         (
             "wallet without money",
             json!({ "campaign_id": "3", "creatives": [{ "creative": "3" }] }),

@@ -322,6 +322,9 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         "POST" if path.ends_with(":expand") => {
             Some(json!({ "target": format!("like-{}", world.number()), "size": 10 }))
         }
+        "POST" if path.ends_with(":explain") => {
+            Some(json!({ "exchange": "north", "request": { "id": "1" } }))
+        }
         // A table without a row is taken by every kind.
         "POST" if collection == "imports" => Some("name\n".into()),
         "POST" if !path.contains("{id}") => {
