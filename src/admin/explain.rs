@@ -1,8 +1,9 @@
 //! `POST /v1/line_items/{id}:explain`, and the same of an advertiser: what would become of a request that is posted, on what serves
 //! this moment; nothing is held, and nothing is counted.
 //!
-//! Who is asked about is the caller's own: of other tenants' line items nothing is said, nor is it said in which segments a
-//! person is, whom anybody could ask about: a verdict on the audience comes without the values that were compared.
+//! Who is asked about is the caller's own: of other tenants' line items nothing is said but that another one offered more. Nor may
+//! a tenant find out what is known of people, whose ids anybody could post: it hears what would become of somebody whom nobody
+//! knows, in the segments that the request itself names. Only the platform hears of the person.
 
 use super::call::{Call, Reply};
 use super::crud;
@@ -64,7 +65,9 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
             _ => editor.line_items_of(AdvertiserId(id)).collect(),
         }
     };
-    let told = inner.serving.explain(&exchange, request.to_string().as_bytes());
+    let knows_people = call.actor.account.is_none() && call.actor.advertisers.is_none();
+    let wanted = |id| asked.contains(&id);
+    let told = inner.serving.explain(&exchange, request.to_string().as_bytes(), knows_people, &wanted);
     let told = told.map_err(|why| {
         let (pointer, code) = match why {
             NotExplained::Exchange(_) => ("/exchange", "unknown_reference"),
@@ -73,14 +76,13 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
         Problem::invalid(vec![FieldError::new(pointer, code, why.to_string())])
     })?;
     let imps = told.imps.into_iter().map(|imp| {
-        let verdicts = imp.line_items.into_iter().filter(|verdict| asked.contains(&verdict.line_item));
         json!({
-            "id": imp.id, "no_bid": imp.no_bid.map(NoBidReason::as_str),
-            "line_items": verdicts.map(view).collect::<Vec<_>>(),
+            "id": imp.id, "no_bid": as_a_whole(imp.no_bid),
+            "line_items": imp.line_items.into_iter().map(view).collect::<Vec<_>>(),
         })
     });
     let body = json!({
-        "exchange": exchange, "no_bid": told.no_bid.map(NoBidReason::as_str), "imps": imps.collect::<Vec<_>>(),
+        "exchange": exchange, "no_bid": as_a_whole(told.no_bid), "imps": imps.collect::<Vec<_>>(),
     });
     Ok(Reply::new(StatusCode::OK, body))
 }
@@ -101,7 +103,7 @@ pub struct ExplainedImp {
     pub id: String,
     /// Why it gets no bid.
     pub no_bid: Option<NoBidReason>,
-    /// Every line item that serves, those that got furthest first.
+    /// The line items that were asked about, those that got furthest first.
     pub line_items: Vec<ExplainedLineItem>,
 }
 
@@ -118,15 +120,18 @@ pub struct ExplainedLineItem {
     pub priced: Value,
 }
 
+/// Why a request or an impression gets no bid, whoever would have bid; what others would have done is theirs.
+fn as_a_whole(reason: Option<NoBidReason>) -> Option<&'static str> {
+    reason.filter(|reason| *reason < NoBidReason::NoMatch).map(NoBidReason::as_str)
+}
+
 fn view(verdict: ExplainedLineItem) -> Value {
-    let personal = [NoBidReason::Audience, NoBidReason::Consent].map(Some).contains(&verdict.reason);
-    let detail = if personal { "" } else { verdict.detail.as_str() };
     let advice = verdict.reason.map(advice);
     json!({
         "line_item_id": verdict.line_item.0.to_string(), "bids": verdict.reason.is_none(),
         "reason": verdict.reason.map(NoBidReason::as_str), "stage": advice.map(|advice| advice.stage),
         "title": advice.map(|advice| advice.title), "advice": advice.map(|advice| advice.advice),
-        "field": advice.map(|advice| advice.field), "detail": detail, "price": verdict.priced,
+        "field": advice.map(|advice| advice.field), "detail": verdict.detail, "price": verdict.priced,
     })
 }
 
@@ -162,7 +167,7 @@ pub(super) fn schema() -> Value {
     let imp = json!({
         "type": "object",
         "properties": {
-            "id": { "type": "string", "description": "The impression." }, "no_bid": maybe("Why it gets no bid."),
+            "id": { "type": "string", "description": "The impression." }, "no_bid": maybe("Why it gets no bid, whoever would have bid."),
             "line_items": { "type": "array", "items": verdict, "description": "Those that got furthest first." },
         },
         "required": ["id", "no_bid", "line_items"],
@@ -172,7 +177,7 @@ pub(super) fn schema() -> Value {
         "type": "object",
         "properties": {
             "exchange": { "type": "string", "description": "The exchange." },
-            "no_bid": maybe("Why the whole request gets no bid."),
+            "no_bid": maybe("Why the whole request gets no bid, whoever would have bid."),
             "imps": { "type": "array", "items": imp, "description": "The impressions of the request." },
         },
         "required": ["exchange", "no_bid", "imps"],

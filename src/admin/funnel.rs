@@ -12,9 +12,9 @@ use super::shape::{self, Shape};
 use super::state::Inner;
 use super::status::Look;
 use super::tenants;
-use crate::funnel::{Span, Step, Way, advice};
+use crate::funnel::{Span, Step, Way, Whose, advice};
 use crate::model::funnel::{Ends, ExchangeEnds};
-use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::no_bid::NoBidReason;
 use crate::store::control::Kind;
 use hyper::StatusCode;
@@ -29,18 +29,11 @@ const MOST_SPANS: i64 = 1_500;
 /// The kinds of resources that have a funnel.
 pub(super) const KINDS: [Kind; 3] = [Kind::LineItem, Kind::Exchange, Kind::Deal];
 
-/// Whose funnel it is.
-enum Whose {
-    LineItem(LineItemId),
-    Exchange(ExchangeId),
-    Deal(ExchangeId, String),
-}
-
 pub(super) fn show(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) -> Result<Reply, Problem> {
     let (id, account) = (call.id.unwrap_or(0), crud::scope(shape, call.account));
     let now_s = inner.clock.now().unix_s();
     let (step, [from_s, until_s]) = asked(&mut call.parameters, now_s)?;
-    let other = compared(&mut call.parameters, [from_s, until_s])?;
+    let other = compared(&mut call.parameters, now_s, [from_s, until_s])?;
     call.parameters.finish(&PARAMETERS.join(", "))?;
     let row = inner
         .control
@@ -49,14 +42,10 @@ pub(super) fn show(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) ->
     let whose = match shape.kind {
         Kind::LineItem => Whose::LineItem(LineItemId(id)),
         Kind::Exchange => Whose::Exchange(ExchangeId(u16::try_from(id).map_err(|_| missing())?)),
-        _ => {
-            let editor = inner.editor.lock();
-            let deal = editor.deal(id).ok_or_else(missing)?;
-            Whose::Deal(deal.exchange, deal.deal.clone())
-        }
+        _ => Whose::Deal(DealId(id)),
     };
     let spans = |step, [from_s, until_s]: [i64; 2]| {
-        let spans = inner.serving.funnel(step, from_s, until_s);
+        let spans = inner.serving.funnel(step, (from_s, until_s), whose);
         spans.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()))
     };
     let found = spans(step, [from_s, until_s])?;
@@ -65,8 +54,8 @@ pub(super) fn show(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) ->
         Look::at(inner, &editor, std::slice::from_ref(&row)).of(&row)
     };
     let total = sum(step, &found);
-    let compare =
-        other.map(|other| spans(step, other).map(|spans| (other, sum(step, &spans)))).transpose()?;
+    let compared = |(step, time)| spans(step, time).map(|spans| (time, sum(step, &spans)));
+    let compare = other.map(compared).transpose()?;
     let moment = |at_s: i64| shape::moment(at_s * 1_000);
     let view = json!({
         "id": id.to_string(), "from": moment(from_s), "to": moment(until_s), "step": step.as_str(), "as_of": moment(now_s),
@@ -101,20 +90,36 @@ fn asked(parameters: &mut Parameters, now_s: i64) -> Result<(Step, [i64; 2]), Pr
         Step::Day => 30 * 86_400,
     };
     let from_s = second(parameters, "from")?.unwrap_or(until_s - usual_s);
+    let (from_s, until_s) = step.whole(from_s, until_s);
     within(step, "from", [from_s, until_s])?;
+    if from_s < now_s - step.kept_s() {
+        let kept_h = step.kept_s() / 3_600;
+        let message = format!(
+            "is too long ago: {}s are kept for {kept_h} hours; ask for a coarser step",
+            step.as_str()
+        );
+        return Err(Problem::parameter("from", message));
+    }
     Ok((step, [from_s, until_s]))
 }
 
 /// The time to compare with; of the same length where only its beginning is said.
-fn compared(parameters: &mut Parameters, [from_s, until_s]: [i64; 2]) -> Result<Option<[i64; 2]>, Problem> {
+fn compared(
+    parameters: &mut Parameters,
+    now_s: i64,
+    [from_s, until_s]: [i64; 2],
+) -> Result<Option<(Step, [i64; 2])>, Problem> {
     let (from, until) = (second(parameters, "compare_from")?, second(parameters, "compare_to")?);
     match (from, until) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Problem::parameter("compare_from", "is missing beside compare_to")),
         (Some(from), until) => {
-            let other = [from, until.unwrap_or(from + (until_s - from_s))];
-            within(Step::Day, "compare_from", other)?;
-            Ok(Some(other))
+            // As finely as is still known.
+            let is_kept = |step: &Step| from >= now_s - step.kept_s();
+            let step = Step::ALL.into_iter().find(is_kept).unwrap_or(Step::Day);
+            let (from, until) = step.whole(from, until.unwrap_or(from.saturating_add(until_s - from_s)));
+            within(Step::Day, "compare_from", [from, until])?;
+            Ok(Some((step, [from, until])))
         }
     }
 }
@@ -150,7 +155,7 @@ fn view(span: &Span, whose: &Whose) -> Value {
     match whose {
         Whose::LineItem(id) => {
             let all = span.requests();
-            let way = span.line_items.get(id).copied().unwrap_or_default();
+            let way = span.line_items.get(id).cloned().unwrap_or_default();
             let refused = refused(&all);
             let not_found = all.requests().saturating_sub(refused.sum()).saturating_sub(way.ends.sum());
             let after = way.after;
@@ -164,15 +169,16 @@ fn view(span: &Span, whose: &Whose) -> Value {
             })
         }
         Whose::Exchange(id) => {
-            let ends = span.exchanges.get(id).copied().unwrap_or_default();
+            let ends = span.exchanges.get(id).cloned().unwrap_or_default();
             json!({
                 "requests": ends.requests(), "refused": reasons(&refused(&ends)),
                 "not_found": ends.whole.of(NoBidReason::NoMatch), "found": ends.found.sum(),
                 "reasons": reasons(&ends.found), "bids": ends.found.bids(),
             })
         }
-        Whose::Deal(exchange, deal) => {
-            let ends = span.deals.get(&(*exchange, deal.clone())).copied().unwrap_or_default();
+        Whose::Everybody => Value::Null,
+        Whose::Deal(deal) => {
+            let ends = span.deals.get(deal).cloned().unwrap_or_default();
             json!({ "requests": ends.sum(), "reasons": reasons(&ends), "bids": ends.bids() })
         }
     }
@@ -272,7 +278,7 @@ fn headline(total: &Span, whose: &Whose, status: Option<(&str, &[String])>) -> S
 pub(super) fn schema() -> Value {
     let count = |said: &str| json!({ "type": "integer", "minimum": 0, "description": said });
     let text = |said: &str| json!({ "type": "string", "description": said });
-    let time = |said: &str| json!({ "type": "string", "format": "date-time", "description": said });
+    let time = |said: &str| json!({ "type": ["string", "null"], "format": "date-time", "description": said });
     let reason = json!({
         "type": "object",
         "properties": {
@@ -316,6 +322,14 @@ pub(super) fn schema() -> Value {
         "required": ["requests", "reasons", "bids"],
         "additionalProperties": false,
     });
+    let other = json!({
+        "type": "object",
+        "properties": {
+            "from": time("The beginning."), "to": time("The end."), "total": of("All of it.", &numbers),
+        },
+        "required": ["from", "to", "total"],
+        "additionalProperties": false,
+    });
     json!({
         "type": "object",
         "properties": {
@@ -325,15 +339,7 @@ pub(super) fn schema() -> Value {
             "effective_status": { "type": ["string", "null"], "description": "As of the resource itself." },
             "headline": text("What keeps it from bidding most, and what to do."),
             "total": of("All of it.", &numbers), "spans": { "type": "array", "items": numbers, "description": "In the order of time." },
-            "compare": {
-                "type": ["object", "null"],
-                "description": "Another time beside it.",
-                "properties": {
-                    "from": time("The beginning."), "to": time("The end."), "total": of("All of it.", &numbers),
-                },
-                "required": ["from", "to", "total"],
-                "additionalProperties": false,
-            },
+            "compare": { "anyOf": [other, { "type": "null" }], "description": "Another time beside it." },
         },
         "required": [
             "id", "from", "to", "step", "as_of", "effective_status", "headline", "total", "spans", "compare",

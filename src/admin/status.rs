@@ -10,7 +10,7 @@
 use super::explain::Explained;
 use super::state::Inner;
 use crate::budget::{Purse, Spending, Stop, Terms, hold_for};
-use crate::funnel::{FunnelError, Span, Step};
+use crate::funnel::{FunnelError, Span, Step, Whose};
 use crate::model::creative::{Approval, Creative};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
@@ -54,13 +54,19 @@ pub trait Serving: Send + Sync {
     /// Whether any user is in any segment; `None` where that is not known.
     fn has_audience(&self) -> Option<bool>;
 
-    /// What would become of a request of the exchange with this name, or why that cannot be said; nothing where nobody serves.
-    fn explain(&self, _exchange: &str, _request: &[u8]) -> Result<Explained, NotExplained> {
+    /// What would become of a request of the exchange with this name, or why that cannot be said; nothing where nobody serves. See [`crate::serve::Shared::explain`].
+    fn explain(
+        &self,
+        _exchange: &str,
+        _request: &[u8],
+        _knows_people: bool,
+        _wanted: &dyn Fn(LineItemId) -> bool,
+    ) -> Result<Explained, NotExplained> {
         Ok(Explained::default())
     }
 
     /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.
-    fn funnel(&self, _step: Step, _from_s: i64, _until_s: i64) -> Result<Vec<Span>, FunnelError> {
+    fn funnel(&self, _step: Step, _time: (i64, i64), _whose: Whose) -> Result<Vec<Span>, FunnelError> {
         Ok(Vec::new())
     }
 }

@@ -13,10 +13,10 @@ use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
 use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
-use crate::funnel::{FunnelError, Span, Step};
+use crate::funnel::{FunnelError, Span, Step, Whose};
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
-use crate::model::ids::AdvertiserId;
+use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::pricing::learning::Tables;
@@ -219,13 +219,19 @@ impl Serving for Served {
         self.shared().map(|shared| shared.ledger().stops()).unwrap_or_default()
     }
 
-    fn explain(&self, exchange: &str, request: &[u8]) -> Result<Explained, NotExplained> {
-        let shared = self.shared();
-        shared.map_or(Ok(Explained::default()), |shared| shared.explain(exchange, request, explain::told))
+    fn explain(
+        &self,
+        exchange: &str,
+        request: &[u8],
+        knows_people: bool,
+        wanted: &dyn Fn(LineItemId) -> bool,
+    ) -> Result<Explained, NotExplained> {
+        let Some(shared) = self.shared() else { return Ok(Explained::default()) };
+        shared.explain(exchange, request, knows_people, wanted, explain::told)
     }
 
-    fn funnel(&self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {
-        self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, from_s, until_s))
+    fn funnel(&self, step: Step, time: (i64, i64), whose: Whose) -> Result<Vec<Span>, FunnelError> {
+        self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, time, whose))
     }
 
     fn has_audience(&self) -> Option<bool> {

@@ -119,6 +119,16 @@ pub struct Priced {
 
 /// Explains one request; `ledger` is looked at, not moved.
 pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Explanation {
+    explain_some(request, core, ledger, &|_| true)
+}
+
+/// The same with the verdicts on some line items alone.
+pub fn explain_some(
+    request: &Request<'_>,
+    core: &mut Core,
+    ledger: &Ledger,
+    wanted: &dyn Fn(LineItemId) -> bool,
+) -> Explanation {
     let mut recorder = Recorder::default();
     let mut peek = Peek { ledger, taken: BTreeMap::new() };
     let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
@@ -136,7 +146,9 @@ pub fn explain(request: &Request<'_>, core: &mut Core, ledger: &Ledger) -> Expla
         let mut seen = recorder.imps.remove(&position).unwrap_or_default();
         // What rules out the whole impression or request comes before anything that a line item could meet.
         let blocked = seen.no_bid.or(explanation.no_bid).filter(|reason| *reason < NoBidReason::NoMatch);
-        let mut verdicts: Vec<LineItemVerdict> = (0u32..request.catalog().line_items().len() as u32)
+        let line_items = request.catalog().line_items();
+        let mut verdicts: Vec<LineItemVerdict> = (0u32..line_items.len() as u32)
+            .filter(|ix| wanted(line_items[*ix as usize].item.id))
             .map(|ix| match (blocked, seen.line_items.remove(&ix)) {
                 (Some(reason), _) => ruled_out(request, LineItemIx(ix), reason),
                 (None, Some(tries)) => tried(request, LineItemIx(ix), tries),

@@ -19,16 +19,16 @@ use super::catalog::Catalog;
 use super::observer::{Observer, Rejection};
 use crate::model::auction::{Auction, Deal};
 use crate::model::funnel::{Counted, Ends, ExchangeEnds};
-use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::list::ListKind;
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::{Factors, Offer};
 use crate::targeting::LineItemIx;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Deals that are counted, each on one exchange.
+/// Deals that are counted.
 const MOST_DEALS: usize = 10_000;
 /// Entries that may wait for the lane to be free; then the core waits for it.
 const MOST_PENDING: usize = 1 << 16;
@@ -43,14 +43,24 @@ pub struct Table {
     version: u64,
     line_items: Box<[LineItemId]>,
     exchanges: Box<[ExchangeId]>,
-    /// The deals that any line item wants, each on one exchange.
-    deals: Box<[(ExchangeId, String)]>,
-    /// By the deal's id: positions of exchanges with places in `deals`.
-    deal_rows: HashMap<String, Vec<(u32, u32)>>,
+    /// The deals that any line item wants, ascending.
+    deals: Box<[Wanted]>,
+    /// By the deal's id in requests: places in `deals`.
+    deal_rows: HashMap<String, Vec<u32>>,
     /// One a core, which alone writes there.
     lanes: Box<[Mutex<Sheet>]>,
     /// Empty, to take the place of the one that is read.
     spare: Mutex<Option<Sheet>>,
+}
+
+/// A deal with the line items that want it.
+#[derive(Debug)]
+struct Wanted {
+    deal: DealId,
+    /// The position of its exchange.
+    position: u32,
+    /// Ascending.
+    line_items: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -63,22 +73,18 @@ struct Sheet {
 
 impl Table {
     /// For the line items, the exchanges and the deals of a catalog and so many cores. Takes about 200 bytes for each of them
-    /// and each core, and once more.
+    /// and each core, and once more. Of more than [`MOST_DEALS`] the first by id are counted.
     pub fn new(catalog: &Catalog, cores: usize) -> Table {
-        let exchanges: Box<[_]> = catalog.exchanges().iter().map(|exchange| exchange.id).collect();
+        let (deals, deal_rows) = wanted_deals(catalog);
         let mut table = Table {
             version: catalog.version,
             line_items: catalog.line_items().iter().map(|line| line.item.id).collect(),
-            deals: wanted_deals(catalog).into_iter().take(MOST_DEALS).collect(),
-            deal_rows: HashMap::new(),
+            exchanges: catalog.exchanges().iter().map(|exchange| exchange.id).collect(),
+            deals,
+            deal_rows,
             lanes: Box::default(),
             spare: Mutex::new(None),
-            exchanges,
         };
-        for (row, (exchange, deal)) in (0u32..).zip(&table.deals) {
-            let position = table.exchanges.iter().position(|id| id == exchange).unwrap_or_default() as u32;
-            table.deal_rows.entry(deal.clone()).or_default().push((position, row));
-        }
         table.lanes = (0..cores.max(1)).map(|_| Mutex::new(table.sheet())).collect();
         table.spare = Mutex::new(Some(table.sheet()));
         table
@@ -116,7 +122,7 @@ impl Table {
         Counted {
             exchanges: sent.collect(),
             line_items: line_items.into_iter().collect(),
-            deals: offered.map(|((exchange, deal), ends)| (*exchange, deal.clone(), ends)).collect(),
+            deals: offered.map(|(wanted, ends)| (wanted.deal, ends)).collect(),
         }
     }
 
@@ -128,26 +134,34 @@ impl Table {
         }
     }
 
-    /// The row of a deal that the exchange at this position offers; `None` = no line item wants it.
-    fn deal_row(&self, position: u32, deal: &str) -> Option<u32> {
-        let rows = self.deal_rows.get(deal)?;
-        rows.iter().find(|(at, _)| *at == position).map(|(_, row)| *row)
+    /// The rows of a deal that the exchange at this position offers; none where no line item wants it.
+    fn rows_of(&self, position: u32, deal: &str) -> impl Iterator<Item = u32> {
+        let rows = self.deal_rows.get(deal).map_or(&[][..], Vec::as_slice).iter().copied();
+        rows.filter(move |row| self.deals[*row as usize].position == position)
     }
 }
 
-fn wanted_deals(catalog: &Catalog) -> BTreeSet<(ExchangeId, String)> {
-    let mut wanted = BTreeSet::new();
-    for line in catalog.line_items() {
-        let targeting = &line.item.targeting;
-        let everywhere = targeting.deals.include.iter().map(|deal| (None, deal));
-        let listed = targeting.lists_of(ListKind::Deal, false);
-        let listed = listed.flat_map(|list| list.values.iter().map(|deal| (list.exchange, deal)));
-        for (only, deal) in everywhere.chain(listed) {
-            let here = catalog.exchanges().iter().map(|exchange| exchange.id);
-            wanted.extend(here.filter(|id| only.is_none_or(|only| only == *id)).map(|id| (id, deal.clone())));
+/// The deals that line items want as resources of their accounts, which alone have a funnel; and their places by their texts.
+fn wanted_deals(catalog: &Catalog) -> (Box<[Wanted]>, HashMap<String, Vec<u32>>) {
+    let positions: HashMap<ExchangeId, u32> =
+        catalog.exchanges().iter().map(|exchange| exchange.id).zip(0u32..).collect();
+    let mut wanted: BTreeMap<DealId, (String, Wanted)> = BTreeMap::new();
+    for (row, line) in (0u32..).zip(catalog.line_items()) {
+        for list in line.item.targeting.lists_of(ListKind::Deal, false) {
+            let position = list.exchange.and_then(|exchange| positions.get(&exchange));
+            let (Some(position), [text]) = (position, &list.values[..]) else { continue };
+            let deal = DealId(list.id.0);
+            let empty = || (text.clone(), Wanted { deal, position: *position, line_items: Vec::new() });
+            wanted.entry(deal).or_insert_with(empty).1.line_items.push(row);
         }
     }
-    wanted
+    let mut rows: HashMap<String, Vec<u32>> = HashMap::new();
+    let mut deals = Vec::with_capacity(wanted.len().min(MOST_DEALS));
+    for (row, (text, deal)) in (0u32..).zip(wanted.into_values().take(MOST_DEALS)) {
+        rows.entry(text).or_default().push(row);
+        deals.push(deal);
+    }
+    (deals.into(), rows)
 }
 
 fn take(row: &mut Row, to: &mut Ends) {
@@ -222,30 +236,47 @@ impl Tally {
         }
         let first_deal = self.pending_deals.len();
         for deal in auction.imps.iter().flat_map(|imp| imp.deals) {
-            let Some(deal_row) = lane.table.deal_row(row, deal.id) else { continue };
-            let end = whole.map_or_else(|| self.end_of(deal), Ends::cell);
-            // Offered for two impressions it is one request.
-            match self.pending_deals[first_deal..].iter_mut().find(|(row, _)| *row == deal_row) {
-                Some((_, cell)) => *cell = end.max(*cell),
-                None => self.pending_deals.push((deal_row, end)),
+            for deal_row in lane.table.rows_of(row, deal.id) {
+                let wanted = &lane.table.deals[deal_row as usize];
+                let end = whole.map_or_else(|| self.end_on(deal, wanted), Ends::cell);
+                // Offered for two impressions it is one request.
+                match self.pending_deals[first_deal..].iter_mut().find(|(row, _)| *row == deal_row) {
+                    Some((_, cell)) => *cell = end.max(*cell),
+                    None => self.pending_deals.push((deal_row, end)),
+                }
             }
         }
         lane.write(self);
     }
 
-    /// Where the line item that got furthest on a deal did.
-    fn end_of(&self, deal: &Deal<'_>) -> u8 {
-        let on_it = self.met.iter().filter(|met| met.deal == address(deal.id));
-        // The last thing that a line item met there; those of one line item stand in order.
-        let mut furthest = None;
-        let mut at: Option<Met> = None;
-        for met in on_it {
-            if let Some(last) = at.filter(|last| last.line_item != met.line_item) {
-                furthest = furthest.max(Some(last.cell));
+    /// Where the line item that got furthest did, of those that want a deal: on the deal, or before any deal was looked at.
+    fn end_on(&self, deal: &Deal<'_>, wanted: &Wanted) -> u8 {
+        let wants = |line_item: u32| wanted.line_items.binary_search(&line_item).is_ok();
+        let here = |met: &&Met| (met.deal == 0 || met.deal == address(deal.id)) && wants(met.line_item);
+        let mut furthest = Ends::cell(NoBidReason::NoMatch);
+        let mut met_any = self.met.iter().filter(here).peekable();
+        // The last thing that a line item met in a place counts; what it met there stands together, in order.
+        while let Some(met) = met_any.next() {
+            let place = |met: &Met| (met.line_item, met.imp, met.deal);
+            if met_any.peek().is_none_or(|next| place(next) != place(met)) {
+                furthest = furthest.max(met.cell);
             }
-            at = Some(*met);
         }
-        furthest.max(at.map(|last| last.cell)).unwrap_or(Ends::cell(NoBidReason::NoMatch))
+        let is_found = |(line_item, _): &&(u32, u32)| wants(*line_item);
+        let is_met = |line_item: u32| self.met.binary_search_by_key(&line_item, |met| met.line_item).is_ok();
+        match self.found.iter().filter(is_found).any(|(line_item, _)| !is_met(*line_item)) {
+            true => furthest.max(Ends::cell(NoBidReason::LostInternal)),
+            false => furthest,
+        }
+    }
+
+    /// The bid that was chosen for a line item on an impression could not be written.
+    pub fn unwritten(&mut self, imp: usize, line_item: LineItemIx) {
+        let is_it =
+            |met: &&mut Met| (met.line_item, met.imp, met.cell) == (line_item.0, imp as u32, Ends::BID);
+        if let Some(met) = self.met.iter_mut().find(is_it) {
+            met.cell = Ends::cell(NoBidReason::LimitExceeded);
+        }
     }
 
     /// Puts every line item that was found where it got furthest; returns where the furthest did.

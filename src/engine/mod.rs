@@ -35,7 +35,9 @@ pub use context::{BidIds, Core, Request, Settings};
 pub use creative::Assigned;
 pub use deadline::Deadline;
 pub use decide::{Decision, decide};
-pub use explain::{ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain, missed};
+pub use explain::{
+    ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain, explain_some, missed,
+};
 pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};
 pub use steering::{Steering, TICK_MS, Told, Won};

@@ -271,8 +271,8 @@ pub fn advice(reason: NoBidReason) -> Advice {
         Pod => (16, "the pod has no room, or a like ad is in it already", "nothing: other pods have", ""),
         LostInternal => (
             16,
-            "another line item of the account offered more",
-            "raise the bid, or narrow the other one",
+            "another line item offered more",
+            "raise the bid, or narrow the other one where it is yours",
             "bid",
         ),
         Deadline => {

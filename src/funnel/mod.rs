@@ -14,5 +14,5 @@ mod span;
 mod store;
 
 pub use advice::{Advice, STAGES, advice};
-pub use span::{Span, SpanError, Step, Way};
-pub use store::{Funnel, FunnelError};
+pub use span::{Span, SpanError, Step, Way, Whose};
+pub use store::{Funnel, FunnelError, joined};

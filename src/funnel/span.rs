@@ -1,7 +1,7 @@
 //! What was counted in a stretch of time, in memory and as bytes.
 
 use crate::model::funnel::{After, Counted, Ends, ExchangeEnds, Sample};
-use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use prost::Message;
@@ -49,6 +49,12 @@ impl Step {
         }
     }
 
+    /// The whole spans that a time lies in, all in Unix seconds.
+    pub fn whole(self, from_s: i64, until_s: i64) -> (i64, i64) {
+        let end = self.start_of(until_s);
+        (self.start_of(from_s), if end < until_s { end.saturating_add(self.seconds()) } else { end })
+    }
+
     /// The start of the span that a moment lies in, both in Unix seconds.
     pub fn start_of(self, at_s: i64) -> i64 {
         at_s - at_s.rem_euclid(self.seconds())
@@ -56,7 +62,7 @@ impl Step {
 }
 
 /// What was counted of a line item.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Way {
     /// Where it got in the requests that found it.
     pub ends: Ends,
@@ -101,8 +107,35 @@ pub struct Span {
     pub exchanges: BTreeMap<ExchangeId, ExchangeEnds>,
     /// By line item: those that were found or had something come of their bids.
     pub line_items: BTreeMap<LineItemId, Way>,
-    /// By exchange and deal.
-    pub deals: BTreeMap<(ExchangeId, String), Ends>,
+    /// By deal.
+    pub deals: BTreeMap<DealId, Ends>,
+}
+
+/// Whose counts are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// Everybody's.
+    Everybody,
+    /// A line item's, with those of all exchanges.
+    LineItem(LineItemId),
+    /// An exchange's.
+    Exchange(ExchangeId),
+    /// A deal's.
+    Deal(DealId),
+}
+
+impl Whose {
+    fn has_line_item(self, id: LineItemId) -> bool {
+        matches!(self, Whose::Everybody) || self == Whose::LineItem(id)
+    }
+
+    fn has_exchange(self, id: ExchangeId) -> bool {
+        matches!(self, Whose::Everybody | Whose::LineItem(_)) || self == Whose::Exchange(id)
+    }
+
+    fn has_deal(self, id: DealId) -> bool {
+        matches!(self, Whose::Everybody) || self == Whose::Deal(id)
+    }
 }
 
 impl Span {
@@ -138,8 +171,8 @@ impl Span {
         for (id, ends) in &counted.line_items {
             self.line_items.entry(*id).or_default().ends.merge(ends);
         }
-        for (exchange, deal, ends) in &counted.deals {
-            self.deals.entry((*exchange, deal.clone())).or_default().merge(ends);
+        for (deal, ends) in &counted.deals {
+            self.deals.entry(*deal).or_default().merge(ends);
         }
     }
 
@@ -158,15 +191,20 @@ impl Span {
 
     /// Adds all of another span, whatever its time.
     pub fn merge(&mut self, more: &Span) {
+        self.merge_of(more, Whose::Everybody);
+    }
+
+    /// Adds what another span has of somebody.
+    pub(super) fn merge_of(&mut self, more: &Span, whose: Whose) {
         self.samples += more.samples;
-        for (id, ends) in &more.exchanges {
+        for (id, ends) in more.exchanges.iter().filter(|(id, _)| whose.has_exchange(**id)) {
             self.exchanges.entry(*id).or_default().merge(ends);
         }
-        for (id, way) in &more.line_items {
+        for (id, way) in more.line_items.iter().filter(|(id, _)| whose.has_line_item(**id)) {
             self.line_items.entry(*id).or_default().merge(way);
         }
-        for (deal, ends) in &more.deals {
-            self.deals.entry(deal.clone()).or_default().merge(ends);
+        for (id, ends) in more.deals.iter().filter(|(id, _)| whose.has_deal(**id)) {
+            self.deals.entry(*id).or_default().merge(ends);
         }
     }
 
@@ -190,6 +228,11 @@ impl Span {
 
     /// Reads what [`Span::to_bytes`] wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Span, SpanError> {
+        Span::of_bytes(bytes, Whose::Everybody)
+    }
+
+    /// Reads what is of somebody in it.
+    pub(super) fn of_bytes(bytes: &[u8], whose: Whose) -> Result<Span, SpanError> {
         let rest = bytes.strip_prefix(MARK).ok_or(SpanError::Mark)?;
         let (sum, content) = rest.split_first_chunk::<4>().ok_or(SpanError::Checksum)?;
         if crc32c::crc32c(content).to_le_bytes() != *sum {
@@ -203,18 +246,19 @@ impl Span {
         let mut span = Span { samples: wire.samples, ..Span::new(step, wire.start_s) };
         for exchange in &wire.exchanges {
             let id = u16::try_from(exchange.id).map_err(|_| SpanError::Content)?;
+            if !whose.has_exchange(ExchangeId(id)) {
+                continue;
+            }
             let (whole, found) = (read(&cells, &exchange.whole)?, read(&cells, &exchange.found)?);
             span.exchanges.insert(ExchangeId(id), ExchangeEnds { whole, found });
         }
-        for line_item in &wire.line_items {
+        for line_item in wire.line_items.iter().filter(|wire| whose.has_line_item(LineItemId(wire.id))) {
             let (ends, missed) = (read(&cells, &line_item.ends)?, read(&cells, &line_item.missed)?);
             let way = Way { ends, missed, after: line_item.after() };
             span.line_items.insert(LineItemId(line_item.id), way);
         }
-        for deal in wire.deals {
-            let id = u16::try_from(deal.exchange).map_err(|_| SpanError::Content)?;
-            let ends = read(&cells, &deal.ends)?;
-            span.deals.insert((ExchangeId(id), deal.deal), ends);
+        for deal in wire.deals.iter().filter(|wire| whose.has_deal(DealId(wire.id))) {
+            span.deals.insert(DealId(deal.id), read(&cells, &deal.ends)?);
         }
         Ok(span)
     }
@@ -305,10 +349,8 @@ struct LineItemWire {
 #[derive(Clone, PartialEq, Message)]
 struct DealWire {
     #[prost(uint32, tag = "1")]
-    exchange: u32,
-    #[prost(string, tag = "2")]
-    deal: String,
-    #[prost(uint64, repeated, tag = "3")]
+    id: u32,
+    #[prost(uint64, repeated, tag = "2")]
     ends: Vec<u64>,
 }
 
@@ -332,8 +374,8 @@ impl LineItemWire {
 }
 
 impl DealWire {
-    fn of(((exchange, deal), ends): (&(ExchangeId, String), &Ends)) -> DealWire {
-        DealWire { exchange: exchange.0.into(), deal: deal.clone(), ends: write(ends) }
+    fn of((id, ends): (&DealId, &Ends)) -> DealWire {
+        DealWire { id: id.0, ends: write(ends) }
     }
 }
 

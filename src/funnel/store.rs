@@ -1,14 +1,16 @@
 //! The spans of a funnel: the minute at hand in memory, all of them on disk, each in a file of its own.
 
-use super::span::{Span, Step};
+use super::span::{Span, Step, Whose};
 use crate::model::funnel::{After, Counted, Sample};
 use crate::model::ids::LineItemId;
 use crate::model::storage::Storage;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 const DRAFT: &str = "funnel.tmp";
 const SUFFIX: &str = ".v1";
+/// A clock that goes back further begins another minute.
+const MOST_BACK_S: i64 = 120;
 
 /// Why spans cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +73,9 @@ impl Funnel {
     ) -> Result<(), FunnelError> {
         let start_s = Step::Minute.start_of(now_s);
         let mut result = Ok(());
-        // A clock that goes back counts in the minute at hand.
-        if self.now.as_ref().is_some_and(|span| span.start_s < start_s) {
+        // A clock that goes back a little counts in the minute at hand.
+        let is_over = |span: &Span| span.start_s < start_s || span.start_s > start_s + MOST_BACK_S;
+        if self.now.as_ref().is_some_and(is_over) {
             result = self.save();
             if result.is_ok() {
                 self.now = None;
@@ -80,7 +83,7 @@ impl Funnel {
             }
         }
         if self.now.is_none() {
-            let known = self.read(Step::Minute, start_s)?;
+            let known = self.read(Step::Minute, start_s, Whose::Everybody);
             self.now = Some(known.unwrap_or_else(|| Span::new(Step::Minute, start_s)));
         }
         if let Some(span) = &mut self.now
@@ -114,39 +117,57 @@ impl Funnel {
         Ok(())
     }
 
-    /// What was counted from `from_s` until before `until_s`, span by span in the order of time; spans in which nothing was counted
-    /// are left out. Both are moved outward to whole spans.
-    ///
-    /// # Errors
-    /// The disk refuses to be read.
-    pub fn spans(&mut self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {
-        let from_s = step.start_of(from_s);
-        let mut found: Vec<Span> = Vec::new();
-        // Coarse spans stand where they are complete, fine ones where they are not yet.
-        for part in Step::ALL.into_iter().rev().filter(|part| *part <= step) {
-            let starts: Vec<i64> =
-                self.kept.range((part, from_s)..(part, until_s)).map(|(_, start_s)| *start_s).collect();
-            for start_s in starts {
-                let covered = Step::ALL.into_iter().filter(|above| *above > part && *above <= step);
-                let is_covered =
-                    covered.into_iter().any(|above| self.kept.contains(&(above, above.start_of(start_s))));
-                let at_hand = |now: &Span| (part, start_s) == (Step::Minute, now.start_s);
-                if is_covered || self.now.as_ref().is_some_and(at_hand) {
-                    continue;
-                }
-                if let Some(span) = self.read(part, start_s)? {
-                    add(&mut found, step, &span);
-                }
-            }
-        }
-        let now = self.now.as_ref().filter(|now| (from_s..until_s).contains(&now.start_s));
-        now.into_iter().for_each(|now| add(&mut found, step, now));
-        found.sort_by_key(|span| span.start_s);
-        Ok(found)
+    /// What was counted of somebody from `from_s` until before `until_s`, span by span in the order of time; spans in which nothing
+    /// was counted are left out. Both are moved outward to whole spans.
+    pub fn spans(&mut self, step: Step, from_s: i64, until_s: i64, whose: Whose) -> Vec<Span> {
+        let parts = self.parts(step, from_s, until_s);
+        let read = parts.into_iter().filter_map(|part| self.part(part, whose)).collect();
+        joined(step, read)
     }
 
-    /// Makes hours of minutes and days of hours that are over before `start_s`, and forgets what is too old.
+    /// The spans that a time is made of: coarse ones where they are complete, fine ones where they are not yet. Whoever reads them
+    /// one by one with [`Funnel::part`] and puts them together with [`joined`] does what [`Funnel::spans`] does, without keeping
+    /// everybody else waiting.
+    pub fn parts(&self, step: Step, from_s: i64, until_s: i64) -> Vec<(Step, i64)> {
+        let (from_s, until_s) = step.whole(from_s, until_s);
+        let mut parts = Vec::new();
+        for part in Step::ALL.into_iter().filter(|part| *part <= step) {
+            let starts = self.kept.range((part, from_s)..(part, until_s)).map(|(_, start_s)| *start_s);
+            parts.extend(starts.filter(|at_s| !self.is_covered(part, *at_s, step)).map(|at_s| (part, at_s)));
+        }
+        // The minute at hand may not be on disk yet.
+        let now = self.now.as_ref().map(|now| (Step::Minute, now.start_s));
+        let is_new = |now: &(Step, i64)| (from_s..until_s).contains(&now.1) && !self.kept.contains(now);
+        parts.extend(now.filter(is_new));
+        parts
+    }
+
+    /// One of [`Funnel::parts`], as far as it is somebody's.
+    pub fn part(&mut self, (step, start_s): (Step, i64), whose: Whose) -> Option<Span> {
+        if let Some(now) = self.now.as_ref().filter(|now| (step, start_s) == (Step::Minute, now.start_s)) {
+            let mut span = Span::new(step, start_s);
+            span.merge_of(now, whose);
+            return Some(span);
+        }
+        let read = self.read(step, start_s, whose);
+        if read.is_some() || step == Step::Minute {
+            return read;
+        }
+        // What it was made of may still be there.
+        let fine = if step == Step::Day { Step::Hour } else { Step::Minute };
+        let spans = self.spans(fine, start_s, start_s + step.seconds(), whose);
+        joined(step, spans).pop()
+    }
+
+    fn is_covered(&self, part: Step, at_s: i64, most: Step) -> bool {
+        let coarser = Step::ALL.into_iter().filter(|coarser| *coarser > part && *coarser <= most);
+        coarser.into_iter().any(|coarser| self.kept.contains(&(coarser, coarser.start_of(at_s))))
+    }
+
+    /// Makes hours of minutes and days of hours that are over before `start_s`, and forgets what is too old. What cannot be
+    /// written or removed does not keep the rest from it.
     fn fold(&mut self, start_s: i64) -> Result<(), FunnelError> {
+        let mut result = Ok(());
         for (fine, coarse) in [(Step::Minute, Step::Hour), (Step::Hour, Step::Day)] {
             let open = coarse.start_of(start_s);
             let over: BTreeSet<i64> = (self.kept.iter())
@@ -160,23 +181,27 @@ impl Funnel {
                     .map(|(_, at_s)| *at_s)
                     .collect();
                 for part in parts {
-                    if let Some(span) = self.read(fine, part)? {
+                    if let Some(span) = self.read(fine, part, Whose::Everybody) {
                         whole.merge(&span);
                     }
                 }
-                self.write(whole)?;
+                result = result.and(self.write(whole));
             }
         }
         let too_old: Vec<(Step, i64)> =
             self.kept.iter().filter(|(step, at_s)| at_s + step.kept_s() < start_s).copied().collect();
         for (step, at_s) in too_old {
-            if let Some(storage) = &self.storage {
-                storage.remove(&name(step, at_s))?;
+            match self.storage.as_ref().map_or(Ok(()), |storage| storage.remove(&name(step, at_s))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    result = result.and(Err(error.into()))
+                }
+                _ => {
+                    self.memory.retain(|span| (span.step, span.start_s) != (step, at_s));
+                    self.kept.remove(&(step, at_s));
+                }
             }
-            self.memory.retain(|span| (span.step, span.start_s) != (step, at_s));
-            self.kept.remove(&(step, at_s));
         }
-        Ok(())
+        result
     }
 
     fn write(&mut self, span: Span) -> Result<(), FunnelError> {
@@ -198,51 +223,51 @@ impl Funnel {
         Ok(())
     }
 
-    /// A span that is kept; `None` where there is none, or none that can be read: that is counted, and goes.
-    fn read(&mut self, step: Step, start_s: i64) -> Result<Option<Span>, FunnelError> {
+    /// What is somebody's of a span that is kept; `None` where there is none, or none that can be read: that is counted, and its
+    /// file is left as it is for who can mend it.
+    fn read(&mut self, step: Step, start_s: i64, whose: Whose) -> Option<Span> {
         if !self.kept.contains(&(step, start_s)) {
-            return Ok(None);
+            return None;
         }
         let Some(storage) = &self.storage else {
-            let known = self.memory.iter().find(|span| (span.step, span.start_s) == (step, start_s));
-            return Ok(known.cloned());
+            let known = self.memory.iter().find(|span| (span.step, span.start_s) == (step, start_s))?;
+            let mut span = Span::new(step, start_s);
+            span.merge_of(known, whose);
+            return Some(span);
         };
         let name = name(step, start_s);
-        match Span::from_bytes(&storage.read(&name)?) {
-            Ok(span) if (span.step, span.start_s) == (step, start_s) => return Ok(Some(span)),
-            Ok(_) => tracing::warn!(
-                name,
-                "a span of the funnel is of another time than its name says; it is passed over"
-            ),
-            Err(error) => {
-                tracing::warn!(name, %error, "a span of the funnel cannot be read; it is passed over")
-            }
-        }
+        let read = storage.read(&name).map_err(|error| error.to_string());
+        let read = read.and_then(|bytes| Span::of_bytes(&bytes, whose).map_err(|error| error.to_string()));
+        let why = match read {
+            Ok(span) if (span.step, span.start_s) == (step, start_s) => return Some(span),
+            Ok(_) => "it is of another time than its name says".to_owned(),
+            Err(why) => why,
+        };
+        tracing::warn!(name, why, "a span of the funnel cannot be read; it is passed over");
         self.damaged += 1;
         self.kept.remove(&(step, start_s));
-        Ok(None)
+        None
     }
 }
 
-fn add(found: &mut Vec<Span>, step: Step, part: &Span) {
-    let start_s = step.start_of(part.start_s);
-    match found.iter_mut().find(|span| span.start_s == start_s) {
-        Some(span) => span.merge(part),
-        None => {
-            let mut span = Span::new(step, start_s);
-            span.merge(part);
-            found.push(span);
-        }
+/// Spans of `step` made of others, in the order of time.
+pub fn joined(step: Step, parts: Vec<Span>) -> Vec<Span> {
+    let mut found: BTreeMap<i64, Span> = BTreeMap::new();
+    for part in parts {
+        let start_s = step.start_of(part.start_s);
+        found.entry(start_s).or_insert_with(|| Span::new(step, start_s)).merge(&part);
     }
+    found.into_values().collect()
 }
 
 fn name(step: Step, start_s: i64) -> String {
     format!("{}-{start_s}{SUFFIX}", step.as_str())
 }
 
-fn parse(name: &str) -> Option<(Step, i64)> {
-    let (step, start_s) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+fn parse(given: &str) -> Option<(Step, i64)> {
+    let (step, start_s) = given.strip_suffix(SUFFIX)?.split_once('-')?;
     let step = Step::ALL.into_iter().find(|known| known.as_str() == step)?;
     let start_s: i64 = start_s.parse().ok()?;
-    (step.start_of(start_s) == start_s).then_some((step, start_s))
+    // Nothing else is one of ours.
+    (step.start_of(start_s) == start_s && name(step, start_s) == given).then_some((step, start_s))
 }

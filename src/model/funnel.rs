@@ -1,21 +1,15 @@
 //! How far requests got: what the funnel of a line item or an exchange is made of.
 
-use super::ids::{ExchangeId, LineItemId};
+use super::ids::{DealId, ExchangeId, LineItemId};
 use super::money::Nanos;
 use super::no_bid::NoBidReason;
 
 const REASONS: usize = NoBidReason::ALL.len();
 
 /// Where requests ended: for a line item where it got furthest in each, for an exchange where the line item did that got
-/// furthest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ends([u64; Ends::CELLS]);
-
-impl Default for Ends {
-    fn default() -> Ends {
-        Ends([0; Ends::CELLS])
-    }
-}
+/// furthest. Few cells have any.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ends(Vec<(u8, u64)>);
 
 impl Ends {
     /// A cell for each of [`NoBidReason::ALL`], in rank order, and one for bids.
@@ -31,49 +25,64 @@ impl Ends {
     /// Adds requests to a cell; one that does not exist is refused.
     #[must_use]
     pub fn add(&mut self, cell: u8, requests: u64) -> bool {
-        let Some(count) = self.0.get_mut(usize::from(cell)) else { return false };
-        *count = count.saturating_add(requests);
+        if usize::from(cell) >= Ends::CELLS {
+            return false;
+        }
+        if requests > 0 {
+            match self.0.binary_search_by_key(&cell, |(cell, _)| *cell) {
+                Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(requests),
+                Err(at) => self.0.insert(at, (cell, requests)),
+            }
+        }
         true
     }
 
     /// Adds all of `more`.
     pub fn merge(&mut self, more: &Ends) {
-        self.0.iter_mut().zip(more.0).for_each(|(count, more)| *count = count.saturating_add(more));
+        for (cell, requests) in &more.0 {
+            let exists = self.add(*cell, *requests);
+            debug_assert!(exists, "the cells of all are the same");
+        }
     }
 
     /// Requests that ended for a reason.
     pub fn of(&self, reason: NoBidReason) -> u64 {
-        self.0[reason as usize]
+        self.in_cell(Ends::cell(reason))
     }
 
     /// Requests with a bid.
     pub fn bids(&self) -> u64 {
-        self.0[usize::from(Ends::BID)]
+        self.in_cell(Ends::BID)
+    }
+
+    fn in_cell(&self, cell: u8) -> u64 {
+        self.0.binary_search_by_key(&cell, |(cell, _)| *cell).map_or(0, |at| self.0[at].1)
     }
 
     /// All of them.
     pub fn sum(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, (_, requests)| sum.saturating_add(*requests))
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|count| *count == 0)
+        self.0.is_empty()
     }
 
     /// The cells that any request ended in, with how many did.
     pub fn cells(&self) -> impl Iterator<Item = (u8, u64)> {
-        (0u8..).zip(self.0).filter(|(_, count)| *count > 0)
+        self.0.iter().copied()
     }
 
     /// The reasons that ended any, in rank order, with how many.
     pub fn reasons(&self) -> impl Iterator<Item = (NoBidReason, u64)> {
-        NoBidReason::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0)
+        self.cells()
+            .filter_map(|(cell, requests)| Some((*NoBidReason::ALL.get(usize::from(cell))?, requests)))
     }
 }
 
 /// The requests of an exchange.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ExchangeEnds {
     /// Those that were refused as a whole, [`NoBidReason::NoMatch`] among them: no line item was found.
     pub whole: Ends,
@@ -84,7 +93,7 @@ pub struct ExchangeEnds {
 impl ExchangeEnds {
     /// All of them.
     pub fn requests(&self) -> u64 {
-        self.whole.sum() + self.found.sum()
+        self.whole.sum().saturating_add(self.found.sum())
     }
 
     /// Adds all of `more`.
@@ -101,9 +110,9 @@ pub struct Counted {
     pub exchanges: Vec<(ExchangeId, ExchangeEnds)>,
     /// Line items that were found for anything.
     pub line_items: Vec<(LineItemId, Ends)>,
-    /// Deals that were offered and that some line item wants, by exchange and the exchange's id of the deal: where the line item
-    /// ended that got furthest on it, [`NoBidReason::NoMatch`] where none was found for it.
-    pub deals: Vec<(ExchangeId, String, Ends)>,
+    /// Deals that were offered and that some line item wants: where the one of them ended that got furthest,
+    /// [`NoBidReason::NoMatch`] where none was found.
+    pub deals: Vec<(DealId, Ends)>,
 }
 
 /// What requests that were looked at closely say of line items that were not found for them.

@@ -229,9 +229,9 @@ fn product(by_dimension: &[i64; DIMENSIONS.len()]) -> i64 {
         1 => return others().sum::<i64>().clamp(MIN_PRODUCT, MAX_PRODUCT),
         _ => {}
     }
-    // Carried with twelve more decimals, so that eleven roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
-    // no product on the way is above 10³⁸.
-    let scale = 1_000_000_000_000i128;
+    // Carried with ten more decimals, so that eleven roundings stay far below one ppm; a factor is at most 10⁸ ppm, so that
+    // no product on the way is above 10³⁸, which fits.
+    let scale = 10_000_000_000i128;
     let scaled = others().fold(scale, |product, f| product * i128::from(*f) / i128::from(PPM));
     (scaled * i128::from(PPM) / scale).clamp(i128::from(MIN_PRODUCT), i128::from(MAX_PRODUCT)) as i64
 }
@@ -334,6 +334,18 @@ mod tests {
         assert_eq!(at(None, Some(4)), (800_000, None), "the larger of two that match");
         assert_eq!(at(None, Some(u32::MAX)), (500_000, None));
         assert_eq!(at(Some(3), Some(0)), (0, Some(NoBidReason::Placement)));
+    }
+
+    #[test]
+    fn the_largest_factors_of_all_dimensions_are_a_product_like_any() {
+        let all = |ppm| [ppm; DIMENSIONS.len()];
+        assert_eq!(product(&all(100 * PPM)), MAX_PRODUCT);
+        assert_eq!(product(&all(PPM / 100)), MIN_PRODUCT);
+        let mut mixed = all(100 * PPM);
+        mixed[6..].fill(PPM / 100);
+        assert_eq!(product(&mixed), MAX_PRODUCT, "100 is left");
+        mixed[5] = PPM;
+        assert_eq!(product(&mixed), PPM);
     }
 
     #[test]

@@ -88,6 +88,13 @@ impl Counter {
         self.tally.commit(writer, offered, refused, whole);
     }
 
+    /// Writes what waits, also where no request comes.
+    fn flush(&mut self) {
+        if let Some(writer) = &self.writer {
+            writer.flush(&mut self.tally);
+        }
+    }
+
     /// Lets go of the table of another catalog than this one.
     fn leave(&mut self, version: u64) {
         if let Some(writer) = self.writer.take_if(|writer| writer.version() != version) {
@@ -165,6 +172,7 @@ impl BidHandler {
     pub(super) fn look_for_news(&self) {
         let mut core = self.core.borrow_mut();
         let version = core.snapshots.load().catalog.version;
+        core.counter.flush();
         core.counter.leave(version);
         core.engine.lets_go(self.shared.audience());
     }
@@ -339,12 +347,18 @@ impl BidHandler {
         };
         let done = respond::write(&response, &mut core.written);
         for skipped in &done.skipped {
+            let bid = &decision.bids[skipped.bid];
+            if let Some(ix) = known.snapshot.catalog.line_item_ix(bid.claims.line_item) {
+                core.counter.tally.unwritten(bid.imp_index, ix);
+            }
+        }
+        for skipped in &done.skipped {
             tracing::warn!(exchange = %known.profile.name, why = %skipped.why, "a bid cannot be written");
         }
         if done.bids == 0 || deadline.passed() {
             core.written.clear();
             let reason = if done.bids == 0 { NoBidReason::LimitExceeded } else { NoBidReason::Deadline };
-            core.counter.count(shared, known.snapshot, offered, Some(reason), true);
+            core.counter.count(shared, known.snapshot, offered, Some(reason), done.bids > 0);
             core.recorder.no_bid(&auction, known.profile.id, reason, request.now.unix_ms);
             return self.no_bid(known, &auction, reason, &mut core.written);
         }

@@ -1,8 +1,10 @@
 //! Explains a request on what serves this moment, without holding money or signing anything.
 
 use super::state::Shared;
+use crate::audience::AudienceIndex;
 use crate::engine::{self, BidIds, Core, Explanation, Request};
 use crate::exchange;
+use crate::model::ids::LineItemId;
 use bumpalo::Bump;
 
 /// Why a request cannot be explained.
@@ -22,7 +24,9 @@ pub enum NotExplained {
 }
 
 impl Shared {
-    /// What would be decided on a request of the exchange with this name, as JSON, and why; `show` makes something of it.
+    /// What would be decided on a request of the exchange with this name, as JSON, and why, for the line items that are `wanted`;
+    /// `show` makes something of it. Who may not know people hears what would become of somebody whom nobody knows: the segments
+    /// are those that the request names, and nothing was shown before.
     ///
     /// # Errors
     /// There is no such exchange, or the request would be refused unread.
@@ -30,12 +34,14 @@ impl Shared {
         &self,
         exchange: &str,
         body: &[u8],
+        knows_people: bool,
+        wanted: &dyn Fn(LineItemId) -> bool,
         show: impl FnOnce(&Explanation) -> R,
     ) -> Result<R, NotExplained> {
         let snapshot = self.snapshots.load();
         let profile = snapshot.catalog.exchange(exchange);
         let profile = profile.ok_or_else(|| NotExplained::Exchange(exchange.to_owned()))?;
-        let arena = Bump::new();
+        let (arena, nobody) = (Bump::new(), AudienceIndex::default());
         let refused = |error: exchange::ParseError| NotExplained::Refused {
             status: error.status(),
             why: error.to_string(),
@@ -45,14 +51,14 @@ impl Shared {
             auction: &auction,
             profile,
             snapshot: &snapshot,
-            audience: self.audience(),
-            frequency: Some(&self.frequency),
+            audience: if knows_people { self.audience() } else { &nobody },
+            frequency: knows_people.then_some(&*self.frequency),
             id_key: self.id_key(),
             settings: &self.settings,
             now: self.clock.now(),
             arena: &arena,
         };
         let mut core = Core::new(BidIds::new(self.ledger.epoch(), u16::MAX));
-        Ok(show(&engine::explain(&request, &mut core, &self.ledger)))
+        Ok(show(&engine::explain_some(&request, &mut core, &self.ledger, wanted)))
     }
 }

@@ -9,7 +9,7 @@ use super::state::{Phase, Shared};
 use crate::engine::funnel::{Table, Writer};
 use crate::engine::{self, BidIds, Catalog, Core, Request};
 use crate::exchange;
-use crate::funnel::{Funnel, FunnelError, Span, Step};
+use crate::funnel::{Funnel, FunnelError, Span, Step, Whose, joined};
 use crate::model::clock::Now;
 use crate::model::funnel::{After, Counted, Ends, Sample};
 use crate::model::ids::{ExchangeId, LineItemId};
@@ -21,6 +21,7 @@ use foldhash::quality::FixedState;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,17 +97,14 @@ impl Funnels {
 
     /// Empties all tables; those of catalogs that nobody serves from any more go.
     fn drain(&self, current: u64) -> Vec<Counted> {
-        let tables = self.tables.lock().clone();
-        let mut drained = Vec::with_capacity(tables.len());
-        for table in tables {
-            // Only this list and `table` know it: nothing comes after what is drained now.
-            let is_over = table.version() < current && Arc::strong_count(&table) == 2;
-            drained.push(table.drain());
-            if is_over {
-                self.tables.lock().retain(|known| !Arc::ptr_eq(known, &table));
-            }
-        }
-        drained
+        let tables = {
+            let mut tables = self.tables.lock();
+            // Who alone has a table takes it out of the list before it is emptied: nobody can come to write in it after that.
+            let is_over = |table: &mut Arc<Table>| table.version() < current && Arc::strong_count(table) == 1;
+            let over: Vec<Arc<Table>> = tables.extract_if(.., is_over).collect();
+            [over, tables.clone()].concat()
+        };
+        tables.iter().map(|table| table.drain()).collect()
     }
 }
 
@@ -252,13 +250,22 @@ impl Shared {
         self.funnels.kept.lock().funnel.save()
     }
 
-    /// What was counted from `from_s` until before `until_s`, in Unix seconds, up to this moment.
+    /// What was counted of somebody from `from_s` until before `until_s`, in Unix seconds, up to this moment. Others count on
+    /// meanwhile.
     ///
     /// # Errors
-    /// The disk refuses.
-    pub fn funnel(&self, step: Step, from_s: i64, until_s: i64) -> Result<Vec<Span>, FunnelError> {
+    /// The disk refuses to be written.
+    pub fn funnel(
+        &self,
+        step: Step,
+        (from_s, until_s): (i64, i64),
+        whose: Whose,
+    ) -> Result<Vec<Span>, FunnelError> {
         self.count_funnel()?;
-        self.funnels.kept.lock().funnel.spans(step, from_s, until_s)
+        let kept = &self.funnels.kept;
+        let parts = kept.lock().funnel.parts(step, from_s, until_s);
+        let spans = parts.into_iter().filter_map(|part| kept.lock().funnel.part(part, whose)).collect();
+        Ok(joined(step, spans))
     }
 }
 
@@ -285,9 +292,12 @@ pub(super) fn keep_funnel(shared: &Shared) {
         let closing = shared.phase() >= Phase::Closing;
         ticks += 1;
         let mut done = shared.count_funnel();
-        sampler.look(shared, PATIENCE);
+        // A request that breaks the reader costs its own place in the sample, as it costs its own answer where it is served.
+        if catch_unwind(AssertUnwindSafe(|| sampler.look(shared, PATIENCE))).is_err() {
+            sampler = Sampler::new(shared);
+        }
         if closing || ticks.is_multiple_of(TICKS_PER_SAVE) {
-            done = done.and_then(|()| shared.save_funnel());
+            done = shared.save_funnel().and(done);
         }
         match done {
             Ok(()) => failed = false,

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use outbid::budget::journal::MemoryStorage;
-use outbid::funnel::{Funnel, Span, SpanError, Step};
+use outbid::funnel::{Funnel, Span, SpanError, Step, Whose};
 use outbid::model::funnel::{After, Counted, Ends, ExchangeEnds, Sample};
-use outbid::model::ids::{ExchangeId, LineItemId};
+use outbid::model::ids::{DealId, ExchangeId, LineItemId};
 use outbid::model::no_bid::NoBidReason;
 use outbid::model::storage::Storage;
 use proptest::prelude::*;
@@ -25,10 +25,10 @@ fn counted(line_item: u32, cell: u8, requests: u64) -> Counted {
     Counted {
         exchanges: vec![(
             ExchangeId(1),
-            ExchangeEnds { whole: ends(Ends::cell(NoBidReason::Crawler), 1), found },
+            ExchangeEnds { whole: ends(Ends::cell(NoBidReason::Crawler), 1), found: found.clone() },
         )],
-        line_items: vec![(LineItemId(line_item), found)],
-        deals: vec![(ExchangeId(1), format!("deal-{line_item}"), found)],
+        line_items: vec![(LineItemId(line_item), found.clone())],
+        deals: vec![(DealId(line_item), found)],
     }
 }
 
@@ -137,9 +137,16 @@ proptest! {
         for step in Step::ALL {
             let oldest_s = step.start_of(now_s) - step.kept_s() / 2;
             for (from_s, until_s) in [(oldest_s, now_s + 1), (step.start_of(now_s - 5_000), now_s + 1)] {
-                let spans = funnel.spans(step, from_s, until_s).unwrap();
+                let spans = funnel.spans(step, from_s, until_s, Whose::Everybody);
                 prop_assert!(spans.is_sorted_by_key(|span| span.start_s));
+                let (from_s, until_s) = step.whole(from_s, until_s);
                 prop_assert_eq!(told(&spans), folded(&model, step, from_s, until_s));
+                // Of one of them it is that part, with the requests of all.
+                let one = funnel.spans(step, from_s, until_s, Whose::LineItem(LineItemId(2)));
+                let expected: Told = (told(&spans).into_iter()).filter(|((_, id), _)| *id == 2).collect();
+                prop_assert_eq!(told(&one), expected);
+                let requests = |spans: &[Span]| spans.iter().map(|s| s.requests().requests()).sum::<u64>();
+                prop_assert_eq!(requests(&one), requests(&spans));
             }
         }
         prop_assert_eq!(funnel.damaged(), 0);
@@ -181,7 +188,7 @@ fn what_is_too_old_goes_and_a_damaged_file_costs_its_own_time_only() {
     assert!(names("minute-").len() <= 26 * 60 + 2, "{}", names("minute-").len());
     assert!((70..=72).contains(&names("hour-").len()), "{}", names("hour-").len());
     let day = |funnel: &mut Funnel| {
-        let spans = funnel.spans(Step::Hour, START_S, START_S + 3 * 86_400).unwrap();
+        let spans = funnel.spans(Step::Hour, START_S, START_S + 3 * 86_400, Whose::LineItem(LineItemId(1)));
         spans.iter().map(|span| span.line_items[&LineItemId(1)].ends.bids()).sum::<u64>()
     };
     assert_eq!(day(&mut funnel), 3 * 24 * 60);

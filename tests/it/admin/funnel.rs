@@ -4,6 +4,8 @@
 use super::calls::{Calls, creative, line_item, request};
 use super::site::{Site, run};
 use crate::server::Client;
+use outbid::model::clock::Clock;
+use outbid::telemetry::clock::SystemClock;
 use serde_json::{Value, json};
 
 /// What is changed of a line item that bids 2.50 on everything, how the first line begins, and a part of its advice.
@@ -13,12 +15,11 @@ fn mistakes() -> Vec<Mistake> {
     let include = |name: &str, values: Value| json!({ "targeting": { name: { "include": values } } });
     let exclude = |name: &str, values: Value| json!({ "targeting": { name: { "exclude": values } } });
     let bid = |amount: &str| json!({ "bid": { "strategy": "fixed_cpm", "amount": amount, "max": amount } });
-    let closed = json!({ "exclude": [
-        { "day": "mon", "start": 0, "end": 24 }, { "day": "tue", "start": 0, "end": 24 },
-        { "day": "wed", "start": 0, "end": 24 }, { "day": "thu", "start": 0, "end": 24 },
-        { "day": "fri", "start": 0, "end": 24 }, { "day": "sat", "start": 0, "end": 24 },
-        { "day": "sun", "start": 0, "end": 24 },
-    ] });
+    // Open for an hour, three days away: whichever zone it is meant in, that is not now.
+    let today = SystemClock::new().now().unix_s() / 86_400;
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let far = days[(today + 3 + 3).rem_euclid(7) as usize];
+    let open = json!({ "include": [{ "day": far, "start": 11, "end": 12 }] });
     let shows = |creative: &str| json!({ "creatives": [{ "creative": creative }] });
     vec![
         (
@@ -60,7 +61,7 @@ fn mistakes() -> Vec<Mistake> {
         ("no such app", include("bundles", json!(["com.example.game"])), "inventory: ", "widen the lists"),
         ("the wrong keyword", include("keywords", json!(["shoes"])), "keyword: ", "widen the keywords"),
         ("the wrong language", include("languages", json!(["fr"])), "language: ", "widen the languages"),
-        ("hours that are closed", json!({ "targeting": { "dayparts": closed } }), "daypart: ", "time zone"),
+        ("hours that are closed", json!({ "targeting": { "dayparts": open } }), "daypart: ", "time zone"),
         ("a deal's id with a typo", include("deals", json!(["PMP-4712"])), "deal: ", "letter by letter"),
         ("the wrong exchange", include("exchanges", json!(["south"])), "exchange: ", "add the exchange"),
         (
@@ -90,7 +91,12 @@ fn mistakes() -> Vec<Mistake> {
             "size: ",
             "offered",
         ),
-        ("beaten from within", bid("2.40"), "lost_internal: ", "raise the bid, or narrow the other one"),
+        (
+            "beaten from within",
+            bid("2.40"),
+            "lost_internal: ",
+            "raise the bid, or narrow the other one where it is yours",
+        ),
     ]
 }
 
@@ -277,9 +283,29 @@ fn a_posted_request_is_explained_to_its_owner() {
     assert_eq!((&one["reason"], &one["field"]), (&json!("geo"), &json!("targeting.countries")));
     let detail = one["detail"].as_str().unwrap();
     assert!(detail.to_lowercase().contains("deu") || detail.contains("DE"), "{detail}");
-    // In which segments a person is, is nobody's to ask.
-    let [one] = &explain("/v1/line_items/3:explain")[..] else { panic!("one line item was asked about") };
-    assert_eq!(one["detail"], "", "{one}");
+    // What is known of a person is told to the platform, and to no tenant: anybody could post an id.
+    let headers_of_list = [("content-type", "text/csv"), ("prefer", "wait=60")];
+    let loaded =
+        site.call("POST", "/v1/segments/1/members:upload?consent=given", &headers_of_list, "cookie\nada\n");
+    assert_eq!(loaded.status, 200, "{}", loaded.text());
+    let mut of_ada = request();
+    of_ada["device"]["geo"]["country"] = "USA".into();
+    of_ada["user"] = json!({ "buyeruid": "ada" });
+    let asked = json!({ "exchange": "north", "request": of_ada }).to_string();
+    let key = json!({ "name": "trader", "role": "trader", "account_id": "1" }).to_string();
+    let made = site.call("POST", "/v1/api_keys", &headers, &key);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let secret = made.json()["secret"].as_str().unwrap().to_owned();
+    let verdict = |key: &str| {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), super::calls::JSON];
+        let mut client = Client::connect(site.admin);
+        let reply = client.send("POST", "/v1/line_items/3:explain", &headers, asked.as_bytes()).unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["imps"][0]["line_items"][0].clone()
+    };
+    assert_eq!(verdict(&secret)["reason"], "audience", "{}", verdict(&secret));
+    assert_ne!(verdict(super::calls::KEY)["reason"], "audience", "{}", verdict(super::calls::KEY));
     for (body, pointer) in [
         (json!({ "exchange": "nowhere", "request": request() }), "/exchange"),
         (json!({ "exchange": "north", "request": { "id": 1 } }), "/request"),

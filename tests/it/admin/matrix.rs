@@ -298,6 +298,8 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
     let id = match (method, collection) {
         _ if !path.contains("{id}") => String::new(),
         ("GET", "advertisers") => things.advertiser.clone(),
+        ("POST", "advertisers") if path.ends_with(":explain") => things.advertiser.clone(),
+        ("POST", "line_items") if path.ends_with(":explain") => things.line_item.clone(),
         ("GET", "campaigns") => things.campaign.clone(),
         ("GET", "line_items") => things.line_item.clone(),
         ("GET", "creatives") => things.creative.clone(),

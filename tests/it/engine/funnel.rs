@@ -88,7 +88,7 @@ fn compare(seed: u64, line_items: usize) {
             assert!(exchanges.is_empty() && line_items.is_empty());
             continue;
         }
-        let [(id, ends)] = exchanges[..] else { panic!("{exchanges:?}") };
+        let [(id, ends)] = &exchanges[..] else { panic!("{exchanges:?}") };
         assert_eq!((id.0, ends.requests()), (exchange, 1));
         let found: BTreeSet<LineItemId> = (explanation.imps.iter())
             .flat_map(|imp| imp.candidates.iter().map(|ix| world.snapshot.catalog.line_item(*ix).item.id))
