@@ -122,7 +122,7 @@ impl World {
         for _ in 0..times {
             self.bids += 1;
             // Every other one tells what would have won.
-            let min_to_win = (self.bids % 2 == 0).then_some(Cpm(900_000));
+            let min_to_win = self.bids.is_multiple_of(2).then_some(Cpm(900_000));
             let bill = Bill { min_to_win, ..Bill::at(Cpm(1_000_000)) };
             self.ledger.post_then(&claims(self.bids), bill, NOW, Box::new(|_| ()));
             self.ledger.step(NOW).unwrap();
