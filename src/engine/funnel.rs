@@ -33,6 +33,9 @@ const MOST_DEALS: usize = 10_000;
 /// Entries that may wait for the lane to be free; then the core waits for it.
 const MOST_PENDING: usize = 1 << 16;
 
+/// The cell of who was found and met nothing: nobody looked at it, as another one is better.
+const BEATEN: u8 = NoBidReason::LostInternal as u8;
+
 /// [`Ends`] of a second or so.
 type Row = [u32; Ends::CELLS];
 const EMPTY: Row = [0; Ends::CELLS];
@@ -265,7 +268,7 @@ impl Tally {
         let is_found = |(line_item, _): &&(u32, u32)| wants(*line_item);
         let is_met = |line_item: u32| self.met.binary_search_by_key(&line_item, |met| met.line_item).is_ok();
         match self.found.iter().filter(is_found).any(|(line_item, _)| !is_met(*line_item)) {
-            true => furthest.max(Ends::cell(NoBidReason::LostInternal)),
+            true => furthest.max(BEATEN),
             false => furthest,
         }
     }
@@ -281,42 +284,33 @@ impl Tally {
 
     /// Puts every line item that was found where it got furthest; returns where the furthest did.
     fn fold(&mut self) -> u8 {
-        // Who was found and met nothing was not looked at, as another one is better.
-        const BEATEN: u8 = NoBidReason::LostInternal as u8;
+        let order = |met: &Met| (met.line_item, met.imp, met.deal, met.order);
+        self.met.sort_unstable_by_key(order);
         if self.imps > 1 {
             self.beat();
+            self.met.sort_unstable_by_key(order);
         }
-        self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
-        let first = self.pending.len();
         let mut furthest = 0;
-        for places in self.met.chunk_by(|a, b| a.line_item == b.line_item) {
+        let mut met = self.met.chunk_by(|a, b| a.line_item == b.line_item).peekable();
+        // Both ascend, and nobody meets anything who was not found.
+        for (line_item, _) in &self.found {
+            let places = met.next_if(|places| places[0].line_item == *line_item).unwrap_or_default();
             let last_of_each = places.chunk_by(|a, b| (a.imp, a.deal) == (b.imp, b.deal));
             let cell = last_of_each.filter_map(|place| place.last()).map(|met| met.cell).max();
-            self.pending.push((places[0].line_item, cell.unwrap_or(BEATEN)));
-            furthest = furthest.max(cell.unwrap_or(BEATEN));
-        }
-        let met = self.pending.len();
-        for (row, _) in &self.found {
-            let is_met = self.pending[first..met].binary_search_by_key(row, |(row, _)| *row).is_ok();
-            if !is_met {
-                self.pending.push((*row, BEATEN));
-                furthest = furthest.max(BEATEN);
-            }
+            let cell = cell.unwrap_or(BEATEN);
+            self.pending.push((*line_item, cell));
+            furthest = furthest.max(cell);
         }
         furthest
     }
-}
 
-impl Tally {
     /// Of several impressions: notes who was beaten in each of them, and leaves every line item in `found` once.
     fn beat(&mut self) {
         let met = self.met.len();
-        self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
         for (line_item, imp) in &self.found {
             let at = |met: &Met| (met.line_item, met.imp).cmp(&(*line_item, *imp));
             if self.met[..met].binary_search_by(at).is_err() {
-                let cell = Ends::cell(NoBidReason::LostInternal);
-                self.met.push(Met { line_item: *line_item, imp: *imp, deal: 0, order: 0, cell });
+                self.met.push(Met { line_item: *line_item, imp: *imp, deal: 0, order: 0, cell: BEATEN });
             }
         }
         self.found.sort_unstable();
@@ -402,7 +396,7 @@ impl Observer for Watch<'_> {
 
     fn offered(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>, _: &Offer, _: &Factors) {
         // Unless it is chosen, or its money cannot be held, another one beat it.
-        self.met(imp, line_item, deal, Ends::cell(NoBidReason::LostInternal));
+        self.met(imp, line_item, deal, BEATEN);
     }
 
     fn chosen(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>) {

@@ -191,20 +191,28 @@ impl Span {
 
     /// Adds all of another span, whatever its time.
     pub fn merge(&mut self, more: &Span) {
-        self.merge_of(more, Whose::Everybody);
-    }
-
-    /// Adds what another span has of somebody.
-    pub(super) fn merge_of(&mut self, more: &Span, whose: Whose) {
         self.samples += more.samples;
-        for (id, ends) in more.exchanges.iter().filter(|(id, _)| whose.has_exchange(**id)) {
+        for (id, ends) in &more.exchanges {
             self.exchanges.entry(*id).or_default().merge(ends);
         }
-        for (id, way) in more.line_items.iter().filter(|(id, _)| whose.has_line_item(**id)) {
+        for (id, way) in &more.line_items {
             self.line_items.entry(*id).or_default().merge(way);
         }
-        for (id, ends) in more.deals.iter().filter(|(id, _)| whose.has_deal(**id)) {
+        for (id, ends) in &more.deals {
             self.deals.entry(*id).or_default().merge(ends);
+        }
+    }
+
+    /// What is somebody's of it.
+    pub(super) fn of(&self, whose: Whose) -> Span {
+        fn those<K: Copy + Ord, V: Clone>(all: &BTreeMap<K, V>, has: impl Fn(K) -> bool) -> BTreeMap<K, V> {
+            all.iter().filter(|(id, _)| has(**id)).map(|(id, counts)| (*id, counts.clone())).collect()
+        }
+        Span {
+            exchanges: those(&self.exchanges, |id| whose.has_exchange(id)),
+            line_items: those(&self.line_items, |id| whose.has_line_item(id)),
+            deals: those(&self.deals, |id| whose.has_deal(id)),
+            ..*self
         }
     }
 

@@ -3,7 +3,7 @@
 use super::span::{Span, Step, Whose};
 use crate::model::funnel::{After, Counted, Sample};
 use crate::model::ids::LineItemId;
-use crate::model::storage::Storage;
+use crate::model::storage::{Storage, replace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -145,9 +145,7 @@ impl Funnel {
     /// One of [`Funnel::parts`], as far as it is somebody's.
     pub fn part(&mut self, (step, start_s): (Step, i64), whose: Whose) -> Option<Span> {
         if let Some(now) = self.now.as_ref().filter(|now| (step, start_s) == (Step::Minute, now.start_s)) {
-            let mut span = Span::new(step, start_s);
-            span.merge_of(now, whose);
-            return Some(span);
+            return Some(now.of(whose));
         }
         let read = self.read(step, start_s, whose);
         if read.is_some() || step == Step::Minute {
@@ -208,11 +206,7 @@ impl Funnel {
         let key = (span.step, span.start_s);
         match &self.storage {
             Some(storage) => {
-                let mut file = storage.create(DRAFT, 0)?;
-                file.write_at(0, &span.to_bytes())?;
-                file.sync()?;
-                storage.rename(DRAFT, &name(span.step, span.start_s))?;
-                storage.sync_dir()?;
+                replace(&**storage, DRAFT, &name(span.step, span.start_s), &span.to_bytes())?;
             }
             None => {
                 self.memory.retain(|known| (known.step, known.start_s) != key);
@@ -230,10 +224,8 @@ impl Funnel {
             return None;
         }
         let Some(storage) = &self.storage else {
-            let known = self.memory.iter().find(|span| (span.step, span.start_s) == (step, start_s))?;
-            let mut span = Span::new(step, start_s);
-            span.merge_of(known, whose);
-            return Some(span);
+            let known = self.memory.iter().find(|span| (span.step, span.start_s) == (step, start_s));
+            return known.map(|span| span.of(whose));
         };
         let name = name(step, start_s);
         let read = storage.read(&name).map_err(|error| error.to_string());

@@ -31,6 +31,16 @@ pub trait Storage: Send {
     fn sync_dir(&self) -> io::Result<()>;
 }
 
+/// Writes a whole file durably in the place of the one with this name: under the name of a draft first, so that a crash or a
+/// full disk leaves the one that was there.
+pub fn replace(storage: &dyn Storage, draft: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = storage.create(draft, 0)?;
+    file.write_at(0, bytes)?;
+    file.sync()?;
+    storage.rename(draft, name)?;
+    storage.sync_dir()
+}
+
 /// A file of a [`Storage`].
 pub trait StorageFile: Send {
     /// Writes all of `bytes` at `offset`; a short write is an error.

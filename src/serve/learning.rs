@@ -11,7 +11,7 @@ use crate::engine::learning::{LearnerOptions, Learning, OptionsError, Tables, Tr
 use crate::events::{EventReader, EventsError, Item, LogName};
 use crate::model::event::Event;
 use crate::model::ids::{ConversionId, LineItemId};
-use crate::model::storage::Storage;
+use crate::model::storage::{Storage, replace};
 use crate::telemetry::catalogue;
 use parking_lot::Mutex;
 use std::io;
@@ -223,11 +223,7 @@ impl Kept {
         let mut bytes = self.bids.place().to_le_bytes().to_vec();
         bytes.extend_from_slice(&self.notices.place().to_le_bytes());
         bytes.extend_from_slice(&self.learning.export());
-        let mut file = self.storage.create(DRAFT, 0)?;
-        file.write_at(0, &bytes)?;
-        file.sync()?;
-        self.storage.rename(DRAFT, FILE)?;
-        self.storage.sync_dir()
+        replace(&*self.storage, DRAFT, FILE, &bytes)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::engine::{Steering, Told, Won};
 use crate::model::ids::LineItemId;
 use crate::model::line_item::{LineItem, Strategy};
 use crate::model::money::{Nanos, PPM};
-use crate::model::storage::Storage;
+use crate::model::storage::{Storage, replace};
 use crate::telemetry::catalogue;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -59,12 +59,7 @@ impl Kept {
     /// Writes the state; the last whole one stays where a write fails.
     fn save(&self) -> io::Result<()> {
         let Some(storage) = &self.storage else { return Ok(()) };
-        let bytes = self.steering.to_bytes();
-        let mut file = storage.create(DRAFT, 0)?;
-        file.write_at(0, &bytes)?;
-        file.sync()?;
-        storage.rename(DRAFT, FILE)?;
-        storage.sync_dir()
+        replace(&**storage, DRAFT, FILE, &self.steering.to_bytes())
     }
 }
 
