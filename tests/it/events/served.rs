@@ -15,7 +15,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 const KEEP: Retention = Retention { segment_bytes: 1 << 20, keep_bytes: u64::MAX, keep_ms: i64::MAX };
-const OPTIONS: Options = Options { bids: KEEP, notices: KEEP, ring: 64 };
+/// Rings that a writer that has to wait for the machine does not let run full.
+const OPTIONS: Options = Options { bids: KEEP, notices: KEEP, ring: 4_096 };
 
 /// An event log in `dir`/events, for one core.
 pub(crate) fn event_log(dir: &Path) -> EventLog {
