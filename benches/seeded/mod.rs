@@ -170,6 +170,7 @@ impl World {
             profile: self.profile(),
             snapshot: &self.snapshot,
             audience: &self.audience,
+            remembered: None,
             frequency: self.frequency.as_ref(),
             id_key: &self.id_key,
             settings: &self.settings,

@@ -47,6 +47,15 @@ impl Lookup {
         self.runs = 0;
     }
 
+    /// Takes what was found before, in place of looking it up; both lists ascend.
+    pub fn remember(&mut self, known: bool, segments: &[SegmentId], refused: &[SegmentId]) {
+        self.known = known;
+        self.segments.clear();
+        self.segments.extend_from_slice(segments);
+        self.refused.clear();
+        self.refused.extend_from_slice(refused);
+    }
+
     /// Takes what the base holds of a key.
     #[inline]
     fn take_key(&mut self, shard: usize, place: Place, key: UserKey, now: u32, taxonomy: &Taxonomy) {

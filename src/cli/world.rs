@@ -111,6 +111,7 @@ impl World {
             profile,
             snapshot: &self.snapshot,
             audience: &self.audience,
+            remembered: None,
             frequency: None,
             id_key: &self.id_key,
             settings: &self.settings,

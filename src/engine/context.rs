@@ -10,7 +10,7 @@ use crate::budget::frequency::{FrequencyTable, Seen};
 use crate::model::auction::Auction;
 use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::BidId;
+use crate::model::ids::{BidId, SegmentId};
 use crate::model::money::{Cpm, Nanos};
 use crate::privacy::{Permissions, Policy};
 use crate::targeting::Scratch;
@@ -35,6 +35,20 @@ pub struct Settings {
     pub privacy: Policy,
 }
 
+/// What was known of somebody when a request came: what a request is decided with once more that is kept without what
+/// names the person.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered<'r> {
+    /// What the privacy gate answered.
+    pub permissions: Permissions,
+    /// Some key had a live membership.
+    pub known: bool,
+    /// Segments that the index found for the person, ascending; those that the request itself names are read again.
+    pub segments: &'r [SegmentId],
+    /// Sensitive segments that did not count, ascending.
+    pub refused: &'r [SegmentId],
+}
+
 /// One request with everything its decision may read.
 #[derive(Clone, Copy)]
 pub struct Request<'r> {
@@ -46,6 +60,8 @@ pub struct Request<'r> {
     pub snapshot: &'r Snapshot,
     /// Who belongs to which segment.
     pub audience: &'r AudienceIndex,
+    /// In place of the privacy gate and of the audience, for a request that is decided once more.
+    pub remembered: Option<&'r Remembered<'r>>,
     /// How often people were shown what; `None` where nobody counts.
     pub frequency: Option<&'r FrequencyTable>,
     /// Key of the user hashes.

@@ -110,7 +110,10 @@ fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O
     core.user_permitted = false;
     core.counts_shows = false;
     let Some(opportunity) = request.auction.opportunities().next() else { return };
-    let permissions = privacy::gate(&opportunity, &rules(request));
+    let permissions = match request.remembered {
+        None => privacy::gate(&opportunity, &rules(request)),
+        Some(remembered) => remembered.permissions,
+    };
     core.last_permissions = Some(permissions);
     observer.permissions(&permissions);
     if let Some(proof) = permissions.ids() {
@@ -121,7 +124,14 @@ fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O
     core.user_permitted = permissions.segments().is_some();
     if let Some(proof) = permissions.segments() {
         let taxonomy = request.catalog().taxonomy();
-        request.audience.lookup(&core.keys, taxonomy, request.now.unix_s(), proof, &mut core.lookup);
+        match request.remembered {
+            None => {
+                request.audience.lookup(&core.keys, taxonomy, request.now.unix_s(), proof, &mut core.lookup)
+            }
+            Some(remembered) => {
+                core.lookup.remember(remembered.known, remembered.segments, remembered.refused)
+            }
+        }
         add_provided(request, &mut core.lookup.segments);
         let entry = |segment| taxonomy.interval(segment).map(|(entry, _)| entry);
         core.segment_entries.extend(core.lookup.segments.iter().filter_map(|s| entry(*s)));

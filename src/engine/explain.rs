@@ -386,7 +386,7 @@ fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
         return (NoBidReason::NoMatch, "its rules are met, but the index did not find it".to_owned());
     };
     if failure.reason == NoBidReason::Consent
-        && let Some(restriction) = restriction(request)
+        && let Some(restriction) = core.last_permissions.and_then(|permissions| permissions.restriction())
     {
         return (
             NoBidReason::Consent,
@@ -432,9 +432,4 @@ fn reason_not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: L
         }
         reason => reason.unwrap_or(NoBidReason::NoMatch),
     }
-}
-
-fn restriction(request: &Request<'_>) -> Option<Restriction> {
-    let opportunity = request.auction.opportunities().next()?;
-    crate::privacy::gate(&opportunity, &super::decide::rules(request)).restriction()
 }

@@ -28,6 +28,7 @@ pub mod no_bid;
 pub mod rates;
 pub mod restriction;
 pub mod safety;
+pub mod sample;
 pub mod secret;
 pub mod storage;
 pub mod suggest;

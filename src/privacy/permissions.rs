@@ -96,6 +96,21 @@ impl Permissions {
     pub(super) const OPEN: Permissions =
         Permissions { allowed: Uses::ALL, restriction: None, us_privacy_ignored: false };
 
+    /// As a number, for what is kept of a request for a day or a week; see [`Permissions::of_bits`].
+    pub fn bits(&self) -> u16 {
+        u16::from(self.allowed.0) | u16::from(self.restriction.map_or(0, |r| r as u8 + 1)) << 8
+    }
+
+    /// Those that [`Permissions::bits`] made a number of.
+    ///
+    /// It is for requests that were judged when they came and whose strings are not kept: whoever reads strings asks
+    /// the gate.
+    pub fn of_bits(bits: u16) -> Permissions {
+        let [restriction, allowed] = bits.to_be_bytes();
+        let restriction = Restriction::ALL.get(usize::from(restriction).wrapping_sub(1)).copied();
+        Permissions { allowed: Uses(allowed), restriction, us_privacy_ignored: false }
+    }
+
     /// Forbids `uses`, for `why`; the first reason that takes the segments stands.
     pub(super) fn forbid(&mut self, uses: Uses, why: Restriction) {
         self.allowed = Uses(self.allowed.0 & !uses.0);

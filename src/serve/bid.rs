@@ -307,6 +307,7 @@ impl BidHandler {
             profile: known.profile,
             snapshot: known.snapshot,
             audience: shared.audience(),
+            remembered: None,
             frequency: Some(&shared.frequency),
             id_key: shared.id_key(),
             settings: &shared.settings,

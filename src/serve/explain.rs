@@ -52,6 +52,7 @@ impl Shared {
             profile,
             snapshot: &snapshot,
             audience: if knows_people { self.audience() } else { &nobody },
+            remembered: None,
             frequency: knows_people.then_some(&*self.frequency),
             id_key: self.id_key(),
             settings: &self.settings,

@@ -201,6 +201,7 @@ impl Sampler {
             profile,
             snapshot: &snapshot,
             audience: shared.audience(),
+            remembered: None,
             frequency: Some(&shared.frequency),
             id_key: shared.id_key(),
             settings: &shared.settings,

@@ -339,6 +339,7 @@ impl<'w> Run<'w> {
             profile,
             snapshot: &snapshot,
             audience: &self.world.audience,
+            remembered: None,
             frequency: None,
             id_key: &self.world.id_key,
             settings: &self.world.settings,

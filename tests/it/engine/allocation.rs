@@ -48,6 +48,7 @@ fn line(
         profile: world.profile(1),
         snapshot: &world.snapshot,
         audience: &world.audience,
+        remembered: None,
         frequency: None,
         id_key: &world.id_key,
         settings: &world.settings,

@@ -128,6 +128,7 @@ pub(super) fn request<'r>(
         profile: world.profile(exchange),
         snapshot: &world.snapshot,
         audience: &world.audience,
+        remembered: None,
         frequency: None,
         id_key: &world.id_key,
         settings: &world.settings,

@@ -64,6 +64,7 @@ impl Line {
             profile,
             snapshot: &self.snapshot,
             audience: self.shared.audience(),
+            remembered: None,
             frequency: None,
             id_key: &ID_KEY,
             settings: &settings,
