@@ -456,7 +456,13 @@ fn view(look: &Look<'_>, editor: &Editor, shape: &Shape, row: &Row) -> Map<Strin
     if let (Kind::List, Some(list)) = (shape.kind, editor.list(row.id)) {
         view.insert("item_count".into(), list.values.len().into());
     }
-    if let Some((effective, reasons)) = look.of(row) {
+    if let Some(status) = look.of(row) {
+        if let (Kind::LineItem, Some((health, alerts))) = (shape.kind, look.health(row.id, &status)) {
+            view.insert("health".into(), health.as_str().into());
+            let codes: Vec<&str> = alerts.iter().map(|alert| alert.code).collect();
+            view.insert("alerts".into(), codes.into());
+        }
+        let (effective, reasons) = status;
         view.insert("effective_status".into(), effective.into());
         view.insert("status_reasons".into(), reasons.into());
     }

@@ -12,8 +12,8 @@ use super::shape::{self, Shape};
 use super::state::Inner;
 use super::status::Look;
 use super::tenants;
-use crate::funnel::{Span, Step, Way, Whose, advice};
-use crate::model::funnel::{Ends, ExchangeEnds};
+use crate::funnel::{Span, Step, Way, Whose, advice, loss_advice};
+use crate::model::funnel::{After, Ends, ExchangeEnds};
 use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::no_bid::NoBidReason;
 use crate::store::control::Kind;
@@ -158,23 +158,25 @@ fn view(span: &Span, whose: &Whose) -> Value {
             let way = span.line_items.get(id).cloned().unwrap_or_default();
             let refused = refused(&all);
             let not_found = all.requests().saturating_sub(refused.sum()).saturating_sub(way.ends.sum());
-            let after = way.after;
-            json!({
+            let mut row = json!({
                 "requests": all.requests(), "refused": reasons(&refused), "not_found": not_found,
                 "not_found_because": estimates(not_found, &way, span.samples),
                 "found": way.ends.sum(), "reasons": reasons(&way.ends), "bids": way.ends.bids(),
-                "wins": after.wins, "losses": after.losses, "billed": after.billed,
-                "impressions": after.impressions, "clicks": after.clicks, "conversions": after.conversions,
-                "spend": after.spend.to_string(),
-            })
+                "conversions": way.after.conversions, "spend": way.after.spend.to_string(),
+            });
+            follow(&mut row, way.ends.bids(), &way.after);
+            row
         }
         Whose::Exchange(id) => {
             let ends = span.exchanges.get(id).cloned().unwrap_or_default();
-            json!({
+            let after = span.exchange_after.get(id).cloned().unwrap_or_default();
+            let mut row = json!({
                 "requests": ends.requests(), "refused": reasons(&refused(&ends)),
                 "not_found": ends.whole.of(NoBidReason::NoMatch), "found": ends.found.sum(),
                 "reasons": reasons(&ends.found), "bids": ends.found.bids(),
-            })
+            });
+            follow(&mut row, ends.found.bids(), &after);
+            row
         }
         Whose::Everybody => Value::Null,
         Whose::Deal(deal) => {
@@ -182,6 +184,24 @@ fn view(span: &Span, whose: &Whose) -> Value {
             json!({ "requests": ends.sum(), "reasons": reasons(&ends), "bids": ends.bids() })
         }
     }
+}
+
+/// What came after the bids.
+fn follow(row: &mut Value, bids: u64, after: &After) {
+    let lost = after.lost.iter().map(|(why, losses)| {
+        let told = loss_advice(*why);
+        json!({
+            "code": why.label(), "losses": losses, "title": told.title, "advice": told.advice, "field": told.field,
+        })
+    });
+    row["wins"] = after.wins.into();
+    row["losses"] = after.losses.into();
+    row["losses_by_code"] = lost.collect();
+    // An exchange may tell a bill and no win.
+    row["unanswered"] = bids.saturating_sub(after.wins.max(after.billed)).saturating_sub(after.losses).into();
+    row["billed"] = after.billed.into();
+    row["impressions"] = after.impressions.into();
+    row["clicks"] = after.clicks.into();
 }
 
 /// What was refused as a whole, whoever would have bid: nobody having been found is no refusal.
@@ -296,6 +316,16 @@ pub(super) fn schema() -> Value {
         schema["description"] = said.into();
         schema
     };
+    let lost = json!({
+        "type": "object",
+        "properties": {
+            "code": text("The code (OpenRTB, loss reasons); none, exchange and unknown in place of one."),
+            "losses": count("How many."), "title": text("What it means."), "advice": text("What to do."),
+            "field": text("The member to look at; empty where none would help."),
+        },
+        "required": ["code", "losses", "title", "advice", "field"],
+        "additionalProperties": false,
+    });
     let numbers = json!({
         "type": "object",
         "properties": {
@@ -316,6 +346,8 @@ pub(super) fn schema() -> Value {
             "found": count("Requests that it was found for: Σ of `reasons` and `bids`."),
             "reasons": list("Where it got furthest, in the order of evaluation."), "bids": count("Requests with a bid."),
             "wins": count("Wins that were told."), "losses": count("Losses that were told."),
+            "losses_by_code": { "type": "array", "items": lost, "description": "The losses by their codes." },
+            "unanswered": count("Bids that no win, bill or loss was told of yet: lost silently, late, or still open."),
             "billed": count("Bills."), "impressions": count("Impressions."), "clicks": count("Clicks."),
             "conversions": count("Conversions."), "spend": text("What was charged, in the advertiser's currency."),
         },

@@ -15,6 +15,7 @@
 //! Deliberately absent: a web framework. The routes are one table, from which requests are matched and the API's
 //! description is written, so the two cannot differ.
 
+mod alerts;
 mod api_keys;
 mod apply;
 mod audience;

@@ -1,5 +1,6 @@
 //! The table of routes. Requests are matched against it and the description of the API is written from it.
 
+use super::alerts;
 use super::api_keys;
 use super::apply;
 use super::audience;
@@ -49,6 +50,7 @@ pub(super) enum Action {
     OpenApi,
     Docs,
     Audit,
+    Alerts,
     Transactions,
     Transact,
     Bulk,
@@ -153,6 +155,8 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     );
     let summary = "Who changed what, newest first".into();
     add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
+    let summary = "What is wrong with line items and exchanges, the worst first".into();
+    add(Method::GET, "/v1/alerts".into(), Action::Alerts, None, Role::Analyst, summary);
     let summary = "Many changes in one call, all or none unless `atomic` is false".into();
     add(Method::POST, "/v1/bulk".into(), Action::Bulk, None, Role::Trader, summary);
     let summary =
@@ -349,6 +353,7 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         }
         (Action::OpenApi, _) => Ok(Reply::new(StatusCode::OK, openapi::document().clone())),
         (Action::Audit, _) => audit::list(inner, call),
+        (Action::Alerts, _) => alerts::list(inner, call),
         (Action::Transactions, _) => money::list(inner, call),
         (Action::Bulk, _) => bulk::run(inner, call),
         (Action::Apply, _) => apply::run(inner, call),

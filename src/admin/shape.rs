@@ -158,11 +158,13 @@ pub(super) static SHAPES: [Shape; 12] = [
 pub(super) const BID_AMOUNT: &str = "/bid/amount";
 
 /// Members that the server alone writes.
-pub(super) const READ_ONLY: [&str; 10] = [
+pub(super) const READ_ONLY: [&str; 12] = [
     "id",
     "account_id",
     "effective_status",
     "status_reasons",
+    "health",
+    "alerts",
     "version",
     "etag",
     "created_at",

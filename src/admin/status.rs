@@ -10,7 +10,9 @@
 use super::explain::Explained;
 use super::state::Inner;
 use crate::budget::{Purse, Spending, Stop, Terms, hold_for};
-use crate::funnel::{FunnelError, Span, Step, Whose};
+use crate::funnel::{
+    Alert, FunnelError, PacingHealth, Span, Step, Vitals, Way, Whose, line_item_alerts, pacing_health,
+};
 use crate::model::creative::{Approval, Creative};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
@@ -19,10 +21,11 @@ use crate::model::list::{ListKind, ListUse};
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
 use crate::model::targeting::{HourMask, Targeting};
-use crate::serve::NotExplained;
+use crate::serve::{Hour, NotExplained};
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Every effective status.
 pub(super) const EFFECTIVE: [&str; 12] = [
@@ -69,6 +72,11 @@ pub trait Serving: Send + Sync {
     fn funnel(&self, _step: Step, _time: (i64, i64), _whose: Whose) -> Result<Vec<Span>, FunnelError> {
         Ok(Vec::new())
     }
+
+    /// What health is judged by, see [`crate::serve::Shared::health`]; `None` where nobody serves.
+    fn health(&self) -> Option<Arc<Hour>> {
+        None
+    }
 }
 
 /// Nobody.
@@ -98,12 +106,14 @@ pub(super) struct Look<'e> {
     spending: BTreeMap<(AdvertiserId, Purse), Spending>,
     stops: BTreeSet<Stop>,
     has_audience: Option<bool>,
+    /// Where a line item is looked at.
+    hour: Option<Arc<Hour>>,
 }
 
 impl<'e> Look<'e> {
     pub(super) fn at(inner: &Inner, editor: &'e Editor, rows: &[Row]) -> Look<'e> {
         let mut asked = BTreeSet::new();
-        let mut wants_audience = false;
+        let (mut wants_audience, mut wants_health) = (false, false);
         for row in rows {
             match row.kind {
                 Kind::Advertiser => drop(asked.insert((AdvertiserId(row.id), Purse::Wallet))),
@@ -116,6 +126,7 @@ impl<'e> Look<'e> {
                         asked.extend(own.map(|purse| (campaign.advertiser, purse)));
                     }
                     wants_audience |= item.targeting.segments.needs_user();
+                    wants_health = true;
                 }
                 _ => {}
             }
@@ -129,7 +140,35 @@ impl<'e> Look<'e> {
             spending: asked.into_iter().zip(known.into_iter().flatten()).collect(),
             stops: if is_asked { inner.serving.stops() } else { BTreeSet::new() },
             has_audience: if wants_audience { inner.serving.has_audience() } else { None },
+            hour: if wants_health { inner.serving.health() } else { None },
         }
+    }
+
+    /// How a line item does, and what is wrong with it; `status` is what [`Look::of`] says.
+    pub(super) fn health(
+        &self,
+        id: u32,
+        status: &(&'static str, Vec<String>),
+    ) -> Option<(PacingHealth, Vec<Alert>)> {
+        let item = self.editor.line_item(id)?;
+        let (hour, none) = (self.hour.as_ref(), Way::default());
+        let purses = [
+            Purse::LineItem(item.id),
+            Purse::LineItemToday(item.id),
+            Purse::Campaign(item.campaign),
+            Purse::CampaignToday(item.campaign),
+        ];
+        let known = purses.iter().filter_map(|purse| hour?.progress.get(purse)).copied();
+        let planned = known.filter(|progress| progress.planned.0 > 0);
+        let vitals = Vitals {
+            status: (status.0, status.1.first().map(String::as_str)),
+            strategy: item.strategy,
+            price: Nanos(item.bid.0),
+            progress: planned.min_by_key(|progress| progress.of_plan_permille()),
+            way: hour.and_then(|hour| hour.hour.line_items.get(&item.id)).unwrap_or(&none),
+            requests: hour.map_or(0, |hour| hour.requests),
+        };
+        Some((pacing_health(&vitals), line_item_alerts(&vitals)))
     }
 
     /// The effective status and the reasons behind it, each naming the fix; `None` where the kind has none.

@@ -21,7 +21,7 @@ use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::pricing::learning::Tables;
 use crate::serve::{
-    self, Funnels, Learner, LearningOptions, NotExplained, Pacing, RestoreError, Shared, SharedParts,
+    self, Funnels, Hour, Learner, LearningOptions, NotExplained, Pacing, RestoreError, Shared, SharedParts,
     kept_tables, runaway_rule,
 };
 use crate::store::account_file::{self, AccountErrors};
@@ -232,6 +232,11 @@ impl Serving for Served {
 
     fn funnel(&self, step: Step, time: (i64, i64), whose: Whose) -> Result<Vec<Span>, FunnelError> {
         self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, time, whose))
+    }
+
+    fn health(&self) -> Option<Arc<Hour>> {
+        let hour = self.shared()?.health();
+        hour.inspect_err(|error| tracing::warn!(%error, "nobody's health is known")).ok()
     }
 
     fn has_audience(&self) -> Option<bool> {

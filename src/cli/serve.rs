@@ -43,7 +43,8 @@ pub(super) fn until_signal(
         let running = serve::start(Arc::clone(shared)).map_err(|error| Failure::Failed(error.into()))?;
         let background = Arc::clone(shared);
         let maintenance = std::thread::Builder::new().name("maintenance".to_owned());
-        maintenance.spawn(move || serve::maintain(&background)).context("maintenance thread")?;
+        let maintenance =
+            maintenance.spawn(move || serve::maintain(&background)).context("maintenance thread")?;
         let outcome = then(&running);
         if !matches!(outcome, Ok(true)) {
             running.close(std::time::Duration::from_secs(5)).await;
@@ -56,6 +57,10 @@ pub(super) fn until_signal(
             _ = term.recv() => return Err(Failure::Failed(anyhow::anyhow!("ended by a second signal"))),
             _ = int.recv() => return Err(Failure::Failed(anyhow::anyhow!("ended by a second signal"))),
         };
+        // It ends by itself now, within a second; what it kept is on disk after that.
+        if maintenance.join().is_err() {
+            tracing::error!("the thread of maintenance broke");
+        }
         tracing::info!(abandoned, "stopped");
         Ok(())
     })

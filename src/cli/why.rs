@@ -95,6 +95,14 @@ fn picture(funnel: &Value) -> String {
             _ => String::new(),
         };
         row(name, number(&total[name]), &about);
+        if name == "losses" {
+            for lost in list(&total["losses_by_code"]) {
+                row(&format!("    {}", text(&lost["code"])), number(&lost["losses"]), &told(&lost));
+            }
+            if number(&total["unanswered"]) > 0 {
+                row("  no word", number(&total["unanswered"]), "lost silently, late, or still open");
+            }
+        }
     }
     if number(&total["not_found"]) > 0 {
         let n = number(&because["n"]);

@@ -24,7 +24,7 @@ use crate::model::list::ListKind;
 use crate::model::no_bid::NoBidReason;
 use crate::pricing::{Factors, Offer};
 use crate::targeting::LineItemIx;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -191,13 +191,33 @@ fn address(deal: &str) -> usize {
     deal.as_ptr() as usize
 }
 
+/// Where a line item got in the request at hand, if `stamp` is that of the place or of the request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Of the impression that was gone over last in which it met something.
+    imp: u32,
+    /// What it met there.
+    cell: u8,
+    /// Of the request in which `furthest` is.
+    request: u32,
+    furthest: u8,
+}
+
 /// What one core has counted of a request, and of those before it whose lane was taken.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Line items with the impressions that they were found for.
-    found: Vec<(u32, u32)>,
-    imps: usize,
+    /// The line items that were found, impression after impression.
+    found: Vec<LineItemIx>,
+    /// The impressions with where theirs end.
+    imps: Vec<(u32, usize)>,
+    /// In the order in which it was met.
     met: Vec<Met>,
+    /// Some of it on a deal.
+    met_deals: bool,
+    /// By line item of the catalog, so that a request is gone over once and nothing is sorted.
+    marks: Vec<Mark>,
+    /// Never given twice, but for 0, which no mark has.
+    stamp: u32,
     /// Rows and cells of line items.
     pending: Vec<(u32, u8)>,
     /// Rows and cells of exchanges; `true` = refused as a whole.
@@ -210,8 +230,9 @@ impl Tally {
     /// Begins a request: what was not committed of the one before is forgotten.
     pub fn watch(&mut self) -> Watch<'_> {
         self.found.clear();
+        self.imps.clear();
         self.met.clear();
-        self.imps = 0;
+        self.met_deals = false;
         Watch(self)
     }
 
@@ -230,16 +251,39 @@ impl Tally {
         let row = position as u32;
         let whole =
             refused.filter(|reason| whole || self.found.is_empty() || *reason == NoBidReason::Deadline);
-        match whole.map(Ends::cell) {
-            Some(cell) => self.pending_requests.push((row, cell, true)),
-            None => {
-                let furthest = self.fold();
+        let mut sheet = lane.sheet(self.pending.len());
+        match (whole.map(Ends::cell), &mut sheet) {
+            (Some(cell), _) => self.pending_requests.push((row, cell, true)),
+            (None, Some(sheet)) => {
+                let furthest = self.fold(lane, |_, line_item, cell| {
+                    sheet.line_items[line_item as usize][usize::from(cell)] += 1;
+                });
+                self.pending_requests.push((row, furthest, false));
+            }
+            (None, None) => {
+                let furthest = self.fold(lane, |pending, line_item, cell| pending.push((line_item, cell)));
                 self.pending_requests.push((row, furthest, false));
             }
         }
-        let first_deal = self.pending_deals.len();
+        self.count_deals(lane, (row, auction), whole);
+        if let Some(sheet) = sheet {
+            apply(sheet, self);
+        }
+    }
+
+    /// Counts the request for the deals that it offers and that somebody wants.
+    fn count_deals(
+        &mut self,
+        lane: &Writer,
+        (row, auction): (u32, &Auction<'_>),
+        whole: Option<NoBidReason>,
+    ) {
+        let (first_deal, mut is_sorted) = (self.pending_deals.len(), false);
         for deal in auction.imps.iter().flat_map(|imp| imp.deals) {
             for deal_row in lane.table.rows_of(row, deal.id) {
+                if !std::mem::replace(&mut is_sorted, true) {
+                    self.met.sort_unstable_by_key(|met| (met.line_item, met.imp, met.deal, met.order));
+                }
                 let wanted = &lane.table.deals[deal_row as usize];
                 let end = whole.map_or_else(|| self.end_on(deal, wanted), Ends::cell);
                 // Offered for two impressions it is one request.
@@ -249,7 +293,6 @@ impl Tally {
                 }
             }
         }
-        lane.write(self);
     }
 
     /// Where the line item that got furthest did, of those that want a deal: on the deal, or before any deal was looked at.
@@ -265,9 +308,8 @@ impl Tally {
                 furthest = furthest.max(met.cell);
             }
         }
-        let is_found = |(line_item, _): &&(u32, u32)| wants(*line_item);
         let is_met = |line_item: u32| self.met.binary_search_by_key(&line_item, |met| met.line_item).is_ok();
-        match self.found.iter().filter(is_found).any(|(line_item, _)| !is_met(*line_item)) {
+        match self.found.iter().filter(|ix| wants(ix.0)).any(|ix| !is_met(ix.0)) {
             true => furthest.max(BEATEN),
             false => furthest,
         }
@@ -283,38 +325,83 @@ impl Tally {
     }
 
     /// Puts every line item that was found where it got furthest; returns where the furthest did.
-    fn fold(&mut self) -> u8 {
-        let order = |met: &Met| (met.line_item, met.imp, met.deal, met.order);
-        self.met.sort_unstable_by_key(order);
-        if self.imps > 1 {
-            self.beat();
-            self.met.sort_unstable_by_key(order);
+    fn fold(&mut self, lane: &Writer, mut put: impl FnMut(&mut Vec<(u32, u8)>, u32, u8)) -> u8 {
+        let line_items = lane.table.line_items.len();
+        // A stamp for the request and one for each impression.
+        let fits = self.stamp.checked_add(self.imps.len() as u32 + 1).is_some();
+        if self.marks.len() != line_items || !fits {
+            self.marks.clear();
+            self.marks.resize(line_items, Mark::default());
+            self.stamp = 0;
+        }
+        if self.imps.len() == 1 && !self.met_deals {
+            return self.fold_one(&mut put);
+        }
+        self.stamp += 1;
+        let request = self.stamp;
+        if self.met_deals {
+            // What it met last in a place stands last there; the open auction is the first place of an impression.
+            self.met.sort_unstable_by_key(|met| (met.imp, met.deal, met.line_item, met.order));
+        }
+        let (mut start, mut first_met) = (0, 0);
+        for (imp, end) in &self.imps {
+            self.stamp += 1;
+            let met_here = self.met[first_met..].iter().take_while(|met| met.imp == *imp).count();
+            for places in self.met[first_met..first_met + met_here].chunk_by(|a, b| a.deal == b.deal) {
+                for met in places {
+                    let mark = &mut self.marks[met.line_item as usize];
+                    (mark.imp, mark.cell) = (self.stamp, met.cell);
+                }
+                // Whoever met something in this place has it behind: the next place must not make it less.
+                for met in places {
+                    self.marks[met.line_item as usize].reach(request);
+                }
+            }
+            for ix in &self.found[start..*end] {
+                let mark = &mut self.marks[ix.0 as usize];
+                if mark.imp != self.stamp {
+                    mark.cell = BEATEN;
+                    mark.reach(request);
+                }
+            }
+            (start, first_met) = (*end, first_met + met_here);
         }
         let mut furthest = 0;
-        let mut met = self.met.chunk_by(|a, b| a.line_item == b.line_item).peekable();
-        // Both ascend, and nobody meets anything who was not found.
-        for (line_item, _) in &self.found {
-            let places = met.next_if(|places| places[0].line_item == *line_item).unwrap_or_default();
-            let last_of_each = places.chunk_by(|a, b| (a.imp, a.deal) == (b.imp, b.deal));
-            let cell = last_of_each.filter_map(|place| place.last()).map(|met| met.cell).max();
-            let cell = cell.unwrap_or(BEATEN);
-            self.pending.push((*line_item, cell));
-            furthest = furthest.max(cell);
+        for ix in &self.found {
+            let mark = &mut self.marks[ix.0 as usize];
+            // The mark goes, so that who was found for two impressions counts once.
+            if mark.request == request {
+                mark.request = 0;
+                put(&mut self.pending, ix.0, mark.furthest);
+                furthest = furthest.max(mark.furthest);
+            }
         }
         furthest
     }
 
-    /// Of several impressions: notes who was beaten in each of them, and leaves every line item in `found` once.
-    fn beat(&mut self) {
-        let met = self.met.len();
-        for (line_item, imp) in &self.found {
-            let at = |met: &Met| (met.line_item, met.imp).cmp(&(*line_item, *imp));
-            if self.met[..met].binary_search_by(at).is_err() {
-                self.met.push(Met { line_item: *line_item, imp: *imp, deal: 0, order: 0, cell: BEATEN });
-            }
+    /// The same for one impression without deals, which most requests are: what was met last counts.
+    fn fold_one(&mut self, put: &mut impl FnMut(&mut Vec<(u32, u8)>, u32, u8)) -> u8 {
+        self.stamp += 1;
+        for met in &self.met {
+            let mark = &mut self.marks[met.line_item as usize];
+            (mark.imp, mark.cell) = (self.stamp, met.cell);
         }
-        self.found.sort_unstable();
-        self.found.dedup_by_key(|(line_item, _)| *line_item);
+        let mut furthest = 0;
+        for ix in &self.found {
+            let mark = &self.marks[ix.0 as usize];
+            let cell = if mark.imp == self.stamp { mark.cell } else { BEATEN };
+            put(&mut self.pending, ix.0, cell);
+            furthest = furthest.max(cell);
+        }
+        furthest
+    }
+}
+
+impl Mark {
+    /// What it met last is as far as it got in the request, or not as far as before.
+    fn reach(&mut self, request: u32) {
+        let before = if self.request == request { self.furthest } else { 0 };
+        (self.request, self.furthest) = (request, before.max(self.cell));
     }
 }
 
@@ -337,15 +424,11 @@ impl Writer {
         self.table.version
     }
 
-    /// Writes what waits, unless the lane is being read this very moment: then it waits for the next request.
-    fn write(&self, tally: &mut Tally) {
+    /// Where to write, unless the lane is being read this very moment: then what there is waits for the next request, as long
+    /// as not too much does.
+    fn sheet(&self, pending: usize) -> Option<MutexGuard<'_, Sheet>> {
         let lane = &self.lanes()[self.lane];
-        let sheet = match lane.try_lock() {
-            Some(sheet) => sheet,
-            None if tally.pending.len() < MOST_PENDING => return,
-            None => lane.lock(),
-        };
-        apply(sheet, tally);
+        lane.try_lock().or_else(|| (pending >= MOST_PENDING).then(|| lane.lock()))
     }
 
     /// Writes what waits, also where that takes a moment: before a core goes on to another table.
@@ -360,7 +443,7 @@ impl Writer {
     }
 }
 
-fn apply(mut sheet: parking_lot::MutexGuard<'_, Sheet>, tally: &mut Tally) {
+fn apply(mut sheet: MutexGuard<'_, Sheet>, tally: &mut Tally) {
     for (row, cell) in tally.pending.drain(..) {
         sheet.line_items[row as usize][usize::from(cell)] += 1;
     }
@@ -380,14 +463,15 @@ impl Watch<'_> {
     fn met(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>, cell: u8) {
         let order = self.0.met.len() as u32;
         let deal = deal.map_or(0, address);
+        self.0.met_deals |= deal != 0;
         self.0.met.push(Met { line_item: line_item.0, imp: imp as u32, deal, order, cell });
     }
 }
 
 impl Observer for Watch<'_> {
     fn candidates(&mut self, imp: usize, found: &[LineItemIx]) {
-        self.0.imps += 1;
-        self.0.found.extend(found.iter().map(|ix| (ix.0, imp as u32)));
+        self.0.found.extend_from_slice(found);
+        self.0.imps.push((imp as u32, self.0.found.len()));
     }
 
     fn rejected(&mut self, imp: usize, line_item: LineItemIx, rejection: &Rejection<'_>) {

@@ -14,6 +14,7 @@ use super::catalog::{Catalog, CatalogLineItem};
 use super::goals::Goals;
 use crate::budget::{Ledger, Purse, Spending};
 use crate::model::clock::Now;
+use crate::model::funnel::Progress;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
 use crate::model::line_item::{Budget, Flight, PacingMode, PacingPeriod, Strategy};
 use crate::model::money::{Nanos, PPM};
@@ -155,6 +156,8 @@ struct Controller {
     day_ms: i64,
     /// Charged when the day began, of a budget that is longer than a day.
     posted_before: Nanos,
+    /// Where it stood at the last tick, on the way to its plan.
+    progress: Progress,
     /// Met in this tick.
     is_used: bool,
 }
@@ -333,6 +336,7 @@ impl Steering {
             plan: None,
             day_ms: starts_ms,
             posted_before,
+            progress: Progress::default(),
             is_used: false,
         });
         if is_new_day {
@@ -355,7 +359,17 @@ impl Steering {
             controller.pacer = controller.pacer.with_goal(*goal);
         }
         controller.is_used = true;
+        controller.progress = Progress {
+            budget,
+            planned: Nanos((budget.0 as f64 * plan.done(now_ms)) as i64),
+            spent: Nanos(spent_today.0.saturating_add(facts.open_expected.0)),
+        };
         controller.pacer.tick(plan, &facts, &settings)
+    }
+
+    /// How far each budget that is spread was spent at the last tick, with what is likely to come of its open bids.
+    pub fn progress(&self) -> impl Iterator<Item = (Purse, Progress)> {
+        self.controllers.iter().map(|(key, controller)| (key.asked(), controller.progress))
     }
 
     /// How many controllers there are, and how many of them leave requests out.
@@ -409,7 +423,9 @@ impl Steering {
             let day_ms = i64::from_le_bytes(*take(&mut entry)?);
             let posted_before = Nanos(i64::from_le_bytes(*take(&mut entry)?));
             let pacer = Pacer::from_bytes(entry)?;
-            let controller = Controller { pacer, plan: None, day_ms, posted_before, is_used: false };
+            let progress = Progress::default();
+            let controller =
+                Controller { pacer, plan: None, day_ms, posted_before, progress, is_used: false };
             steering.controllers.insert(key, controller);
         }
         Ok(steering)

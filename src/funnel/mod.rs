@@ -10,9 +10,16 @@
 //! [`Funnel::count`]; a file is written whole or not at all. A crash costs what was counted since the last [`Funnel::save`].
 
 mod advice;
+mod health;
+mod losses;
 mod span;
 mod store;
 
 pub use advice::{Advice, STAGES, advice};
+pub use health::{
+    Alert, CODES, ExchangeVitals, PacingHealth, Severity, Vitals, exchange_alerts, line_item_alerts,
+    pacing_health,
+};
+pub use losses::loss_advice;
 pub use span::{Span, SpanError, Step, Way, Whose};
 pub use store::{Funnel, FunnelError, joined};

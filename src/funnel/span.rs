@@ -1,11 +1,11 @@
 //! What was counted in a stretch of time, in memory and as bytes.
 
-use crate::model::funnel::{After, Counted, Ends, ExchangeEnds, Sample};
+use crate::model::funnel::{After, Counted, Ends, ExchangeEnds, Followed, Loss, Sample};
 use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::no_bid::NoBidReason;
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How finely time is told apart, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -76,22 +76,8 @@ impl Way {
     fn merge(&mut self, more: &Way) {
         self.ends.merge(&more.ends);
         self.missed.merge(&more.missed);
-        merge_after(&mut self.after, &more.after);
+        self.after.merge(&more.after);
     }
-}
-
-/// Adds what came after bids.
-fn merge_after(to: &mut After, more: &After) {
-    let counts = [
-        (&mut to.wins, more.wins),
-        (&mut to.losses, more.losses),
-        (&mut to.billed, more.billed),
-        (&mut to.impressions, more.impressions),
-        (&mut to.clicks, more.clicks),
-        (&mut to.conversions, more.conversions),
-    ];
-    counts.into_iter().for_each(|(count, more)| *count = count.saturating_add(more));
-    to.spend.0 = to.spend.0.saturating_add(more.spend.0);
 }
 
 /// What was counted from `start_s` on, in a minute, an hour or a day.
@@ -109,6 +95,8 @@ pub struct Span {
     pub line_items: BTreeMap<LineItemId, Way>,
     /// By deal.
     pub deals: BTreeMap<DealId, Ends>,
+    /// What came after the bids that an exchange was sent.
+    pub exchange_after: BTreeMap<ExchangeId, After>,
 }
 
 /// Whose counts are asked for.
@@ -148,6 +136,7 @@ impl Span {
             exchanges: <_>::default(),
             line_items: <_>::default(),
             deals: <_>::default(),
+            exchange_after: <_>::default(),
         }
     }
 
@@ -160,7 +149,7 @@ impl Span {
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.samples == 0 && self.exchanges.is_empty() && self.line_items.is_empty() && self.deals.is_empty()
+        *self == Span::new(self.step, self.start_s)
     }
 
     /// Adds what was counted.
@@ -184,9 +173,14 @@ impl Span {
         }
     }
 
-    /// Adds what came after the bids of a line item.
-    pub fn follow(&mut self, line_item: LineItemId, after: &After) {
-        merge_after(&mut self.line_items.entry(line_item).or_default().after, after);
+    /// Adds what came after bids.
+    pub fn follow(&mut self, followed: &Followed) {
+        for (line_item, after) in &followed.line_items {
+            self.line_items.entry(*line_item).or_default().after.merge(after);
+        }
+        for (exchange, after) in &followed.exchanges {
+            self.exchange_after.entry(*exchange).or_default().merge(after);
+        }
     }
 
     /// Adds all of another span, whatever its time.
@@ -201,6 +195,9 @@ impl Span {
         for (id, ends) in &more.deals {
             self.deals.entry(*id).or_default().merge(ends);
         }
+        for (id, after) in &more.exchange_after {
+            self.exchange_after.entry(*id).or_default().merge(after);
+        }
     }
 
     /// What is somebody's of it.
@@ -212,6 +209,7 @@ impl Span {
             exchanges: those(&self.exchanges, |id| whose.has_exchange(id)),
             line_items: those(&self.line_items, |id| whose.has_line_item(id)),
             deals: those(&self.deals, |id| whose.has_deal(id)),
+            exchange_after: those(&self.exchange_after, |id| whose.has_exchange(id)),
             ..*self
         }
     }
@@ -223,7 +221,7 @@ impl Span {
             step_s: self.step.seconds() as u32,
             cells: names(),
             samples: self.samples,
-            exchanges: self.exchanges.iter().map(ExchangeWire::of).collect(),
+            exchanges: ExchangeWire::all(self),
             line_items: self.line_items.iter().map(LineItemWire::of).collect(),
             deals: self.deals.iter().map(DealWire::of).collect(),
         };
@@ -258,11 +256,18 @@ impl Span {
                 continue;
             }
             let (whole, found) = (read(&cells, &exchange.whole)?, read(&cells, &exchange.found)?);
-            span.exchanges.insert(ExchangeId(id), ExchangeEnds { whole, found });
+            let ends = ExchangeEnds { whole, found };
+            if ends.requests() > 0 {
+                span.exchanges.insert(ExchangeId(id), ends);
+            }
+            if let Some(after) = &exchange.after {
+                span.exchange_after.insert(ExchangeId(id), after.read()?);
+            }
         }
         for line_item in wire.line_items.iter().filter(|wire| whose.has_line_item(LineItemId(wire.id))) {
             let (ends, missed) = (read(&cells, &line_item.ends)?, read(&cells, &line_item.missed)?);
-            let way = Way { ends, missed, after: line_item.after() };
+            let after = line_item.after.as_ref().map(AfterWire::read).transpose()?.unwrap_or_default();
+            let way = Way { ends, missed, after };
             span.line_items.insert(LineItemId(line_item.id), way);
         }
         for deal in wire.deals.iter().filter(|wire| whose.has_deal(DealId(wire.id))) {
@@ -328,6 +333,8 @@ struct ExchangeWire {
     whole: Vec<u64>,
     #[prost(uint64, repeated, tag = "3")]
     found: Vec<u64>,
+    #[prost(message, optional, tag = "4")]
+    after: Option<AfterWire>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -336,22 +343,32 @@ struct LineItemWire {
     id: u32,
     #[prost(uint64, repeated, tag = "2")]
     ends: Vec<u64>,
-    #[prost(uint64, tag = "3")]
-    wins: u64,
-    #[prost(uint64, tag = "4")]
-    losses: u64,
-    #[prost(uint64, tag = "5")]
-    billed: u64,
-    #[prost(uint64, tag = "6")]
-    impressions: u64,
-    #[prost(uint64, tag = "7")]
-    clicks: u64,
-    #[prost(uint64, tag = "8")]
-    conversions: u64,
-    #[prost(int64, tag = "9")]
-    spend: i64,
     #[prost(uint64, repeated, tag = "10")]
     missed: Vec<u64>,
+    #[prost(message, optional, tag = "11")]
+    after: Option<AfterWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AfterWire {
+    #[prost(uint64, tag = "1")]
+    wins: u64,
+    /// Those that no code below is of.
+    #[prost(uint64, tag = "2")]
+    losses: u64,
+    #[prost(uint64, tag = "3")]
+    billed: u64,
+    #[prost(uint64, tag = "4")]
+    impressions: u64,
+    #[prost(uint64, tag = "5")]
+    clicks: u64,
+    #[prost(uint64, tag = "6")]
+    conversions: u64,
+    #[prost(int64, tag = "7")]
+    spend: i64,
+    /// Code, losses, code, losses …
+    #[prost(uint64, repeated, tag = "8")]
+    lost: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -363,21 +380,44 @@ struct DealWire {
 }
 
 impl ExchangeWire {
-    fn of((id, ends): (&ExchangeId, &ExchangeEnds)) -> ExchangeWire {
-        ExchangeWire { id: id.0.into(), whole: write(&ends.whole), found: write(&ends.found) }
+    fn all(span: &Span) -> Vec<ExchangeWire> {
+        let ids: BTreeSet<ExchangeId> =
+            span.exchanges.keys().chain(span.exchange_after.keys()).copied().collect();
+        let one = |id: ExchangeId| {
+            let ends = span.exchanges.get(&id).cloned().unwrap_or_default();
+            let after = span.exchange_after.get(&id).map(AfterWire::of);
+            ExchangeWire { id: id.0.into(), whole: write(&ends.whole), found: write(&ends.found), after }
+        };
+        ids.into_iter().map(one).collect()
     }
 }
 
 impl LineItemWire {
     fn of((id, way): (&LineItemId, &Way)) -> LineItemWire {
-        let After { wins, losses, billed, impressions, clicks, conversions, spend } = way.after;
-        let (id, ends, missed, spend) = (id.0, write(&way.ends), write(&way.missed), spend.0);
-        LineItemWire { id, ends, wins, losses, billed, impressions, clicks, conversions, spend, missed }
+        let after = (way.after != After::default()).then(|| AfterWire::of(&way.after));
+        LineItemWire { id: id.0, ends: write(&way.ends), missed: write(&way.missed), after }
+    }
+}
+
+impl AfterWire {
+    fn of(after: &After) -> AfterWire {
+        let After { wins, losses, ref lost, billed, impressions, clicks, conversions, spend } = *after;
+        let losses = losses.saturating_sub(after.lost_by(|_| true));
+        let lost = lost.iter().flat_map(|(why, losses)| [u64::from(why.number()), *losses]).collect();
+        AfterWire { wins, losses, billed, impressions, clicks, conversions, spend: spend.0, lost }
     }
 
-    fn after(&self) -> After {
-        let LineItemWire { wins, losses, billed, impressions, clicks, conversions, spend, .. } = *self;
-        After { wins, losses, billed, impressions, clicks, conversions, spend: Nanos(spend) }
+    fn read(&self) -> Result<After, SpanError> {
+        let AfterWire { wins, losses, billed, impressions, clicks, conversions, spend, .. } = *self;
+        let spend = Nanos(spend);
+        let mut after =
+            After { wins, losses, billed, impressions, clicks, conversions, spend, lost: Vec::new() };
+        let (pairs, rest) = self.lost.as_chunks::<2>();
+        for [number, losses] in pairs {
+            let number = u16::try_from(*number).map_err(|_| SpanError::Content)?;
+            after.lose(Loss::of_number(number), *losses);
+        }
+        if rest.is_empty() { Ok(after) } else { Err(SpanError::Content) }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The spans of a funnel: the minute at hand in memory, all of them on disk, each in a file of its own.
 
 use super::span::{Span, Step, Whose};
-use crate::model::funnel::{After, Counted, Sample};
-use crate::model::ids::LineItemId;
+use crate::model::funnel::{Counted, Followed, Sample};
 use crate::model::storage::{Storage, replace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -65,12 +64,7 @@ impl Funnel {
     ///
     /// # Errors
     /// A minute that is over cannot be written; it is tried again at the next call, and nothing is forgotten meanwhile.
-    pub fn count(
-        &mut self,
-        now_s: i64,
-        counted: &Counted,
-        after: &[(LineItemId, After)],
-    ) -> Result<(), FunnelError> {
+    pub fn count(&mut self, now_s: i64, counted: &Counted, followed: &Followed) -> Result<(), FunnelError> {
         let start_s = Step::Minute.start_of(now_s);
         let mut result = Ok(());
         // A clock that goes back a little counts in the minute at hand.
@@ -87,10 +81,10 @@ impl Funnel {
             self.now = Some(known.unwrap_or_else(|| Span::new(Step::Minute, start_s)));
         }
         if let Some(span) = &mut self.now
-            && !(counted.is_empty() && after.is_empty())
+            && !(counted.is_empty() && followed.is_empty())
         {
             span.count(counted);
-            after.iter().for_each(|(line_item, after)| span.follow(*line_item, after));
+            span.follow(followed);
             self.is_dirty = true;
         }
         result

@@ -8,6 +8,7 @@ use super::state::Shared;
 use crate::audience::{Touch, Windows};
 use crate::engine::Catalog;
 use crate::model::event::{Converted, Credit, Event, What};
+use crate::model::funnel::After;
 use crate::model::ids::UserKey;
 use crate::model::list::{Conversion, Counting};
 use crate::model::money::Nanos;
@@ -64,10 +65,14 @@ pub(super) fn converted(
     });
     let value = value.or(definition.value);
     if let Some(credit) = credit.filter(|credit| catalog.is_goal(credit.line_item, definition.id)) {
-        let mut delivery = shared.delivery.entry(credit.line_item).or_default();
-        delivery.conversions += 1;
-        delivery.conversion_delay_s += u64::from(credit.after_s);
-        delivery.revenue.0 = delivery.revenue.0.saturating_add(value.unwrap_or_default().0.max(0));
+        {
+            let mut delivery = shared.delivery.entry(credit.line_item).or_default();
+            delivery.conversions += 1;
+            delivery.conversion_delay_s += u64::from(credit.after_s);
+            delivery.revenue.0 = delivery.revenue.0.saturating_add(value.unwrap_or_default().0.max(0));
+        }
+        // Which exchange the ad was on is not kept with what people saw.
+        shared.funnels.follow(credit.line_item, None, &After { conversions: 1, ..After::default() });
     }
     let (conversion, advertiser) = (definition.id, definition.advertiser);
     let what = What::Conversion(Converted { conversion, advertiser, user, value, credit });

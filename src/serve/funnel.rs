@@ -5,14 +5,16 @@
 //! free it is left out; it is looked at a moment later by a thread of low priority, for a few milliseconds each second. So the
 //! sample costs the same however many requests come, and every estimate says from how many it is made.
 
+use super::health::Hour;
 use super::state::{Phase, Shared};
 use crate::engine::funnel::{Table, Writer};
 use crate::engine::{self, BidIds, Catalog, Core, Request};
 use crate::exchange;
 use crate::funnel::{Funnel, FunnelError, Span, Step, Whose, joined};
 use crate::model::clock::Now;
-use crate::model::funnel::{After, Counted, Ends, Sample};
+use crate::model::funnel::{After, Counted, Ends, Followed, Sample};
 use crate::model::ids::{ExchangeId, LineItemId};
+use crate::model::money::Nanos;
 use crate::model::storage::Storage;
 use crate::telemetry::catalogue;
 use bumpalo::Bump;
@@ -27,6 +29,8 @@ use std::time::Duration;
 
 /// The tables are emptied this often …
 const TICK: Duration = Duration::from_millis(1_000);
+/// (a stop waits for a part of that) …
+const SLICES: u32 = 10;
 /// … and the minute at hand is written this often, in ticks: a crash costs what came since.
 const TICKS_PER_SAVE: u64 = 10;
 /// One request in so many is in the sample.
@@ -44,14 +48,12 @@ const PATIENCE: Duration = Duration::from_millis(4);
 pub struct Funnels {
     /// One for each catalog that a core may still serve from.
     tables: Mutex<Vec<Arc<Table>>>,
-    kept: Mutex<Kept>,
+    kept: Mutex<Funnel>,
+    /// What came after bids since it was taken up last.
+    followed: Mutex<Followed>,
+    /// What health was judged by last.
+    pub(super) health: Mutex<Option<Arc<Hour>>>,
     samples: Samples,
-}
-
-struct Kept {
-    funnel: Funnel,
-    /// What had come of the bids of each line item the last time.
-    before: HashMap<LineItemId, After>,
 }
 
 impl Default for Funnels {
@@ -71,8 +73,13 @@ impl Funnels {
     }
 
     fn of(funnel: Funnel) -> Funnels {
-        let kept = Mutex::new(Kept { funnel, before: HashMap::new() });
-        Funnels { tables: Mutex::default(), kept, samples: Samples::default() }
+        Funnels {
+            tables: Mutex::default(),
+            kept: Mutex::new(funnel),
+            followed: Mutex::default(),
+            health: Mutex::default(),
+            samples: Samples::default(),
+        }
     }
 
     /// Makes the table of a catalog before cores serve from it, so that none of them has to.
@@ -93,6 +100,16 @@ impl Funnels {
     /// Where a core counts what it decides on a catalog.
     pub(super) fn writer(&self, catalog: &Catalog, core: usize, cores: usize) -> Writer {
         Writer::new(self.prepare(catalog, cores), core)
+    }
+
+    /// Counts what came of bids of a line item, on an exchange where that is known.
+    pub(super) fn follow(&self, line_item: LineItemId, exchange: Option<ExchangeId>, after: &After) {
+        let followed = &mut *self.followed.lock();
+        followed.line_items.entry(line_item).or_default().merge(after);
+        if let Some(exchange) = exchange {
+            let all = followed.exchanges.entry(exchange).or_default();
+            all.merge(&After { spend: Nanos(0), ..after.clone() });
+        }
     }
 
     /// Empties all tables; those of catalogs that nobody serves from any more go.
@@ -175,7 +192,7 @@ impl Sampler {
         }
         if requests > 0 {
             let missed = missed.into_iter().collect();
-            shared.funnels.kept.lock().funnel.sample(&Sample { requests, missed });
+            shared.funnels.kept.lock().sample(&Sample { requests, missed });
         }
         requests
     }
@@ -227,18 +244,10 @@ impl Shared {
         let kept = &mut *self.funnels.kept.lock();
         let now_s = self.clock.now().unix_s();
         let current = self.snapshots.load().catalog.version;
-        let mut after = Vec::new();
-        for delivery in &self.delivery {
-            let now = delivery.after();
-            let before = kept.before.entry(*delivery.key()).or_default();
-            if *before != now {
-                after.push((*delivery.key(), since(before, &now)));
-                *before = now;
-            }
-        }
-        let mut result = kept.funnel.count(now_s, &Counted::default(), &after);
+        let followed = std::mem::take(&mut *self.funnels.followed.lock());
+        let mut result = kept.count(now_s, &Counted::default(), &followed);
         for counted in self.funnels.drain(current) {
-            result = kept.funnel.count(now_s, &counted, &[]).and(result);
+            result = kept.count(now_s, &counted, &Followed::default()).and(result);
         }
         result
     }
@@ -248,7 +257,7 @@ impl Shared {
     /// # Errors
     /// The disk refuses.
     pub fn save_funnel(&self) -> Result<(), FunnelError> {
-        self.funnels.kept.lock().funnel.save()
+        self.funnels.kept.lock().save()
     }
 
     /// What was counted of somebody from `from_s` until before `until_s`, in Unix seconds, up to this moment. Others count on
@@ -264,21 +273,9 @@ impl Shared {
     ) -> Result<Vec<Span>, FunnelError> {
         self.count_funnel()?;
         let kept = &self.funnels.kept;
-        let parts = kept.lock().funnel.parts(step, from_s, until_s);
-        let spans = parts.into_iter().filter_map(|part| kept.lock().funnel.part(part, whose)).collect();
+        let parts = kept.lock().parts(step, from_s, until_s);
+        let spans = parts.into_iter().filter_map(|part| kept.lock().part(part, whose)).collect();
         Ok(joined(step, spans))
-    }
-}
-
-fn since(before: &After, now: &After) -> After {
-    After {
-        wins: now.wins - before.wins,
-        losses: now.losses - before.losses,
-        billed: now.billed - before.billed,
-        impressions: now.impressions - before.impressions,
-        clicks: now.clicks - before.clicks,
-        conversions: now.conversions - before.conversions,
-        spend: crate::model::money::Nanos(now.spend.0 - before.spend.0),
     }
 }
 
@@ -312,6 +309,10 @@ pub(super) fn keep_funnel(shared: &Shared) {
         if closing {
             return;
         }
-        std::thread::sleep(TICK);
+        for _ in 0..SLICES {
+            if shared.phase() < Phase::Closing {
+                std::thread::sleep(TICK / SLICES);
+            }
+        }
     }
 }

@@ -57,6 +57,10 @@ pub fn maintain(shared: &Arc<Shared>) {
         check_open_holds(shared);
         shared.snapshots.expire_rates(now);
     }
+    // What it counted last is on disk before the process ends.
+    if counter.is_ok_and(|counter| counter.join().is_err()) {
+        tracing::error!("the thread that keeps the funnel broke");
+    }
 }
 
 /// Finds the exchanges whose open holds are over their cap.

@@ -7,7 +7,6 @@
 use super::billing::{self, Asked, Assessment};
 use super::conversion;
 use super::http::{Answer, Handler, empty};
-use super::loss::Loss;
 use super::person::{People, PersonPath, pixel};
 use super::record;
 use super::state::{Phase, Shared};
@@ -19,8 +18,8 @@ use crate::model::clock::Now;
 use crate::model::creative::{Creative, StreamEvent};
 use crate::model::event::NoticeEvent;
 use crate::model::exchange::{BillingEvent, ExchangeAuth, ExchangeProfile};
-use crate::model::funnel::After;
-use crate::model::ids::{LineItemId, UserKey};
+use crate::model::funnel::{After, Loss};
+use crate::model::ids::UserKey;
 use crate::model::money::Nanos;
 use crate::model::token::TokenClaims;
 use crate::model::url::HttpUrl;
@@ -44,14 +43,6 @@ const MAX_AHEAD_S: i64 = 300;
 const LOG_EVERY_NS: u64 = 1_000_000_000;
 /// How often the tracking listener shows that it lives.
 const PULSE: Duration = Duration::from_millis(100);
-
-impl Delivery {
-    /// What came after its bids.
-    pub(super) fn after(&self) -> After {
-        let Delivery { wins, billed, spend, impressions, clicks, losses, conversions, .. } = *self;
-        After { wins, losses, billed, impressions, clicks, conversions, spend }
-    }
-}
 
 /// What is known of a line item's delivery since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -227,7 +218,7 @@ impl NoticeHandler {
             (NoticeKind::Loss, None) => {
                 self.shared.frequency.end(claims.user, claims.bid);
                 if counted {
-                    self.count_loss(profile, claims, Loss::of(query.loss), now);
+                    self.count_loss(profile, claims, Loss::of(query.loss.value()), now);
                 }
                 self.lose(claims).await
             }
@@ -315,13 +306,19 @@ impl NoticeHandler {
             !seen.is_stale(claims.bid) && seen.record(claims.bid, claims.issued_s, fact)
         };
         if new {
-            self.deliver(claims.line_item, |delivery| match kind {
-                NoticeKind::Win => delivery.wins += 1,
-                NoticeKind::Impression => delivery.impressions += 1,
-                NoticeKind::Click => delivery.clicks += 1,
-                NoticeKind::Loss => delivery.losses += 1,
+            let mut after = After::default();
+            match kind {
+                NoticeKind::Win => after.wins = 1,
+                NoticeKind::Impression => after.impressions = 1,
+                NoticeKind::Click => after.clicks = 1,
+                // Why is counted where it is read.
+                NoticeKind::Loss => {
+                    self.shared.delivery.entry(claims.line_item).or_default().losses += 1;
+                    return true;
+                }
                 NoticeKind::Billing | NoticeKind::Event => {}
-            });
+            }
+            self.deliver(claims, &after);
         }
         new
     }
@@ -361,10 +358,7 @@ impl NoticeHandler {
             self.flag(profile, claims, assessed, now);
         }
         if let Some(charged) = charged {
-            self.deliver(claims.line_item, |delivery| {
-                delivery.billed += 1;
-                delivery.spend.0 += charged.0;
-            });
+            self.deliver(claims, &After { billed: 1, spend: charged, ..After::default() });
         }
         class
     }
@@ -422,10 +416,13 @@ impl NoticeHandler {
     fn count_loss(&self, profile: &ExchangeProfile, claims: &TokenClaims, loss: Loss, now: Now) {
         let (exchange, label) = (&profile.name, loss.label());
         self.shared.metrics.counter(catalogue::LOSSES, &[exchange, &label]).increment(1);
-        if let Some(code) = loss.our_fault().filter(|_| now.mono_ns >= self.next_log_ns.get()) {
+        let mut after = After::default();
+        after.lose(loss, 1);
+        self.shared.funnels.follow(claims.line_item, Some(claims.exchange), &after);
+        if loss.is_our_fault() && now.mono_ns >= self.next_log_ns.get() {
             self.next_log_ns.set(now.mono_ns + LOG_EVERY_NS);
             let (bid, creative) = (claims.bid, claims.creative);
-            tracing::warn!(exchange, %bid, %creative, code, "a bid was lost by its own fault");
+            tracing::warn!(exchange, %bid, %creative, code = label, "a bid was lost by its own fault");
         }
     }
 
@@ -442,8 +439,16 @@ impl NoticeHandler {
         }
     }
 
-    fn deliver(&self, line_item: LineItemId, change: impl FnOnce(&mut Delivery)) {
-        change(&mut self.shared.delivery.entry(line_item).or_default());
+    fn deliver(&self, claims: &TokenClaims, after: &After) {
+        {
+            let mut delivery = self.shared.delivery.entry(claims.line_item).or_default();
+            delivery.wins += after.wins;
+            delivery.billed += after.billed;
+            delivery.spend.0 += after.spend.0;
+            delivery.impressions += after.impressions;
+            delivery.clicks += after.clicks;
+        }
+        self.shared.funnels.follow(claims.line_item, Some(claims.exchange), after);
     }
 
     fn count(&self, kind: NoticeKind, outcome: &str) {

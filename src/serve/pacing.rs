@@ -3,7 +3,9 @@
 
 use super::notice::Delivery;
 use super::state::Shared;
+use crate::budget::Purse;
 use crate::engine::{Steering, Told, Won};
+use crate::model::funnel::Progress;
 use crate::model::ids::LineItemId;
 use crate::model::line_item::{LineItem, Strategy};
 use crate::model::money::{Nanos, PPM};
@@ -118,6 +120,11 @@ fn won(item: Option<&LineItem>, delivery: &Delivery, spends: &Spends, now_ms: i6
 const FIRST_DELAY_S: u64 = 3_600;
 
 impl Shared {
+    /// How far the budgets that are spread were spent when [`Shared::pace`] looked last.
+    pub(super) fn progress(&self) -> BTreeMap<Purse, Progress> {
+        self.pacing.0.lock().steering.progress().collect()
+    }
+
     /// Looks at what was spent and sets the levels of all line items. Blocks while the ledger answers and the disk writes.
     pub fn pace(&self) {
         let kept = &mut *self.pacing.0.lock();

@@ -4,7 +4,7 @@
 
 use outbid::budget::journal::MemoryStorage;
 use outbid::funnel::{Funnel, Span, SpanError, Step, Whose};
-use outbid::model::funnel::{After, Counted, Ends, ExchangeEnds, Sample};
+use outbid::model::funnel::{After, Counted, Ends, ExchangeEnds, Followed, Loss, Sample};
 use outbid::model::ids::{DealId, ExchangeId, LineItemId};
 use outbid::model::no_bid::NoBidReason;
 use outbid::model::storage::Storage;
@@ -29,6 +29,19 @@ fn counted(line_item: u32, cell: u8, requests: u64) -> Counted {
         )],
         line_items: vec![(LineItemId(line_item), found.clone())],
         deals: vec![(DealId(line_item), found)],
+    }
+}
+
+/// So many wins of a line item, and as many losses for reasons that its number gives.
+fn followed(line_item: u32, wins: u64) -> Followed {
+    let mut after = After { wins, ..After::default() };
+    if wins > 0 {
+        after.lose(Loss::of(Some(200 + line_item as u16)), wins);
+        after.lose(Loss::UNTOLD, 1);
+    }
+    Followed {
+        exchanges: BTreeMap::from([(ExchangeId(line_item as u16), after.clone())]),
+        line_items: BTreeMap::from([(LineItemId(line_item), after)]),
     }
 }
 
@@ -96,21 +109,21 @@ proptest! {
             let minute = Step::Minute.start_of(now_s);
             match op {
                 Op::Count { line_item, cell, requests, wins } => {
-                    let after = [(LineItemId(line_item), After { wins, ..After::default() })];
+                    let after = followed(line_item, wins);
                     funnel.count(now_s, &counted(line_item, cell, requests), &after).unwrap();
                     let row = model.entry((minute, line_item)).or_default();
                     (row[0], row[1]) = (row[0] + requests, row[1] + wins);
                 }
                 Op::Sample { line_item, requests } => {
                     // A sample belongs to the minute at hand, whoever looks at it.
-                    funnel.count(now_s, &Counted::default(), &[]).unwrap();
+                    funnel.count(now_s, &Counted::default(), &Followed::default()).unwrap();
                     let missed = vec![(LineItemId(line_item), ends(Ends::cell(NoBidReason::Geo), requests))];
                     funnel.sample(&Sample { requests, missed });
                     model.entry((minute, line_item)).or_default()[2] += requests;
                 }
                 Op::Wait(seconds) => {
                     now_s += seconds;
-                    funnel.count(now_s, &Counted::default(), &[]).unwrap();
+                    funnel.count(now_s, &Counted::default(), &Followed::default()).unwrap();
                     // Minutes that are over are on the disk.
                     if Step::Minute.start_of(now_s) != minute {
                         kept = model.clone();
@@ -131,7 +144,7 @@ proptest! {
                     funnel = Funnel::open(Box::new(storage.clone())).unwrap();
                 }
             }
-            funnel.count(now_s, &Counted::default(), &[]).unwrap();
+            funnel.count(now_s, &Counted::default(), &Followed::default()).unwrap();
         }
         // As far back as each step is kept.
         for step in Step::ALL {
@@ -161,7 +174,7 @@ proptest! {
         let mut span = Span::new(Step::Hour, 3_600);
         for (line_item, cell, requests) in line_items {
             span.count(&counted(line_item, cell, requests));
-            span.follow(LineItemId(line_item), &After { wins: requests, ..After::default() });
+            span.follow(&followed(line_item, requests));
         }
         let bytes = span.to_bytes();
         prop_assert_eq!(Span::from_bytes(&bytes), Ok(span));
@@ -183,7 +196,7 @@ fn what_is_too_old_goes_and_a_damaged_file_costs_its_own_time_only() {
     };
     for minute in 0..3 * 24 * 60 {
         let now_s = START_S + minute * 60;
-        funnel.count(now_s, &counted(1, Ends::BID, 1), &[]).unwrap();
+        funnel.count(now_s, &counted(1, Ends::BID, 1), &Followed::default()).unwrap();
     }
     assert!(names("minute-").len() <= 26 * 60 + 2, "{}", names("minute-").len());
     assert!((70..=72).contains(&names("hour-").len()), "{}", names("hour-").len());

@@ -15,6 +15,7 @@ mod events;
 mod frequency;
 mod funnel;
 mod fuzz;
+mod health;
 mod journal;
 mod judge;
 mod learning;

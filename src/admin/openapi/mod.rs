@@ -241,6 +241,7 @@ fn answer(route: &Route) -> Value {
         Action::UploadItems => refer("list_uploaded"),
         Action::PixelTag => refer("pixel_tag"),
         Action::Funnel => refer("funnel"),
+        Action::Alerts => refer("alerts"),
         Action::Explain => refer("explanation"),
     }
 }

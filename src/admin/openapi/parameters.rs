@@ -5,7 +5,7 @@ use crate::admin::auth::Role;
 use crate::admin::idempotent;
 use crate::admin::page::{MAX_PAGE, PAGE};
 use crate::admin::routes::{Action, Route};
-use crate::admin::{apply, audience, audit, funnel, jobs, lists, money, people, sheets};
+use crate::admin::{alerts, apply, audience, audit, funnel, jobs, lists, money, people, sheets};
 use crate::funnel::Step;
 use crate::store::control::Status;
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::Patch => &["validate_only", "update_mask"],
         Action::Audit => audit::PARAMETERS,
         Action::Funnel => funnel::PARAMETERS,
+        Action::Alerts => alerts::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
         Action::Items => lists::ITEMS_PARAMETERS,
         Action::UploadItems => lists::UPLOAD_PARAMETERS,
@@ -190,6 +191,12 @@ fn query(name: &str) -> Value {
                 "type": "string", "pattern": format!("^({any})(,({any}))*$"), "examples": [all[0], "active,paused"],
                 "description": "One status or several with commas.",
             })
+        }
+        "filter[severity]" => {
+            json!({ "type": "string", "enum": ["error", "warning"], "description": "Only so bad ones." })
+        }
+        "filter[code]" => {
+            json!({ "type": "string", "enum": crate::funnel::CODES, "description": "Only these." })
         }
         "filter[id]" => text("Ids with commas.", "1,2"),
         "account_id" => id_of("accounts.id", "For the platform: the account that is worked in."),

@@ -3,7 +3,7 @@
 
 use crate::admin::crud::MASK;
 use crate::admin::shape::{BID_AMOUNT, MAX_EXTERNAL_ID, Shape};
-use crate::admin::status;
+use crate::admin::{alerts, status};
 use crate::store::account_file;
 use crate::store::control::{Kind, Status};
 use serde_json::{Map, Value, json};
@@ -165,6 +165,10 @@ fn common(shape: &Shape, way: Way, members: &mut Map<String, Value>, required: &
             true,
             json!({ "type": "array", "items": { "type": "string" }, "description": said }),
         );
+    }
+    if shape.kind == Kind::LineItem {
+        add("health", true, alerts::health_schema());
+        add("alerts", true, alerts::codes_schema());
     }
     if shape.kind == Kind::List {
         let said = "How many values stand on it.";

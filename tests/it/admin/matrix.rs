@@ -96,6 +96,7 @@ const OTHERS: &[Row] = &[
     ("GET", "/docs", "advertiser_viewer", Of::Open, ""),
     ("GET", "/v1/me", "advertiser_viewer", Of::Everybody, ""),
     ("GET", "/v1/audit", "analyst", Of::Tenant, "read"),
+    ("GET", "/v1/alerts", "analyst", Of::Tenant, "read"),
     ("GET", "/v1/transactions", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/transactions", "admin", Of::Tenant, "money"),
     ("POST", "/v1/bulk", "trader", Of::Tenant, "write"),
