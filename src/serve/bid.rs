@@ -321,6 +321,7 @@ impl BidHandler {
         shared.funnels.offer(auction.id, (body, format), known.profile.id, request.now);
         let watch = &mut core.counter.tally.watch();
         let decided = engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, watch);
+        shared.samples.offer(core.engine.person(), &auction, (body, format), known.profile.id, request.now);
         let offered = (known.position, &auction);
         for survivors in &core.engine.last_survivors {
             self.metrics.survivors.count(*survivors);
