@@ -30,6 +30,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
         ("openapi", json!({ "type": "object", "required": ["openapi", "info", "paths", "components"] })),
         ("pixel_tag", crate::admin::pixels::schema()),
         ("funnel", crate::admin::funnel::schema()),
+        ("sample", crate::admin::samples::schema()),
         ("explanation", crate::admin::explain::schema()),
         ("explanation_new", crate::admin::explain::asked_schema()),
         ("problem", problem()),

@@ -242,6 +242,8 @@ fn answer(route: &Route) -> Value {
         Action::PixelTag => refer("pixel_tag"),
         Action::Funnel => refer("funnel"),
         Action::Explain => refer("explanation"),
+        Action::Samples => page(route, refer("sample"), false),
+        Action::Sample => refer("sample"),
     }
 }
 
