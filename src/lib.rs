@@ -21,6 +21,7 @@ pub mod funnel;
 pub mod model;
 pub mod pricing;
 pub mod privacy;
+pub mod samples;
 pub mod serve;
 pub mod sim;
 pub mod store;

@@ -217,6 +217,7 @@ pub(crate) fn server(params: &WorldParams) -> anyhow::Result<(Arc<Shared>, Vec<S
         contacts: outbid::contacts::Contacts::in_memory(),
         pacing: Default::default(),
         funnels: Default::default(),
+        samples: Default::default(),
         learner: Default::default(),
         ledger: Arc::new(ledger),
         events: None,

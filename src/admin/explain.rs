@@ -3,22 +3,26 @@
 //!
 //! Who is asked about is the caller's own: of other tenants' line items nothing is said but that another one offered more. Nor may
 //! a tenant find out what is known of people, whose ids anybody could post: it hears what would become of somebody whom nobody
-//! knows, in the segments that the request itself names. Only the platform hears of the person.
+//! knows, in the segments that the request itself names. Only the platform hears of the person. The same holds for a request of the
+//! sample, whoever it was of.
 
 use super::call::{Call, Reply};
 use super::crud;
 use super::problem::{FieldError, Problem};
+use super::samples;
 use super::shape::Shape;
 use super::state::Inner;
 use super::tenants;
+use crate::budget::AccountKey;
 use crate::funnel::advice;
 use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::no_bid::NoBidReason;
+use crate::samples::Record;
 use crate::serve::NotExplained;
 use crate::store::control::Kind;
 use hyper::StatusCode;
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The kinds of resources that requests are explained for.
@@ -31,33 +35,7 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
     inner
         .control
         .read(|read| tenants::seen_by(&call.actor, read, crud::row_of(read, shape, id, account)?))?;
-    let exchange = match object.remove("exchange") {
-        Some(Value::String(name)) => Ok(name),
-        _ => Err(FieldError::new(
-            "/exchange",
-            "missing",
-            "is the name of the exchange that would ask".to_owned(),
-        )),
-    };
-    let request = match object.remove("request") {
-        Some(request @ Value::Object(_)) => Ok(request),
-        _ => Err(FieldError::new(
-            "/request",
-            "missing",
-            "is a bid request (OpenRTB 2.6) as an object".to_owned(),
-        )),
-    };
-    let unknown = object.keys().map(|name| {
-        let message = "is not known here; give `exchange` and `request`".to_owned();
-        FieldError::new(format!("/{name}"), "unknown", message)
-    });
-    let (exchange, request) = match (exchange, request, unknown.collect::<Vec<_>>()) {
-        (Ok(exchange), Ok(request), unknown) if unknown.is_empty() => (exchange, request),
-        (exchange, request, mut errors) => {
-            errors.extend(exchange.err().into_iter().chain(request.err()));
-            return Err(Problem::invalid(errors));
-        }
-    };
+    let about = About::read(inner, &mut object)?;
     let asked: BTreeSet<LineItemId> = {
         let editor = inner.editor.lock();
         match shape.kind {
@@ -65,26 +43,155 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
             _ => editor.line_items_of(AdvertiserId(id)).collect(),
         }
     };
-    let knows_people = call.actor.account.is_none() && call.actor.advertisers.is_none();
+    let knows_people = samples::knows_people(&call.actor);
     let wanted = |id| asked.contains(&id);
-    let told = inner.serving.explain(&exchange, request.to_string().as_bytes(), knows_people, &wanted);
+    let told = match &about {
+        About::Posted { exchange, request } => {
+            inner.serving.explain(exchange, request.to_string().as_bytes(), knows_people, &wanted)
+        }
+        About::Sampled(record) => inner.serving.explain_sampled(&record.request, knows_people, &wanted),
+    };
     let told = told.map_err(|why| {
-        let (pointer, code) = match why {
-            NotExplained::Exchange(_) => ("/exchange", "unknown_reference"),
-            NotExplained::Refused { .. } => ("/request", "refused"),
+        let (pointer, code) = match (&about, &why) {
+            (About::Sampled(_), _) => ("", "refused"),
+            (_, NotExplained::Exchange(_)) => ("/exchange", "unknown_reference"),
+            (_, NotExplained::Refused { .. }) => ("/request", "refused"),
         };
         Problem::invalid(vec![FieldError::new(pointer, code, why.to_string())])
     })?;
+    let exchange = match about {
+        About::Posted { exchange, .. } => Some(exchange),
+        About::Sampled(record) => {
+            let editor = inner.editor.lock();
+            editor.exchange(u32::from(record.request.exchange.0)).map(|(known, _)| known.name.clone())
+        }
+    };
+    let budgets: BTreeMap<LineItemId, Value> = asked.iter().map(|id| (*id, budget(inner, *id))).collect();
     let imps = told.imps.into_iter().map(|imp| {
-        json!({
-            "id": imp.id, "no_bid": as_a_whole(imp.no_bid),
-            "line_items": imp.line_items.into_iter().map(view).collect::<Vec<_>>(),
-        })
+        let line_items = imp.line_items.into_iter().map(|verdict| {
+            let id = verdict.line_item;
+            let mut row = view(verdict);
+            row["budget"] = budgets.get(&id).cloned().unwrap_or_default();
+            row["caps"] = caps(inner, id);
+            row
+        });
+        json!({ "id": imp.id, "no_bid": as_a_whole(imp.no_bid), "line_items": line_items.collect::<Vec<_>>() })
     });
     let body = json!({
         "exchange": exchange, "no_bid": as_a_whole(told.no_bid), "imps": imps.collect::<Vec<_>>(),
     });
     Ok(Reply::new(StatusCode::OK, body))
+}
+
+/// Which request is asked about.
+enum About {
+    Posted { exchange: String, request: Value },
+    Sampled(Box<Record>),
+}
+
+impl About {
+    fn read(inner: &Inner, object: &mut Map<String, Value>) -> Result<About, Problem> {
+        let mut errors = Vec::new();
+        let mut text = |name: &str| match object.remove(name) {
+            None => None,
+            Some(Value::String(text)) => Some(text),
+            Some(_) => {
+                errors.push(FieldError::new(format!("/{name}"), "malformed", "is a text".to_owned()));
+                None
+            }
+        };
+        let (exchange, sample, id) = (text("exchange"), text("sample"), text("request_id"));
+        let request = object.remove("request");
+        errors.extend(object.keys().map(|name| {
+            let message =
+                "is not known here; give `exchange` and `request`, or `sample`, or `request_id`".to_owned();
+            FieldError::new(format!("/{name}"), "unknown", message)
+        }));
+        let mut missing = |pointer: &str, message: &str| {
+            if errors.iter().all(|error| error.pointer != pointer) {
+                errors.push(FieldError::new(pointer, "missing", message.to_owned()));
+            }
+        };
+        if [request.is_some(), sample.is_some(), id.is_some()]
+            .into_iter()
+            .filter(|is_given| *is_given)
+            .count()
+            > 1
+        {
+            missing(
+                "",
+                "one of `request`, `sample` and `request_id` is enough; which of them is meant nobody could say",
+            );
+        } else if sample.is_some() && exchange.is_some() {
+            missing("/exchange", "is known of a sampled request; leave it out");
+        } else if sample.is_none() && id.is_none() {
+            if exchange.is_none() {
+                missing("/exchange", "is the name of the exchange that would ask");
+            }
+            if !matches!(request, Some(Value::Object(_))) {
+                missing(
+                    "/request",
+                    "is a bid request (OpenRTB 2.6) as an object; `sample` or `request_id` name one of the sample",
+                );
+            }
+        }
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        match (sample, id) {
+            (Some(key), _) => {
+                let found = key.parse().ok().and_then(|key| samples::of_key(inner, key));
+                let message = "is the `key` of no sampled request; they are kept for 7 days, after one day fewer of them";
+                let missing = || FieldError::new("/sample", "unknown_reference", message.to_owned());
+                Ok(About::Sampled(Box::new(found.ok_or_else(|| Problem::invalid(vec![missing()]))?)))
+            }
+            (None, Some(id)) => samples::of_request(inner, &id, exchange.as_deref())
+                .map(|record| About::Sampled(Box::new(record))),
+            (None, None) => Ok(About::Posted {
+                exchange: exchange.unwrap_or_default(),
+                request: request.unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+/// What is left of the budgets that a line item spends from; null where one has no limit.
+fn budget(inner: &Inner, id: LineItemId) -> Value {
+    let Some(standing) = inner.serving.standing(id) else { return Value::Null };
+    let mut left = json!({
+        "wallet": null, "campaign": null, "campaign_today": null, "line_item": null, "line_item_today": null,
+    });
+    for (key, room) in standing.room {
+        let name = match key {
+            AccountKey::Wallet(_) => "wallet",
+            AccountKey::CampaignTotal(_) => "campaign",
+            AccountKey::CampaignDay(..) => "campaign_today",
+            AccountKey::LineItemTotal(_) => "line_item",
+            AccountKey::LineItemDay(..) => "line_item_today",
+        };
+        if room.0 < i64::MAX {
+            left[name] = room.to_string().into();
+        }
+    }
+    left
+}
+
+/// How often one person may be shown something of a line item, its campaign and its advertiser.
+fn caps(inner: &Inner, id: LineItemId) -> Value {
+    let editor = inner.editor.lock();
+    let line_item = editor.line_item(id.0);
+    let campaign = line_item.and_then(|item| editor.campaign(item.campaign.0));
+    let advertiser = campaign.and_then(|campaign| editor.advertiser(campaign.advertiser.0));
+    let levels = [
+        ("line_item", line_item.map(|item| &item.frequency)),
+        ("campaign", campaign.map(|campaign| &campaign.frequency)),
+        ("advertiser", advertiser.map(|advertiser| &advertiser.frequency)),
+    ];
+    let of = levels.into_iter().filter_map(|(level, frequency)| Some((level, frequency?)));
+    let rows = of.flat_map(|(level, frequency)| {
+        frequency.caps.iter().map(move |cap| json!({ "of": level, "max": cap.max, "within_s": cap.within_s }))
+    });
+    rows.collect::<Vec<Value>>().into()
 }
 
 /// What would become of a request.
@@ -140,10 +247,19 @@ pub(super) fn asked_schema() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "exchange": { "type": "string", "description": "The exchange that would ask, by its name." },
-            "request": { "type": "object", "description": "A bid request (OpenRTB 2.6)." },
+            "exchange": {
+                "type": "string",
+                "description": "The exchange that would ask, by its name; beside `request_id` only where two exchanges have one of this id.",
+            },
+            "request": { "type": "object", "description": "A bid request (OpenRTB 2.6); needs `exchange`." },
+            "sample": { "type": "string", "description": "Instead of it the `key` of a sampled request." },
+            "request_id": { "type": "string", "description": "Or the `id` of a request that was sampled; the newest counts." },
         },
-        "required": ["exchange", "request"],
+        "oneOf": [
+            { "required": ["exchange", "request"], "properties": { "sample": false, "request_id": false } },
+            { "required": ["sample"], "properties": { "exchange": false, "request": false, "request_id": false } },
+            { "required": ["request_id"], "properties": { "request": false, "sample": false } },
+        ],
         "additionalProperties": false,
     })
 }
@@ -151,6 +267,26 @@ pub(super) fn asked_schema() -> Value {
 /// What is answered.
 pub(super) fn schema() -> Value {
     let maybe = |said: &str| json!({ "type": ["string", "null"], "description": said });
+    let budget = json!({
+        "type": "object",
+        "properties": {
+            "wallet": maybe("Of the advertiser's wallet."), "campaign": maybe("Of the campaign; null is no limit."),
+            "campaign_today": maybe("Of the campaign today."), "line_item": maybe("Of the line item."),
+            "line_item_today": maybe("Of the line item today."),
+        },
+        "required": ["wallet", "campaign", "campaign_today", "line_item", "line_item_today"],
+        "additionalProperties": false,
+    });
+    let cap = json!({
+        "type": "object",
+        "properties": {
+            "of": { "type": "string", "enum": ["line_item", "campaign", "advertiser"], "description": "Whose cap." },
+            "max": { "type": "integer", "description": "So many impressions at most …" },
+            "within_s": { "type": ["integer", "null"], "description": "… within so many seconds; null is for ever." },
+        },
+        "required": ["of", "max", "within_s"],
+        "additionalProperties": false,
+    });
     let verdict = json!({
         "type": "object",
         "properties": {
@@ -160,8 +296,12 @@ pub(super) fn schema() -> Value {
             "advice": maybe("What to do."), "field": maybe("The member to look at."),
             "detail": { "type": "string", "description": "The values that were compared." },
             "price": { "type": ["object", "null"], "description": "The price term by term, where it got that far." },
+            "budget": { "anyOf": [budget, { "type": "null" }], "description": "What a bid could still hold, in the advertiser's currency." },
+            "caps": { "type": "array", "items": cap, "description": "How often one person may be shown it." },
         },
-        "required": ["line_item_id", "bids", "reason", "stage", "title", "advice", "field", "detail", "price"],
+        "required": [
+            "line_item_id", "bids", "reason", "stage", "title", "advice", "field", "detail", "price", "budget", "caps",
+        ],
         "additionalProperties": false,
     });
     let imp = json!({
@@ -176,7 +316,7 @@ pub(super) fn schema() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "exchange": { "type": "string", "description": "The exchange." },
+            "exchange": maybe("The exchange."),
             "no_bid": maybe("Why the whole request gets no bid, whoever would have bid."),
             "imps": { "type": "array", "items": imp, "description": "The impressions of the request." },
         },

@@ -48,6 +48,7 @@ mod problem;
 mod puts;
 mod routes;
 mod rules;
+mod samples;
 mod shape;
 mod sheets;
 mod state;

@@ -19,6 +19,7 @@ use super::openapi;
 use super::people;
 use super::pixels;
 use super::problem::Problem;
+use super::samples;
 use super::shape::Shape;
 use super::sheets;
 use super::state::{Inner, shapes};
@@ -59,6 +60,8 @@ pub(super) enum Action {
     PixelTag,
     Funnel,
     Explain,
+    Samples,
+    Sample,
     Apply,
     People(people::Task),
     Audience(audience::Task),
@@ -157,6 +160,10 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     add(Method::GET, "/v1/audit".into(), Action::Audit, None, Role::Analyst, summary);
     let summary = "What is wrong with line items and exchanges, the worst first".into();
     add(Method::GET, "/v1/alerts".into(), Action::Alerts, None, Role::Analyst, summary);
+    let summary = "Sampled requests and how they ended, newest first".into();
+    add(Method::GET, "/v1/samples".into(), Action::Samples, None, Role::Analyst, summary);
+    let summary = "One sampled request, without what named the person".into();
+    add(Method::GET, "/v1/samples/{key}".into(), Action::Sample, None, Role::Analyst, summary);
     let summary = "Many changes in one call, all or none unless `atomic` is false".into();
     add(Method::POST, "/v1/bulk".into(), Action::Bulk, None, Role::Trader, summary);
     let summary =
@@ -315,6 +322,10 @@ pub(super) fn find(method: &Method, path: &str) -> Found {
 
 /// Whether a path is one of the template's, and its id.
 fn matches(template: &str, path: &str) -> Option<Option<u32>> {
+    if let Some((before, _)) = template.split_once("{key}") {
+        let is_key = |key: &str| !key.is_empty() && !key.contains('/');
+        return path.strip_prefix(before).filter(|key| is_key(key)).map(|_| None);
+    }
     let Some((before, after)) = template.split_once("{id}") else {
         return (template == path).then_some(None);
     };
@@ -361,6 +372,8 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         (Action::UploadItems, _) => lists::upload(inner, call),
         (Action::PixelTag, _) => pixels::tag(inner, call),
         (Action::Explain, Some(shape)) => explain::run(inner, shape, call),
+        (Action::Samples, _) => samples::list(inner, call),
+        (Action::Sample, _) => samples::get(inner, call),
         (Action::Funnel, Some(shape)) => funnel::show(inner, shape, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),

@@ -9,7 +9,7 @@
 
 use super::explain::Explained;
 use super::state::Inner;
-use crate::budget::{Purse, Spending, Stop, Terms, hold_for};
+use crate::budget::{Purse, Spending, Standing, Stop, Terms, hold_for};
 use crate::funnel::{
     Alert, FunnelError, PacingHealth, Span, Step, Vitals, Way, Whose, line_item_alerts, pacing_health,
 };
@@ -20,7 +20,9 @@ use crate::model::line_item::{Advertiser, Budget, Flight, LineItem, Multipliers,
 use crate::model::list::{ListKind, ListUse};
 use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
+use crate::model::sample::SampledRequest;
 use crate::model::targeting::{HourMask, Targeting};
+use crate::samples::{self, Query};
 use crate::serve::{Hour, NotExplained};
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
@@ -66,6 +68,26 @@ pub trait Serving: Send + Sync {
         _wanted: &dyn Fn(LineItemId) -> bool,
     ) -> Result<Explained, NotExplained> {
         Ok(Explained::default())
+    }
+
+    /// The same of a request of the sample, see [`crate::serve::Shared::explain_sampled`].
+    fn explain_sampled(
+        &self,
+        _sampled: &SampledRequest,
+        _knows_people: bool,
+        _wanted: &dyn Fn(LineItemId) -> bool,
+    ) -> Result<Explained, NotExplained> {
+        Ok(Explained::default())
+    }
+
+    /// The sampled requests that are looked for; none where nobody serves.
+    fn samples(&self, _query: &Query) -> samples::Found {
+        samples::Found::default()
+    }
+
+    /// What is left of the budgets that a line item spends from; `None` where nobody serves, or it has none.
+    fn standing(&self, _line_item: LineItemId) -> Option<Standing> {
+        None
     }
 
     /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.

@@ -62,6 +62,11 @@ impl Storage for FileStorage {
         std::fs::read(&path).map_err(at(&path))
     }
 
+    fn size(&self, name: &str) -> io::Result<u64> {
+        let path = self.path(name);
+        std::fs::metadata(&path).map(|known| known.len()).map_err(at(&path))
+    }
+
     fn create(&self, name: &str, reserve: u64) -> io::Result<Box<dyn StorageFile>> {
         let path = self.path(name);
         let mut options = OpenOptions::new();

@@ -6,7 +6,7 @@ use crate::audience::{self, AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::frequency::FrequencyTable;
 use crate::budget::journal::Options;
-use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Stop};
+use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Standing, Stop};
 use crate::config::{self, Config, Sources};
 use crate::contacts::Contacts;
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
@@ -19,10 +19,12 @@ use crate::model::clock::{Clock, Now};
 use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
+use crate::model::sample::SampledRequest;
 use crate::pricing::learning::Tables;
+use crate::samples::{Found, Query};
 use crate::serve::{
-    self, Funnels, Hour, Learner, LearningOptions, NotExplained, Pacing, RestoreError, Shared, SharedParts,
-    kept_tables, runaway_rule,
+    self, Funnels, Hour, Learner, LearningOptions, NotExplained, Pacing, RestoreError, SampleLog, Shared,
+    SharedParts, kept_tables, runaway_rule,
 };
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
@@ -230,6 +232,24 @@ impl Serving for Served {
         shared.explain(exchange, request, knows_people, wanted, explain::told)
     }
 
+    fn explain_sampled(
+        &self,
+        sampled: &SampledRequest,
+        knows_people: bool,
+        wanted: &dyn Fn(LineItemId) -> bool,
+    ) -> Result<Explained, NotExplained> {
+        let Some(shared) = self.shared() else { return Ok(Explained::default()) };
+        shared.explain_sampled(sampled, knows_people, wanted, explain::told)
+    }
+
+    fn samples(&self, query: &Query) -> Found {
+        self.shared().map_or_else(Found::default, |shared| shared.samples(query))
+    }
+
+    fn standing(&self, line_item: LineItemId) -> Option<Standing> {
+        self.shared()?.ledger().standing(line_item, self.clock.now())
+    }
+
     fn funnel(&self, step: Step, time: (i64, i64), whose: Whose) -> Result<Vec<Span>, FunnelError> {
         self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, time, whose))
     }
@@ -287,6 +307,23 @@ fn shown(data: &DataDir, config: &Config, now: Now) -> Result<FrequencyTable, Fa
     let now_s = now.second();
     FrequencyTable::open(config.engine.frequency_users, Box::new(storage), now_s)
         .map_err(|error| Failure::Damaged(anyhow!("{}: {error}", data.frequency().display())))
+}
+
+/// The sampled requests, without those of people who were erased since they were kept.
+fn samples(
+    data: &DataDir,
+    config: &Config,
+    people: &audience::Store,
+    now: Now,
+) -> Result<SampleLog, Failure> {
+    let at = || format!("cannot look into {}", data.samples().display());
+    let storage = FileStorage::open(&data.samples()).with_context(at)?;
+    let log = SampleLog::open(Box::new(storage), &config.samples, now).with_context(at)?;
+    let again = log.erase_again(people.erased(), now).with_context(at)?;
+    if again > 0 {
+        tracing::warn!(requests = again, "sampled requests of people who were erased since are gone");
+    }
+    Ok(log)
 }
 
 /// What learns from the event log, as far as it got.
@@ -363,6 +400,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
     let funnels = FileStorage::open(&data.funnel()).map_err(FunnelError::from);
     let funnels = funnels.and_then(|storage| Funnels::open(Box::new(storage)));
     let funnels = funnels.with_context(|| format!("cannot look into {}", data.funnel().display()))?;
+    let samples = samples(data, &config, &audience, now)?;
     let learner = learner(data, &config, now)?;
     let public_url = PublicUrl::parse(config.track.public_url.as_str()).context("track.public_url")?;
     let cores = config.engine.serving_cores(std::thread::available_parallelism().map_or(1, usize::from));
@@ -413,6 +451,7 @@ pub(super) fn shared(config: Config, data: &DataDir) -> Result<Booted, Failure> 
         contacts,
         pacing,
         funnels,
+        samples,
         learner,
         ledger,
         events: Some(events),

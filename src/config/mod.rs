@@ -17,7 +17,9 @@ mod sources;
 mod value;
 
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
-pub use options::{Admin, Config, Data, Engine, Ledger, Limits, Listen, Log, Privacy, Server, Track};
+pub use options::{
+    Admin, Config, Data, Engine, Funnel, Ledger, Limits, Listen, Log, Privacy, Samples, Server, Track,
+};
 pub use render::default_file;
 pub use secret::Secret;
 pub use sources::Sources;

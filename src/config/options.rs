@@ -229,6 +229,22 @@ options! {
         /// ... or when they are older than this many hours.
         notices_keep_h: u32 = 2_160 in 1..=87_600;
     }
+    /// Counting how far requests get with each line item.
+    funnel: Funnel {
+        /// "no": nothing is counted, and nobody can say why a line item does not bid.
+        enabled: YesNo = "yes";
+    }
+    /// The sample of requests that is kept to look into for a day, and thinner for a week to forecast from.
+    samples: Samples {
+        /// About so many requests a second are kept. 0: none.
+        per_second: u32 = 4 in 0..=64;
+        /// A request of the sample stands for this many at least, rounded up to a power of two: more people are left
+        /// out, of whom nothing is kept.
+        min_one_in: u32 = 1 in 1..=65_536;
+        /// The oldest hours go while all files of the sample together take more than this many bytes. One hour takes an
+        /// eighth at most.
+        keep_bytes: u64 = 536_870_912 in 1_048_576..=1_099_511_627_776;
+    }
     /// Learning what wins and what is clicked from the event log, in the background.
     learning: Learning {
         /// "no": prices are not shaded, and nothing is predicted.

@@ -369,6 +369,11 @@ impl Catalog {
         &self.matcher
     }
 
+    /// Whether any rule looks at the addresses of devices.
+    pub fn reads_addresses(&self) -> bool {
+        self.matcher.reads_addresses() || self.safety.reads_addresses()
+    }
+
     /// The advertisers' time zones; [`CatalogLineItem::zone`] is one of them.
     pub fn zones(&self) -> &Zones {
         &self.zones

@@ -10,7 +10,7 @@ use crate::budget::frequency::{FrequencyTable, Seen};
 use crate::model::auction::Auction;
 use crate::model::clock::Now;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{BidId, SegmentId};
+use crate::model::ids::{BidId, SegmentId, UserKey};
 use crate::model::money::{Cpm, Nanos};
 use crate::privacy::{Permissions, Policy};
 use crate::targeting::Scratch;
@@ -136,6 +136,11 @@ impl Core {
     /// notice by itself.
     pub fn lets_go(&mut self, audience: &AudienceIndex) {
         self.lookup.lets_go(audience);
+    }
+
+    /// Whose request was decided last; `None` = nobody can be told, or the request forbids to.
+    pub fn person(&self) -> Option<UserKey> {
+        self.last_permissions?.ids().and(self.lookup.primary)
     }
 
     /// A core that gives its bids ids from `bid_ids`.

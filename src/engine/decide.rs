@@ -103,7 +103,7 @@ fn bid_currency(request: &Request<'_>) -> Option<Currency> {
 }
 
 /// Privacy gate, then who the user is and which segments, each as far as it permits.
-fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O) {
+pub(super) fn look_up<O: Observer>(request: &Request<'_>, core: &mut Core, observer: &mut O) {
     core.keys.clear();
     core.lookup.clear();
     core.segment_entries.clear();

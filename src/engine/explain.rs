@@ -3,7 +3,7 @@
 
 use super::context::{Core, Request};
 use super::deadline::Deadline;
-use super::decide::{decide, facts};
+use super::decide::{decide, facts, look_up};
 use super::observer::{Observer, Rejection};
 use crate::audience::Lookup;
 use crate::budget::{AccountKey, BudgetDay, Granted, HoldRequest, HoldSource, Ledger};
@@ -39,6 +39,14 @@ pub struct Explanation {
     pub imps: Vec<ImpExplanation>,
     /// What would be answered, in the order of the impressions.
     pub bids: Vec<ExplainedBid>,
+}
+
+impl Explanation {
+    /// The segments that the index found, without those that the request names, which are read from it again.
+    pub fn found_segments(&self) -> Vec<SegmentId> {
+        let is_found = |segment: &&SegmentId| self.provided.binary_search(segment).is_err();
+        self.segments.iter().filter(is_found).copied().collect()
+    }
 }
 
 /// A bid that would be made.
@@ -133,11 +141,7 @@ pub fn explain_some(
     let mut peek = Peek { ledger, taken: BTreeMap::new() };
     let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
     let mut explanation = recorder.explanation;
-    if explanation.restriction.is_none() {
-        explanation.provided = request.catalog().external.meant(request.auction.user.segments).collect();
-        explanation.provided.sort_unstable();
-        explanation.provided.dedup();
-    }
+    tell_provided(request, &mut explanation);
     explanation.no_bid = decided.as_ref().err().copied();
     explanation.bids =
         decided.iter().flat_map(|decision| decision.bids.iter().map(ExplainedBid::of)).collect();
@@ -161,6 +165,29 @@ pub fn explain_some(
         explanation.imps.push(ImpExplanation { id, no_bid, candidates, verdicts });
     }
     explanation
+}
+
+/// Looks up, of a request that was refused before anybody was looked up, what was known of the person, so that it can be
+/// decided again on an account that does not refuse it.
+pub fn recognise(request: &Request<'_>, core: &mut Core, explanation: &mut Explanation) {
+    if core.last_permissions.is_some() {
+        return;
+    }
+    let mut recorder = Recorder::default();
+    look_up(request, core, &mut recorder);
+    let Explanation { restriction, user_known, segments, refused, .. } = recorder.explanation;
+    (explanation.restriction, explanation.user_known) = (restriction, user_known);
+    (explanation.segments, explanation.refused) = (segments, refused);
+    tell_provided(request, explanation);
+}
+
+/// Notes which segments the request itself names.
+fn tell_provided(request: &Request<'_>, explanation: &mut Explanation) {
+    if explanation.restriction.is_none() {
+        explanation.provided = request.catalog().external.meant(request.auction.user.segments).collect();
+        explanation.provided.sort_unstable();
+        explanation.provided.dedup();
+    }
 }
 
 /// Why the index does not find line items for a request, of each the reason that it got furthest with; the same that [`explain`]

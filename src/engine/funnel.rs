@@ -212,6 +212,8 @@ pub struct Tally {
     imps: Vec<(u32, usize)>,
     /// In the order in which it was met.
     met: Vec<Met>,
+    /// Nothing is counted.
+    is_off: bool,
     /// Some of it on a deal.
     met_deals: bool,
     /// By line item of the catalog, so that a request is gone over once and nothing is sorted.
@@ -227,6 +229,16 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One that counts nothing.
+    pub fn off() -> Tally {
+        Tally { is_off: true, ..Tally::default() }
+    }
+
+    /// Whether it counts nothing.
+    pub fn is_off(&self) -> bool {
+        self.is_off
+    }
+
     /// Begins a request: what was not committed of the one before is forgotten.
     pub fn watch(&mut self) -> Watch<'_> {
         self.found.clear();
@@ -245,7 +257,7 @@ impl Tally {
         refused: Option<NoBidReason>,
         whole: bool,
     ) {
-        if auction.test {
+        if auction.test || self.is_off {
             return;
         }
         let row = position as u32;
@@ -461,6 +473,9 @@ pub struct Watch<'t>(&'t mut Tally);
 
 impl Watch<'_> {
     fn met(&mut self, imp: usize, line_item: LineItemIx, deal: Option<&str>, cell: u8) {
+        if self.0.is_off {
+            return;
+        }
         let order = self.0.met.len() as u32;
         let deal = deal.map_or(0, address);
         self.0.met_deals |= deal != 0;
@@ -470,6 +485,9 @@ impl Watch<'_> {
 
 impl Observer for Watch<'_> {
     fn candidates(&mut self, imp: usize, found: &[LineItemIx]) {
+        if self.0.is_off {
+            return;
+        }
         self.0.found.extend_from_slice(found);
         self.0.imps.push((imp as u32, self.0.found.len()));
     }

@@ -31,12 +31,13 @@ mod survivors;
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use changes::Tally;
 pub use compile::CompileMarkup;
-pub use context::{BidIds, Core, Request, Settings};
+pub use context::{BidIds, Core, Remembered, Request, Settings};
 pub use creative::Assigned;
 pub use deadline::Deadline;
 pub use decide::{Decision, decide};
 pub use explain::{
     ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain, explain_some, missed,
+    recognise,
 };
 pub use observer::{NoObserver, Observer, Rejection};
 pub use snapshot::{Snapshot, SnapshotCell};

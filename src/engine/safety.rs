@@ -51,6 +51,11 @@ impl CompiledSafety {
         }
     }
 
+    /// Whether addresses are looked at.
+    pub(super) fn reads_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// The first reason, in the order of the list of reasons, why a request is refused as a whole.
     pub(super) fn refuses(
         &self,

@@ -13,6 +13,7 @@ pub mod price;
 mod proto;
 mod reference;
 pub mod respond;
+mod sanitise;
 mod scan;
 pub mod schema;
 pub mod text;
@@ -26,6 +27,7 @@ pub use markup::compile as compile_markup;
 pub use parse::{Limits, ParseError, parse};
 pub use proto::{encode_answer, parse_protobuf, protobuf_as_json};
 pub use reference::parse_reference;
+pub use sanitise::sanitise;
 pub use token::{
     TokenClass, TokenError, TokenKey, TokenKeys, decode as decode_token, verify as verify_token,
 };

@@ -15,6 +15,11 @@ pub trait Storage: Send {
     /// The whole content of a file.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
+    /// How many bytes a file has.
+    fn size(&self, name: &str) -> io::Result<u64> {
+        self.read(name).map(|bytes| bytes.len() as u64)
+    }
+
     /// Creates an empty file, or truncates an existing one, with `reserve` bytes set aside for it (read as zeros).
     fn create(&self, name: &str, reserve: u64) -> io::Result<Box<dyn StorageFile>>;
 

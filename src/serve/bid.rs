@@ -9,6 +9,7 @@ use super::record::Recorder;
 use super::state::Shared;
 use crate::budget::CoreBudget;
 use crate::budget::frequency::Pending;
+use crate::config::YesNo;
 use crate::engine::funnel::{Tally, Writer};
 use crate::engine::{self, BidIds, Core, Deadline, Request, Snapshot};
 use crate::exchange::respond::{self, Response};
@@ -149,6 +150,8 @@ impl BidHandler {
     /// The handler of serving core `core`.
     pub(super) fn new(shared: Arc<Shared>, core: u16, overload: Rc<Overload>) -> BidHandler {
         let metrics = shared.metrics.core(usize::from(core));
+        let counts = shared.config.funnel.enabled == YesNo::Yes;
+        let tally = if counts { Tally::default() } else { Tally::off() };
         let bid_core = BidCore {
             snapshots: shared.snapshots.reader(),
             engine: Core::new(BidIds::new(shared.ledger.epoch(), core)),
@@ -163,7 +166,7 @@ impl BidHandler {
             encoded: Vec::new(),
             exchanges: ExchangeRows::default(),
             recorder: Recorder::new(&shared, core, Arc::clone(&metrics)),
-            counter: Counter { core: usize::from(core), tally: Tally::default(), writer: None },
+            counter: Counter { core: usize::from(core), tally, writer: None },
         };
         BidHandler { shared, metrics, overload, core: RefCell::new(bid_core) }
     }
@@ -318,9 +321,12 @@ impl BidHandler {
         let deadline =
             Deadline::new(&*shared.clock, known.arrived_ns, auction.tmax_ms, known.profile, budget_us);
         let format = matches!(received.format, Format::Protobuf(_));
-        shared.funnels.offer(auction.id, (body, format), known.profile.id, request.now);
+        if !core.counter.tally.is_off() {
+            shared.funnels.offer(auction.id, (body, format), known.profile.id, request.now);
+        }
         let watch = &mut core.counter.tally.watch();
         let decided = engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, watch);
+        shared.samples.offer(core.engine.person(), &auction, (body, format), known.profile.id, request.now);
         let offered = (known.position, &auction);
         for survivors in &core.engine.last_survivors {
             self.metrics.survivors.count(*survivors);

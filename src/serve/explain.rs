@@ -2,9 +2,11 @@
 
 use super::state::Shared;
 use crate::audience::AudienceIndex;
-use crate::engine::{self, BidIds, Core, Explanation, Request};
+use crate::engine::{self, BidIds, Core, Explanation, Remembered, Request};
 use crate::exchange;
 use crate::model::ids::LineItemId;
+use crate::model::sample::SampledRequest;
+use crate::privacy::Permissions;
 use bumpalo::Bump;
 
 /// Why a request cannot be explained.
@@ -54,6 +56,56 @@ impl Shared {
             audience: if knows_people { self.audience() } else { &nobody },
             remembered: None,
             frequency: knows_people.then_some(&*self.frequency),
+            id_key: self.id_key(),
+            settings: &self.settings,
+            now: self.clock.now(),
+            arena: &arena,
+        };
+        let mut core = Core::new(BidIds::new(self.ledger.epoch(), u16::MAX));
+        Ok(show(&engine::explain_some(&request, &mut core, &self.ledger, wanted)))
+    }
+
+    /// The same of a request of the sample, on what serves this moment, with what the privacy gate answered when it came. Who may
+    /// know people hears of the segments that counted then; whose request it was nobody knows any more, so that nothing was
+    /// shown before.
+    ///
+    /// # Errors
+    /// Its exchange serves no more, or the request would be refused unread by now.
+    pub fn explain_sampled<R>(
+        &self,
+        sampled: &SampledRequest,
+        knows_people: bool,
+        wanted: &dyn Fn(LineItemId) -> bool,
+        show: impl FnOnce(&Explanation) -> R,
+    ) -> Result<R, NotExplained> {
+        let snapshot = self.snapshots.load();
+        let profile = snapshot.catalog.exchange_by_id(sampled.exchange);
+        let profile =
+            profile.ok_or_else(|| NotExplained::Exchange(format!("number {}", sampled.exchange)))?;
+        let (arena, nobody) = (Bump::new(), AudienceIndex::default());
+        let refused = |error: exchange::ParseError| NotExplained::Refused {
+            status: error.status(),
+            why: error.to_string(),
+        };
+        let limits = self.limits.load().inflated();
+        let parsed = match sampled.protobuf {
+            true => exchange::parse_protobuf(&sampled.body, &limits, &arena),
+            false => exchange::parse(&sampled.body, &limits, &arena),
+        };
+        let auction = parsed.map_err(refused)?;
+        let remembered = Remembered {
+            permissions: Permissions::of_bits(sampled.permissions),
+            known: knows_people && sampled.known,
+            segments: if knows_people { &sampled.segments } else { &[] },
+            refused: if knows_people { &sampled.refused } else { &[] },
+        };
+        let request = Request {
+            auction: &auction,
+            profile,
+            snapshot: &snapshot,
+            audience: &nobody,
+            remembered: Some(&remembered),
+            frequency: None,
             id_key: self.id_key(),
             settings: &self.settings,
             now: self.clock.now(),

@@ -5,7 +5,9 @@
 //! free it is left out; it is looked at a moment later by a thread of low priority, for a few milliseconds each second. So the
 //! sample costs the same however many requests come, and every estimate says from how many it is made.
 
+use super::buffers::Buffers;
 use super::health::Hour;
+use super::samples::Keeper;
 use super::state::{Phase, Shared};
 use crate::engine::funnel::{Table, Writer};
 use crate::engine::{self, BidIds, Catalog, Core, Request};
@@ -18,7 +20,6 @@ use crate::model::money::Nanos;
 use crate::model::storage::Storage;
 use crate::telemetry::catalogue;
 use bumpalo::Bump;
-use crossbeam_queue::ArrayQueue;
 use foldhash::quality::FixedState;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -53,7 +54,7 @@ pub struct Funnels {
     followed: Mutex<Followed>,
     /// What health was judged by last.
     pub(super) health: Mutex<Option<Arc<Hour>>>,
-    samples: Samples,
+    samples: Buffers<Sampled>,
 }
 
 impl Default for Funnels {
@@ -78,7 +79,7 @@ impl Funnels {
             kept: Mutex::new(funnel),
             followed: Mutex::default(),
             health: Mutex::default(),
-            samples: Samples::default(),
+            samples: Buffers::new(BUFFERS, BUFFER_BYTES),
         }
     }
 
@@ -125,42 +126,19 @@ impl Funnels {
     }
 }
 
-/// Requests on their way to be looked at closely.
-struct Samples {
-    /// Buffers that nobody uses.
-    free: ArrayQueue<Vec<u8>>,
-    taken: ArrayQueue<Sampled>,
-}
-
-/// A request as it came, after it was inflated.
+/// What is known of a request that waits as it came, after it was inflated.
 struct Sampled {
-    body: Vec<u8>,
     protobuf: bool,
     exchange: ExchangeId,
     now: Now,
-}
-
-impl Default for Samples {
-    fn default() -> Samples {
-        let free = ArrayQueue::new(BUFFERS);
-        for _ in 0..BUFFERS {
-            let _full = free.push(Vec::with_capacity(BUFFER_BYTES));
-        }
-        Samples { free, taken: ArrayQueue::new(BUFFERS) }
-    }
 }
 
 impl Funnels {
     /// Takes a request into the sample, if it is one of those that are. Allocates nothing.
     pub(super) fn offer(&self, id: &str, (body, protobuf): (&[u8], bool), exchange: ExchangeId, now: Now) {
         let is_in = FixedState::with_seed(SALT).hash_one(id).is_multiple_of(ONE_IN);
-        if !is_in || body.len() > BUFFER_BYTES {
-            return;
-        }
-        if let Some(mut buffer) = self.samples.free.pop() {
-            buffer.clear();
-            buffer.extend_from_slice(body);
-            let _full = self.samples.taken.push(Sampled { body: buffer, protobuf, exchange, now });
+        if is_in {
+            let _left_out = self.samples.put(body, Sampled { protobuf, exchange, now });
         }
     }
 }
@@ -184,11 +162,11 @@ impl Sampler {
         let until_ns = shared.clock.mono_ns() + patience.as_nanos() as u64;
         let (mut requests, mut missed) = (0, HashMap::<LineItemId, Ends>::new());
         for _ in 0..BUFFERS {
-            let Some(sampled) = samples.taken.pop() else { break };
+            let Some((body, sampled)) = samples.take() else { break };
             if requests == 0 || shared.clock.mono_ns() < until_ns {
-                requests += u64::from(self.look_at(shared, &sampled, &mut missed));
+                requests += u64::from(self.look_at(shared, (&body, &sampled), &mut missed));
             }
-            let _full = samples.free.push(sampled.body);
+            samples.give_back(body);
         }
         if requests > 0 {
             let missed = missed.into_iter().collect();
@@ -201,7 +179,7 @@ impl Sampler {
     fn look_at(
         &mut self,
         shared: &Shared,
-        sampled: &Sampled,
+        (body, sampled): (&[u8], &Sampled),
         missed: &mut HashMap<LineItemId, Ends>,
     ) -> bool {
         self.arena.reset();
@@ -209,8 +187,8 @@ impl Sampler {
         let Some(profile) = snapshot.catalog.exchange_by_id(sampled.exchange) else { return false };
         let limits = **shared.limits.load();
         let parsed = match sampled.protobuf {
-            true => exchange::parse_protobuf(&sampled.body, &limits.inflated(), &self.arena),
-            false => exchange::parse(&sampled.body, &limits.inflated(), &self.arena),
+            true => exchange::parse_protobuf(body, &limits.inflated(), &self.arena),
+            false => exchange::parse(body, &limits.inflated(), &self.arena),
         };
         let Ok(auction) = parsed else { return false };
         let request = Request {
@@ -284,8 +262,8 @@ pub(super) fn keep_funnel(shared: &Shared) {
     if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "the funnel is kept at the usual priority");
     }
-    let (mut ticks, mut failed) = (0u64, false);
-    let mut sampler = Sampler::new(shared);
+    let (mut ticks, mut failed, mut samples_failed) = (0u64, false, false);
+    let (mut sampler, mut keeper) = (Sampler::new(shared), Keeper::new(shared));
     loop {
         let closing = shared.phase() >= Phase::Closing;
         ticks += 1;
@@ -294,8 +272,21 @@ pub(super) fn keep_funnel(shared: &Shared) {
         if catch_unwind(AssertUnwindSafe(|| sampler.look(shared, PATIENCE))).is_err() {
             sampler = Sampler::new(shared);
         }
+        let mut kept = catch_unwind(AssertUnwindSafe(|| keeper.look(shared))).unwrap_or_else(|_| {
+            keeper = Keeper::new(shared);
+            Ok(())
+        });
         if closing || ticks.is_multiple_of(TICKS_PER_SAVE) {
             done = shared.save_funnel().and(done);
+            kept = shared.save_samples().and(kept);
+        }
+        match kept {
+            Ok(()) => samples_failed = false,
+            Err(error) if !samples_failed => {
+                tracing::error!(%error, "sampled requests are lost until the disk takes them again");
+                samples_failed = true;
+            }
+            Err(_) => {}
         }
         match done {
             Ok(()) => failed = false,

@@ -6,6 +6,7 @@ use super::learning::Learner;
 use super::notice::Delivery;
 use super::pacing::Pacing;
 use super::publish::Requests;
+use super::samples::SampleLog;
 use crate::audience::{AudienceIndex, Forgotten, IdKey, Store};
 use crate::budget::frequency::FrequencyTable;
 use crate::budget::{Ledger, RunawayRule, SeenBids};
@@ -54,6 +55,9 @@ pub enum NotForgotten {
     /// Addresses for use elsewhere.
     #[error(transparent)]
     Contacts(#[from] crate::contacts::ContactsError),
+    /// The sampled requests.
+    #[error(transparent)]
+    Samples(#[from] crate::samples::SamplesError),
 }
 
 /// What was forgotten of somebody.
@@ -85,6 +89,8 @@ pub struct SharedParts {
     pub pacing: Pacing,
     /// How far line items got.
     pub funnels: Funnels,
+    /// The sampled requests.
+    pub samples: SampleLog,
     /// What learns from the event log.
     pub learner: Learner,
     /// Keys of the notice tokens.
@@ -110,6 +116,7 @@ pub struct Shared {
     contacts: Arc<Contacts>,
     pub(super) pacing: Pacing,
     pub(super) funnels: Funnels,
+    pub(super) samples: SampleLog,
     pub(super) learner: Learner,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) events: Option<EventLog>,
@@ -152,6 +159,7 @@ impl Shared {
             contacts: Arc::new(parts.contacts),
             pacing: parts.pacing,
             funnels: parts.funnels,
+            samples: parts.samples,
             learner: parts.learner,
             ledger: parts.ledger,
             events: parts.events,
@@ -270,8 +278,8 @@ impl Shared {
         Arc::clone(&self.frequency)
     }
 
-    /// Forgets everybody that these keys are of, in the audience, in what they were shown, in the contacts and in the event
-    /// log, durably.
+    /// Forgets everybody that these keys are of, in the audience, in what they were shown, in the contacts, in the event
+    /// log and in the sampled requests, durably.
     ///
     /// # Errors
     /// A disk refused. What can be read in memory is forgotten all the same; the same call again tries the disk again.
@@ -285,9 +293,11 @@ impl Shared {
             self.frequency.erase(*key);
         });
         let shown = self.frequency.sync();
+        let samples = self.samples.erase(&kin);
         self.people().sync()?;
         shown?;
         events?;
+        samples?;
         Ok(ForgottenEverywhere { people, contacts: contacts? })
     }
 

@@ -84,7 +84,7 @@ impl DataDir {
         let mut fresh = false;
         let open = ["", "audience", "frequency", "ledger", "events", "pacing", "learning", "funnel"]
             .map(|dir| (dir, 0o755));
-        for (dir, mode) in open.into_iter().chain([("keys", 0o700)]) {
+        for (dir, mode) in open.into_iter().chain([("keys", 0o700), ("samples", 0o700)]) {
             let path = root.join(dir);
             fresh |= !path.exists();
             let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(&path);
@@ -141,6 +141,11 @@ impl DataDir {
     /// The directory of the funnel.
     pub fn funnel(&self) -> PathBuf {
         self.root.join("funnel")
+    }
+
+    /// The directory of the sampled requests, readable for the owner alone.
+    pub fn samples(&self) -> PathBuf {
+        self.root.join("samples")
     }
 
     /// The directory of what was learned.

@@ -11,6 +11,7 @@ use super::plan::{self, Plan};
 use super::terms::{Term, Terms};
 use super::week::{ZoneIx, Zones};
 use super::{CompileError, LineItemIx, MatchInput};
+use crate::model::list::ListKind;
 use crate::model::targeting::HourMask;
 use crate::model::taxonomy::Taxonomy;
 use std::collections::HashMap;
@@ -58,8 +59,13 @@ impl Matcher {
             dayparts: residue.dayparts,
             terms,
             zones,
+            reads_addresses: inputs.iter().any(reads_addresses),
         })
     }
+}
+
+fn reads_addresses(input: &MatchInput<'_>) -> bool {
+    input.targeting.lists.iter().any(|used| used.list.kind == ListKind::Address)
 }
 
 fn plan_all(

@@ -34,6 +34,8 @@ pub struct Matcher {
     pub(super) dayparts: Vec<(ZoneIx, HourMask)>,
     pub(super) terms: Terms,
     pub(super) zones: Zones,
+    /// Some line item targets addresses.
+    pub(super) reads_addresses: bool,
 }
 
 /// 64 slots and those of them that a term leads to.
@@ -227,6 +229,11 @@ impl Matcher {
     /// Whether there are no line items.
     pub fn is_empty(&self) -> bool {
         self.line_items == 0
+    }
+
+    /// Whether any line item targets addresses.
+    pub fn reads_addresses(&self) -> bool {
+        self.reads_addresses
     }
 
     /// Does the work that all impressions of a request share. Allocates nothing once `scratch` has grown.

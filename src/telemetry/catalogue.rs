@@ -180,6 +180,15 @@ catalogue! {
         "Times that counted impressions could not be made durable; they are when the whole is saved.";
     FUNNEL_FAILURES = Counter "outbid_funnel_failures_total" []
         "Times that what the funnel counts could not be written to disk; it is kept in memory until it can.";
+    SAMPLES_KEPT = Counter "outbid_samples_kept_total" [] "Requests that were taken into the sample.";
+    SAMPLES_LEFT_OUT = Counter "outbid_samples_left_out_total" ["reason"]
+        "Requests that were chosen for the sample and not kept: too_long, no_buffer (more came than wait), late (no time to look at \
+         them), unreadable (or another request without what names the person), no_room (their hour has its share of the \
+         room, or the disk refused).";
+    SAMPLES_BYTES = Gauge "outbid_samples_bytes" [] "What the files of the sampled requests take.";
+    SAMPLES_DAMAGED = Gauge "outbid_samples_damaged" []
+        "Stretches of the files of the sampled requests that could not be read when they were last looked at.";
+    SAMPLES_ONE_IN = Gauge "outbid_samples_one_in" [] "One of so many people is chosen for the sample, and requests of nobody likewise.";
     AUDIENCE_USERS = Gauge "outbid_audience_users" [] "Users with at least one segment; one with recent changes counts in the base and in the overlay.";
     AUDIENCE_BYTES = Gauge "outbid_audience_bytes" ["part"] "Memory of the audience index by part: records, offsets, shards, overlay, filter, links.";
 

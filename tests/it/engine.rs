@@ -19,5 +19,6 @@ mod request;
 mod rows;
 mod run;
 mod safety;
+mod sampled;
 mod selection;
 mod world;

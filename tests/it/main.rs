@@ -28,6 +28,7 @@ mod privacy;
 mod process;
 mod protobuf;
 mod respond;
+mod samples;
 mod seed;
 mod server;
 mod shading;

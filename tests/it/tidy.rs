@@ -18,16 +18,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("contacts", &["model"]),
     ("funnel", &["model"]),
+    ("samples", &["model"]),
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
     (
         "serve",
         &[
             "model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config",
-            "funnel",
+            "funnel", "samples",
         ],
     ),
-    ("admin", &["model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel"]),
+    (
+        "admin",
+        &[
+            "model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel",
+            "samples",
+        ],
+    ),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];

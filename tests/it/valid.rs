@@ -43,6 +43,11 @@ fn made(number: u64, now_ms: i64) -> (Value, Dice) {
     (request::request(&mut dice, now_ms), dice)
 }
 
+/// The request of this number.
+pub(crate) fn any_request(number: u64, now_ms: i64) -> Value {
+    made(number, now_ms).0
+}
+
 #[test]
 fn every_field_of_the_specification_comes_up() {
     let Some(fields) = Fields::load() else { return };

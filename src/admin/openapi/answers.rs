@@ -31,6 +31,7 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
         ("pixel_tag", crate::admin::pixels::schema()),
         ("funnel", crate::admin::funnel::schema()),
         ("alerts", crate::admin::alerts::schema()),
+        ("sample", crate::admin::samples::schema()),
         ("explanation", crate::admin::explain::schema()),
         ("explanation_new", crate::admin::explain::asked_schema()),
         ("problem", problem()),

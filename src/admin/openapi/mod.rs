@@ -243,6 +243,8 @@ fn answer(route: &Route) -> Value {
         Action::Funnel => refer("funnel"),
         Action::Alerts => refer("alerts"),
         Action::Explain => refer("explanation"),
+        Action::Samples => page(route, refer("sample"), false),
+        Action::Sample => refer("sample"),
     }
 }
 

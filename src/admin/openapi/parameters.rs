@@ -5,7 +5,7 @@ use crate::admin::auth::Role;
 use crate::admin::idempotent;
 use crate::admin::page::{MAX_PAGE, PAGE};
 use crate::admin::routes::{Action, Route};
-use crate::admin::{alerts, apply, audience, audit, funnel, jobs, lists, money, people, sheets};
+use crate::admin::{alerts, apply, audience, audit, funnel, jobs, lists, money, people, samples, sheets};
 use crate::funnel::Step;
 use crate::store::control::Status;
 use serde_json::{Value, json};
@@ -16,6 +16,10 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
     if route.path.contains("{id}") {
         let schema = json!({ "type": "string", "pattern": "^[1-9][0-9]{0,9}$" });
         parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": schema }));
+    }
+    if route.path.contains("{key}") {
+        let schema = json!({ "type": "string", "pattern": "^[0-9]+-[0-9]+$" });
+        parameters.push(json!({ "name": "key", "in": "path", "required": true, "schema": schema }));
     }
     let queries: &[&str] = match route.action {
         Action::List => &[
@@ -44,6 +48,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::Audit => audit::PARAMETERS,
         Action::Funnel => funnel::PARAMETERS,
         Action::Alerts => alerts::PARAMETERS,
+        Action::Samples => samples::PARAMETERS,
         Action::Transactions => money::PARAMETERS,
         Action::Items => lists::ITEMS_PARAMETERS,
         Action::UploadItems => lists::UPLOAD_PARAMETERS,
@@ -53,7 +58,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::Apply => apply::PARAMETERS,
         Action::People(task) => people::documented(task).3,
         Action::Audience(task) => audience::documented(task).3,
-        Action::PixelTag | Action::GetJob | Action::CancelJob | Action::JobResult => &[],
+        Action::Sample | Action::PixelTag | Action::GetJob | Action::CancelJob | Action::JobResult => &[],
         Action::Me | Action::OpenApi | Action::Docs | Action::Explain => &[],
     };
     parameters.extend(queries.iter().map(|name| match (route.action, *name) {
@@ -203,6 +208,10 @@ fn query(name: &str) -> Value {
         "filter[resource_id]" => text("The id of one thing.", "1"),
         "filter[kind]" => text("A sort of thing.", "line_item"),
         "filter[action]" => text("What was done.", "update"),
+        "filter[exchange]" => text("The name of an exchange.", "north"),
+        "filter[request_id]" => text("The `id` of a request.", "8f1c"),
+        "filter[domain]" => text("A domain with what is below it, or the bundle of an app.", "news.example"),
+        "filter[outcome]" => text("`bid`, or a reason for no bid.", "geo"),
         "filter[external_id]" => text("What it is called elsewhere.", "io-4711"),
         _ => {
             let of = name.trim_start_matches("filter[").trim_end_matches("_id]");

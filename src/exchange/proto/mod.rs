@@ -14,7 +14,7 @@ mod context;
 mod imp;
 mod native;
 mod reader;
-mod wire;
+pub(super) mod wire;
 
 pub use answer::encode_answer;
 pub use as_json::protobuf_as_json;

@@ -332,3 +332,128 @@ fn a_posted_request_is_explained_to_its_owner() {
         assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
     }
 }
+
+#[test]
+fn sampled_requests_are_found_and_explained_to_everybody_as_far_as_it_is_theirs() {
+    let mut site = Site::fresh(&["samples.per_second=64"]);
+    site.make_all();
+    site.until("the first bid", |site| site.price() == Some(2.5));
+    // Asking for it that often made the sample a thin one; a start begins with everybody.
+    site.restart();
+    let headers = [super::calls::JSON];
+    let mut of_ada = request();
+    of_ada["id"] = "of ada".into();
+    of_ada["user"] = json!({ "buyeruid": "ada's cookie" });
+    of_ada["regs"] = json!({ "gdpr": 0 });
+    of_ada["device"]["ip"] = "203.0.113.77".into();
+    Client::connect(site.bid).bid("north", of_ada.to_string().as_bytes()).unwrap();
+    let mut dear = request();
+    dear["id"] = "dear".into();
+    dear["imp"][0]["bidfloor"] = 900.into();
+    Client::connect(site.bid).bid("north", dear.to_string().as_bytes()).unwrap();
+    let get = |key: &str, path: &str| {
+        let bearer = format!("Bearer {key}");
+        Client::connect(site.admin).send("GET", path, &[("authorization", bearer.as_str())], b"").unwrap()
+    };
+    let platform = super::calls::KEY;
+    let list = |key: &str, query: &str| {
+        let reply = get(key, &format!("/v1/samples?{query}"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["samples"].as_array().unwrap().clone()
+    };
+    site.until("the sample", |_| list(platform, "filter[request_id]=dear").len() == 1);
+    let [sample] = &list(platform, "filter[request_id]=of%20ada&filter[exchange]=north")[..] else {
+        panic!()
+    };
+    assert_eq!(sample["bids"], json!([{ "line_item_id": "1", "cpm": "2.50" }]), "{sample}");
+    let [low] = &list(platform, "filter[outcome]=below_floor")[..] else { panic!() };
+    assert_eq!((&low["request_id"], &low["no_bid"]), (&json!("dear"), &json!("below_floor")));
+    assert!(list(platform, "filter[domain]=nowhere.example").is_empty());
+    assert!(!list(platform, "filter[line_item_id]=1").is_empty());
+    let first = get(platform, "/v1/samples?page_size=1").json();
+    let next = format!("page_size=1&page_token={}", first["next_page_token"].as_str().unwrap());
+    assert_ne!(list(platform, &next)[0]["key"], first["samples"][0]["key"]);
+    // One alone has the request, and for the platform what was known of the person.
+    let key = sample["key"].as_str().unwrap();
+    let path = format!("/v1/samples/{key}");
+    let whole = get(platform, &path).json();
+    assert_eq!(whole["request"]["imp"], of_ada["imp"]);
+    assert!(whole["person"]["hash"].is_string());
+    assert!(
+        !whole.to_string().contains("ada's cookie") && !whole.to_string().contains("203.0.113"),
+        "{whole}"
+    );
+    // A tenant sees its own bids, and no reasons that would tell of others.
+    let tenant = |account: &str| {
+        let key = json!({ "name": "analyst", "role": "analyst", "account_id": account }).to_string();
+        let made = site.call("POST", "/v1/api_keys", &headers, &key);
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["secret"].as_str().unwrap().to_owned()
+    };
+    site.make("accounts", &json!({ "name": "Another", "status": "active" }));
+    let (own, other) = (tenant("1"), tenant("2"));
+    assert_eq!(get(&own, &path).json()["bids"][0]["line_item_id"], "1");
+    let foreign = get(&other, &path).json();
+    assert_eq!(
+        (&foreign["bids"], &foreign["person"], &foreign["no_bid"]),
+        (&json!([]), &Value::Null, &Value::Null)
+    );
+    assert_eq!(foreign["request"], whole["request"]);
+    assert_eq!(list(&own, "filter[request_id]=dear")[0]["no_bid"], Value::Null);
+    for (key, query) in [
+        (&*own, "filter[outcome]=below_floor"),
+        (&*own, "filter[outcome]=bid"),
+        (&*other, "filter[line_item_id]=1"),
+        (platform, "filter[outcome]=nothing"),
+        (platform, "filter[exchange]=nowhere"),
+        (platform, "page_token=x"),
+        (platform, "from=yesterday"),
+        (platform, "more=1"),
+    ] {
+        let reply = get(key, &format!("/v1/samples?{query}"));
+        assert_eq!(reply.status, 400, "{query}: {}", reply.text());
+    }
+    assert_eq!([get(platform, "/v1/samples/1-1").status, get(platform, "/v1/samples/x").status], [404, 404]);
+    // It is explained as it would be decided now.
+    let explain = |body: Value| {
+        let reply = site.call("POST", "/v1/line_items/1:explain", &headers, &body.to_string());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let verdict = reply.json()["imps"][0]["line_items"][0].clone();
+        assert_eq!(reply.json()["exchange"], "north");
+        verdict
+    };
+    let posted = explain(json!({ "exchange": "north", "request": request() }));
+    for asked in [
+        json!({ "sample": key }),
+        json!({ "request_id": "of ada" }),
+        json!({ "request_id": "of ada", "exchange": "north" }),
+    ] {
+        let told = explain(asked);
+        assert_eq!(
+            (&told["bids"], &told["price"]["price"]),
+            (&json!(true), &posted["price"]["price"]),
+            "{told}"
+        );
+        assert!(told["budget"]["wallet"].is_string() && told["caps"].is_array(), "{told}");
+    }
+    assert_eq!(explain(json!({ "request_id": "dear" }))["reason"], "below_floor");
+    for (body, pointer) in [
+        (json!({ "sample": "1-1" }), "/sample"),
+        (json!({ "sample": "x" }), "/sample"),
+        (json!({ "sample": 7 }), "/sample"),
+        (json!({ "request_id": "never came" }), "/request_id"),
+        (json!({ "request_id": "dear", "exchange": "nowhere" }), "/exchange"),
+        (json!({ "request_id": "dear", "sample": key }), ""),
+    ] {
+        let refused = site.refused(422, "POST", "/v1/line_items/1:explain", &headers, &body.to_string());
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    let refused = site.refused(
+        422,
+        "POST",
+        "/v1/line_items/1:explain",
+        &headers,
+        &json!({ "request_id": "gone" }).to_string(),
+    );
+    assert!(refused.to_string().contains("sampled requests, which stand for about"), "{refused}");
+}

@@ -83,6 +83,8 @@ const OTHERS: &[Row] = &[
     ("GET", "/v1/line_items/{id}/funnel", "advertiser_viewer", Of::Tenant, "read"),
     ("GET", "/v1/exchanges/{id}/funnel", "analyst", Of::Shared, "read"),
     ("GET", "/v1/deals/{id}/funnel", "analyst", Of::Tenant, "read"),
+    ("GET", "/v1/samples", "analyst", Of::Shared, "read"),
+    ("GET", "/v1/samples/{key}", "analyst", Of::Shared, "read"),
     ("POST", "/v1/segments/{id}/members:upload", "trader", Of::Tenant, "write"),
     ("POST", "/v1/segments/{id}:expand", "trader", Of::Tenant, "write"),
     ("POST", "/v1/contacts:upload", "admin", Of::Tenant, "admin"),
@@ -281,6 +283,10 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
+    // Nobody serves here, so nothing was sampled.
+    if path.contains("{key}") {
+        return 404;
+    }
     if path.starts_with("/v1/imports/") {
         return 200;
     }
@@ -314,7 +320,7 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         _ => world.make(collection, world.draft(collection, &things.advertiser, &things.campaign)),
     };
     let consent = if path.ends_with("members:upload") { "?consent=given" } else { "" };
-    let target = path.replace("{id}", &id) + consent;
+    let target = path.replace("{id}", &id).replace("{key}", "1-1") + consent;
     let body = match method {
         _ if matches!(row.3, Of::Own | Of::Open) || path == "/v1/users/{id}" => said(world, method, path),
         "PATCH" => Some(json!({ "notes": "changed" })),

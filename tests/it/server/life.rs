@@ -11,8 +11,14 @@ use std::time::Duration;
 /// out of here.
 const NOT_YET: [&str; 1] = [catalogue::HTTP_ERRORS.name];
 /// Exported from their first event on.
-const AT_FIRST_EVENT: [&str; 27] = [
+const AT_FIRST_EVENT: [&str; 32] = [
     catalogue::FUNNEL_FAILURES.name,
+    // Of the thread that keeps the sample, which `outbid serve` starts.
+    catalogue::SAMPLES_KEPT.name,
+    catalogue::SAMPLES_LEFT_OUT.name,
+    catalogue::SAMPLES_BYTES.name,
+    catalogue::SAMPLES_DAMAGED.name,
+    catalogue::SAMPLES_ONE_IN.name,
     catalogue::FREQUENCY_LOG_FAILURES.name,
     catalogue::AUDIENCE_LOG_FAILURES.name,
     catalogue::PERSON_EVENTS.name,

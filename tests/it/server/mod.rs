@@ -21,6 +21,7 @@ mod protobuf;
 mod reload;
 mod rows;
 mod same_decision;
+mod samples;
 mod transport;
 
 pub(crate) use client::{Client, Reply};
@@ -39,7 +40,9 @@ use outbid::exchange::{PublicUrl, TokenKey, TokenKeys, compile_markup};
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::money::{Cpm, Nanos};
-use outbid::serve::{self, Addresses, Funnels, Learner, Pacing, Running, ServeError, Shared, SharedParts};
+use outbid::serve::{
+    self, Addresses, Funnels, Learner, Pacing, Running, SampleLog, ServeError, Shared, SharedParts,
+};
 use outbid::telemetry::clock::{SystemClock, WallSteps};
 use outbid::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
@@ -196,6 +199,15 @@ impl Setup {
             }
             None => Funnels::default(),
         };
+        let samples = match &self.home {
+            Some(home) => {
+                let folder = home.join("samples");
+                std::fs::create_dir_all(&folder).unwrap();
+                let storage = Box::new(FileStorage::open(&folder).unwrap());
+                SampleLog::open(storage, &config.samples, clock.now()).unwrap()
+            }
+            None => SampleLog::default(),
+        };
         let learner = match &self.home {
             Some(home) if self.events.is_some() => {
                 let folder = home.join("learning");
@@ -222,6 +234,7 @@ impl Setup {
             audience,
             pacing,
             funnels,
+            samples,
             ledger,
             events: self.events,
             token_keys: token_keys(),

@@ -74,6 +74,7 @@ impl Server {
             contacts: outbid::contacts::Contacts::in_memory(),
             pacing: Default::default(),
             funnels: Default::default(),
+            samples: Default::default(),
             learner: Default::default(),
             ledger,
             events: None,
