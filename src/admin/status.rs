@@ -20,6 +20,7 @@ use crate::model::money::{Cpm, Nanos, PPM};
 use crate::model::rates::Rate;
 use crate::model::targeting::{HourMask, Targeting};
 use crate::serve::NotExplained;
+use crate::serve::forecast::{Asked, NotForecast, Told};
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,11 @@ pub trait Serving: Send + Sync {
         _wanted: &dyn Fn(LineItemId) -> bool,
     ) -> Result<Explained, NotExplained> {
         Ok(Explained::default())
+    }
+
+    /// What a day of a line item would bring, see [`crate::serve::Shared::forecast`]; `None` where nobody serves.
+    fn forecast(&self, _asked: Asked) -> Result<Option<Told>, NotForecast> {
+        Ok(None)
     }
 
     /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.

@@ -20,6 +20,7 @@ use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
 use crate::pricing::learning::Tables;
+use crate::serve::forecast::{Asked, NotForecast, Told};
 use crate::serve::{
     self, Funnels, Learner, LearningOptions, NotExplained, Pacing, RestoreError, Shared, SharedParts,
     kept_tables, runaway_rule,
@@ -232,6 +233,10 @@ impl Serving for Served {
 
     fn funnel(&self, step: Step, time: (i64, i64), whose: Whose) -> Result<Vec<Span>, FunnelError> {
         self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, time, whose))
+    }
+
+    fn forecast(&self, asked: Asked) -> Result<Option<Told>, NotForecast> {
+        self.shared().map(|shared| shared.forecast(asked)).transpose()
     }
 
     fn has_audience(&self) -> Option<bool> {

@@ -15,6 +15,7 @@ mod body;
 mod conversion;
 mod explain;
 mod figures;
+pub mod forecast;
 mod funnel;
 mod holds;
 mod http;

@@ -1,6 +1,7 @@
 //! What all threads of the process share.
 
 use super::admin::Api;
+use super::forecast::SampleSource;
 use super::funnel::Funnels;
 use super::learning::Learner;
 use super::notice::Delivery;
@@ -134,6 +135,10 @@ pub struct Shared {
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
     /// Who takes up changes of the account, where somebody does.
     publisher: OnceLock<Requests>,
+    /// Where forecasts read samples.
+    pub(super) samples: OnceLock<Arc<SampleSource>>,
+    /// Held while a forecast is made.
+    pub(super) forecasting: Mutex<()>,
     /// The control plane, where there is one.
     api: OnceLock<Arc<dyn Api>>,
     phase: AtomicU8,
@@ -167,6 +172,8 @@ impl Shared {
             played: Mutex::default(),
             delivery: DashMap::new(),
             publisher: OnceLock::new(),
+            samples: OnceLock::new(),
+            forecasting: Mutex::new(()),
             api: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }

@@ -11,6 +11,7 @@ mod csv;
 mod described;
 mod errors;
 mod figures;
+mod forecast;
 mod funnel;
 mod fuzzed;
 mod goals;

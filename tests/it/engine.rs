@@ -20,4 +20,4 @@ mod rows;
 mod run;
 mod safety;
 mod selection;
-mod world;
+pub(crate) mod world;

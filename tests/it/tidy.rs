@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("config", &["model"]),
     ("contacts", &["model"]),
+    ("forecast", &["model"]),
     ("funnel", &["model"]),
     ("audience", &["model", "privacy"]),
     ("engine", &["model", "privacy", "audience", "targeting", "pricing", "budget"]),
@@ -24,10 +25,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "serve",
         &[
             "model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config",
-            "funnel",
+            "forecast", "funnel",
         ],
     ),
-    ("admin", &["model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel"]),
+    (
+        "admin",
+        &[
+            "model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel",
+            "forecast",
+        ],
+    ),
     ("cli", &["*"]),
     ("sim", &["*"]),
 ];
