@@ -17,6 +17,7 @@ pub mod contacts;
 pub mod engine;
 pub mod events;
 pub mod exchange;
+pub mod forecast;
 pub mod funnel;
 pub mod model;
 pub mod pricing;

@@ -28,6 +28,7 @@ mod docs;
 mod download;
 mod explain;
 mod filled;
+mod forecast;
 mod funnel;
 mod hints;
 mod idempotent;

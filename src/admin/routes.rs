@@ -11,6 +11,7 @@ use super::call::{Call, Reply};
 use super::crud;
 use super::download::Loaded;
 use super::explain;
+use super::forecast;
 use super::funnel;
 use super::jobs;
 use super::lists;
@@ -62,6 +63,8 @@ pub(super) enum Action {
     Explain,
     Samples,
     Sample,
+    Forecast,
+    ForecastDraft,
     Apply,
     People(people::Task),
     Audience(audience::Task),
@@ -124,7 +127,7 @@ impl Route {
             Action::Me | Action::OpenApi | Action::Docs => None,
             Action::People(task) if task.is_open() || task.is_own() => None,
             Action::Transact => Some(Scope::Money),
-            Action::Explain => Some(Scope::Read),
+            Action::Explain | Action::Forecast | Action::ForecastDraft => Some(Scope::Read),
             Action::Audience(task) if task.is_reading() => Some(Scope::Read),
             _ if self.role >= Role::Admin => Some(Scope::Admin),
             _ if self.method == Method::GET => Some(Scope::Read),
@@ -254,7 +257,7 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         }
         let one = format!("{all}/{{id}}");
         add(Method::GET, all.clone(), Action::List, it, reader, format!("A page of {}", shape.collection));
-        add(Method::POST, all, Action::Create, it, writer, format!("Make a {noun}"));
+        add(Method::POST, all.clone(), Action::Create, it, writer, format!("Make a {noun}"));
         add(Method::GET, one.clone(), Action::Get, it, reader, format!("One {noun}"));
         add(
             Method::PATCH,
@@ -281,6 +284,13 @@ pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
         if explain::KINDS.contains(&shape.kind) {
             let summary = format!("What would become of a request with the {noun}, and why");
             add(Method::POST, format!("{one}:explain"), Action::Explain, it, reader, summary);
+        }
+        if shape.kind == forecast::KIND {
+            let summary =
+                format!("What a day of the {noun} would bring, with changes that are tried or without");
+            add(Method::POST, format!("{one}:forecast"), Action::Forecast, it, reader, summary);
+            let summary = format!("What a day of a {noun} that is posted would bring; nothing is made");
+            add(Method::POST, format!("{all}:forecast"), Action::ForecastDraft, it, writer, summary);
         }
         if funnel::KINDS.contains(&shape.kind) {
             let summary = format!("How far requests got with a {noun}, and why no further");
@@ -374,6 +384,8 @@ fn run(inner: &Arc<Inner>, route: &'static Route, call: Call) -> Result<Reply, P
         (Action::Explain, Some(shape)) => explain::run(inner, shape, call),
         (Action::Samples, _) => samples::list(inner, call),
         (Action::Sample, _) => samples::get(inner, call),
+        (Action::Forecast, Some(shape)) => forecast::live(inner, shape, call),
+        (Action::ForecastDraft, Some(shape)) => forecast::draft(inner, shape, call),
         (Action::Funnel, Some(shape)) => funnel::show(inner, shape, call),
         (Action::Transact, _) => money::transact(inner, call),
         (Action::ListAccounts, _) => tenants::list(inner, call),

@@ -23,6 +23,7 @@ use crate::model::rates::Rate;
 use crate::model::sample::SampledRequest;
 use crate::model::targeting::{HourMask, Targeting};
 use crate::samples::{self, Query};
+use crate::serve::forecast::{Asked, NotForecast, Told};
 use crate::serve::{Hour, NotExplained};
 use crate::store::account_file::Editor;
 use crate::store::control::{Kind, Row, Status};
@@ -88,6 +89,11 @@ pub trait Serving: Send + Sync {
     /// What is left of the budgets that a line item spends from; `None` where nobody serves, or it has none.
     fn standing(&self, _line_item: LineItemId) -> Option<Standing> {
         None
+    }
+
+    /// What a day of a line item would bring, see [`crate::serve::Shared::forecast`]; `None` where nobody serves.
+    fn forecast(&self, _asked: Asked) -> Result<Option<Told>, NotForecast> {
+        Ok(None)
     }
 
     /// How far requests got, in spans of a time, see [`crate::serve::Shared::funnel`]; none where nobody serves.

@@ -22,6 +22,7 @@ use crate::model::rates::Rates;
 use crate::model::sample::SampledRequest;
 use crate::pricing::learning::Tables;
 use crate::samples::{Found, Query};
+use crate::serve::forecast::{Asked, NotForecast, Told};
 use crate::serve::{
     self, Funnels, Hour, Learner, LearningOptions, NotExplained, Pacing, RestoreError, SampleLog, Shared,
     SharedParts, kept_tables, runaway_rule,
@@ -257,6 +258,10 @@ impl Serving for Served {
     fn health(&self) -> Option<Arc<Hour>> {
         let hour = self.shared()?.health();
         hour.inspect_err(|error| tracing::warn!(%error, "nobody's health is known")).ok()
+    }
+
+    fn forecast(&self, asked: Asked) -> Result<Option<Told>, NotForecast> {
+        self.shared().map(|shared| shared.forecast(asked)).transpose()
     }
 
     fn has_audience(&self) -> Option<bool> {

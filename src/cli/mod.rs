@@ -13,6 +13,7 @@ mod copies;
 pub mod demo;
 mod events;
 mod explain;
+mod forecast;
 mod init;
 mod keys;
 mod ledger;
@@ -84,6 +85,8 @@ enum Command {
     },
     /// Says of every line item why it bids on a request, or why not.
     Explain(explain::ExplainArguments),
+    /// Says what a day of a line item of a running server would bring.
+    Forecast(forecast::ForecastArguments),
     /// Imports mappings between category taxonomies.
     Taxonomy {
         #[command(subcommand)]
@@ -170,6 +173,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(arguments) => demo::run(&common, &arguments),
         Command::Check { what } => check::run(&common, &what),
         Command::Explain(arguments) => explain::run(&common, &arguments),
+        Command::Forecast(arguments) => forecast::run(&common, &arguments),
         Command::Taxonomy { what } => taxonomy::run(&common, &what),
         Command::Seed(arguments) => seed_command::run(&common, &arguments),
         Command::Segment { what } => segment::run(&common, &what),

@@ -359,6 +359,11 @@ impl Catalog {
         line.map_or(&[][..], |line| &line.frequency).iter().chain(creative)
     }
 
+    /// How categories of one taxonomy are said in another.
+    pub fn category_maps(&self) -> &[CategoryMap] {
+        &self.ground.category_maps
+    }
+
     /// The classification trees.
     pub fn taxonomy(&self) -> &Taxonomy {
         &self.taxonomy

@@ -4,7 +4,7 @@ use super::catalog::CatalogLineItem;
 use super::context::{Core, Request};
 use super::creative::{self, Audience, Draw, Picked};
 use super::decide::{ImpTerms, Place, Reasons, hold_life};
-use super::observer::{Observer, Rejection};
+use super::observer::{Market, Observer, Rejection};
 use super::outlook::{EvidenceOf, is_first_price};
 use super::pod::{self, Candidate};
 use super::survivors::{self, Survivor, Survivors};
@@ -19,7 +19,9 @@ use crate::model::money::Cpm;
 use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::Fit;
 use crate::model::token::TokenClaims;
-use crate::pricing::{self, Factors, FloorInputs, MarketFacts, Offer, OfferInputs, PriceFacts, ShadeInputs};
+use crate::pricing::{
+    self, Factors, FloorInputs, MarketFacts, Offer, OfferInputs, PriceFacts, ShadeInputs, shading,
+};
 use crate::targeting::LineItemIx;
 use bumpalo::collections::Vec as ArenaVec;
 
@@ -310,7 +312,23 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             guaranteed: self.deal.is_some_and(|deal| deal.guaranteed),
             rates: floors.rates,
         };
-        let mut offer = pricing::offer(&line.pricer, &inputs)?;
+        let priced = pricing::offer(&line.pricer, &inputs);
+        if O::EXHAUSTIVE
+            && let Ok(offer) | Err((_, Some(offer))) = &priced
+        {
+            let market = Market {
+                place: self.market_place(core, creative, self.market(offer)),
+                first_price: self.is_first_price(),
+                fixed_price,
+                guaranteed: inputs.guaranteed,
+                currency: self.place.currency,
+                exchange_cap: self.terms.exchange_cap,
+                multiplier_ppm: self.terms.multiplier_ppm,
+            };
+            let deal = self.deal.map(|deal| deal.id);
+            self.observer.asked(self.place.position, line_item, deal, offer, &market);
+        }
+        let mut offer = priced?;
         if O::EXHAUSTIVE {
             // Who serves needs the price of the best offer alone.
             offer = self.shade(core, line, creative, offer, self.market(&offer));
@@ -342,16 +360,17 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         offer.shaded(&ShadeInputs {
             table: &tables.shading,
             explorer: tables.explorer,
-            place: pricing::place(
-                request.profile.id,
-                (creative.medium.media_type(), creative.size),
-                core.outlook.inventory(),
-                market,
-            ),
+            place: self.market_place(core, creative, market),
             currency: self.place.currency,
             rates: &request.snapshot.rates,
             draw: self.draw(line, SHADING),
         })
+    }
+
+    /// Where prices of others are learned.
+    fn market_place(&self, core: &Core, creative: &Picked<'_>, market: u64) -> shading::Place {
+        let shape = (creative.medium.media_type(), creative.size);
+        pricing::place(self.request.profile.id, shape, core.outlook.inventory(), market)
     }
 
     fn draw(&self, line: &CatalogLineItem, salt: u64) -> u64 {

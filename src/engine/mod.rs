@@ -23,11 +23,15 @@ mod levels;
 mod observer;
 mod outlook;
 mod pod;
+mod prospect;
 mod safety;
 mod snapshot;
 mod steering;
 mod survivors;
 
+pub use crate::pricing::pacing::Level;
+pub use crate::targeting::LineItemIx;
+pub use crate::targeting::naive::Dimensions;
 pub use catalog::{Catalog, CatalogCreative, CatalogError, CatalogLineItem};
 pub use changes::Tally;
 pub use compile::CompileMarkup;
@@ -39,12 +43,13 @@ pub use explain::{
     ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain, explain_some, missed,
     recognise,
 };
-pub use observer::{NoObserver, Observer, Rejection};
+pub use observer::{Market, NoObserver, Observer, Rejection};
+pub use prospect::{Chance, Prospect, Scale, prospects};
 pub use snapshot::{Snapshot, SnapshotCell};
 pub use steering::{Steering, TICK_MS, Told, Won};
 
 /// What learns the tables that a [`Snapshot`] holds, for whoever runs it in the background.
 pub mod learning {
-    pub use crate::pricing::learning::{Learning, Tables};
+    pub use crate::pricing::learning::{Learning, Markets, Tables};
     pub use crate::pricing::prediction::{LearnerOptions, OptionsError, TrainerOptions};
 }

@@ -1,7 +1,9 @@
 //! What a decision can be watched by. Serving plugs in nothing and pays nothing; explaining plugs in a recorder.
 
 use crate::audience::Lookup;
+use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
+use crate::pricing::shading::Place;
 use crate::pricing::{Factors, Offer};
 use crate::privacy::Permissions;
 use crate::targeting::LineItemIx;
@@ -22,6 +24,25 @@ impl Rejection<'_> {
     pub fn of(reason: NoBidReason) -> Rejection<'static> {
         Rejection { reason, deal: None, offer: None }
     }
+}
+
+/// Where a line item was asked for a price, and by which rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Market {
+    /// Where prices of others are learned.
+    pub place: Place,
+    /// The winner pays its own bid.
+    pub first_price: bool,
+    /// The price was agreed on.
+    pub fixed_price: bool,
+    /// The deal is guaranteed: its floor is bid whatever the impression is worth.
+    pub guaranteed: bool,
+    /// Currency of the offer.
+    pub currency: Currency,
+    /// The exchange's cap, in that currency.
+    pub exchange_cap: Cpm,
+    /// Impressions that one play counts for, in millionths.
+    pub multiplier_ppm: i64,
 }
 
 /// Watches one decision. Every method does nothing by default.
@@ -45,6 +66,17 @@ pub trait Observer {
         _deal: Option<&str>,
         _offer: &Offer,
         _factors: &Factors,
+    ) {
+    }
+    /// One of them was asked for a price, with the offer that it would make if there were no floor; only where
+    /// [`Observer::EXHAUSTIVE`].
+    fn asked(
+        &mut self,
+        _imp: usize,
+        _line_item: LineItemIx,
+        _deal: Option<&str>,
+        _offer: &Offer,
+        _market: &Market,
     ) {
     }
     /// An offer was chosen and its money is held.

@@ -7,7 +7,7 @@
 
 use super::state::{Phase, Shared};
 use crate::config::{Config, YesNo};
-use crate::engine::learning::{LearnerOptions, Learning, OptionsError, Tables, TrainerOptions};
+use crate::engine::learning::{LearnerOptions, Learning, Markets, OptionsError, Tables, TrainerOptions};
 use crate::events::{EventReader, EventsError, Item, LogName};
 use crate::model::event::Event;
 use crate::model::ids::{ConversionId, LineItemId};
@@ -150,6 +150,11 @@ impl Learner {
             options,
             learning,
         }))))
+    }
+
+    /// How likely prices are to win, as far as was learned until now.
+    pub fn markets(&self, now_ms: i64) -> Markets {
+        self.0.lock().as_mut().map_or_else(Markets::unknown, |kept| kept.learning.win_curves(now_ms))
     }
 
     /// What serves at the start.

@@ -16,6 +16,7 @@ mod buffers;
 mod conversion;
 mod explain;
 mod figures;
+pub mod forecast;
 mod funnel;
 mod health;
 mod holds;

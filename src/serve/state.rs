@@ -141,6 +141,8 @@ pub struct Shared {
     pub(crate) delivery: DashMap<LineItemId, Delivery>,
     /// Who takes up changes of the account, where somebody does.
     publisher: OnceLock<Requests>,
+    /// Held while a forecast is made.
+    pub(super) forecasting: Mutex<()>,
     /// The control plane, where there is one.
     api: OnceLock<Arc<dyn Api>>,
     phase: AtomicU8,
@@ -175,6 +177,7 @@ impl Shared {
             played: Mutex::default(),
             delivery: DashMap::new(),
             publisher: OnceLock::new(),
+            forecasting: Mutex::new(()),
             api: OnceLock::new(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }

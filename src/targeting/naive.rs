@@ -65,6 +65,48 @@ pub fn first_reason(
     CHECKS.iter().find(|check| !(check.passes)(&case, None)).map(|check| check.reason)
 }
 
+/// All the dimensions that an impression does not meet.
+pub fn failures(input: &MatchInput<'_>, facts: &Facts<'_>, imp: &Imp<'_>, taxonomy: &Taxonomy) -> Dimensions {
+    let case = Case { input, facts, imp, taxonomy };
+    let failed = CHECKS.iter().filter(|check| !(check.passes)(&case, None));
+    Dimensions(failed.fold(0, |set, check| set | 1 << place_of(check.dimension)))
+}
+
+/// A set of dimensions of targeting. Permission to use segments is part of the dimension `segment`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Dimensions(u32);
+
+impl Dimensions {
+    /// Those of a number that [`Dimensions::bits`] gave.
+    pub fn of_bits(bits: u32) -> Dimensions {
+        Dimensions(bits & ((1 << CHECKS.len()) - 1))
+    }
+
+    /// As a number: one bit for each.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their names, in the order of evaluation.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        CHECKS
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| self.0 >> at & 1 == 1)
+            .map(|(_, check)| check.dimension)
+    }
+}
+
+/// The place of the first check of a dimension.
+fn place_of(dimension: &str) -> usize {
+    CHECKS.iter().position(|check| check.dimension == dimension).unwrap_or(CHECKS.len())
+}
+
 struct Case<'c> {
     input: &'c MatchInput<'c>,
     facts: &'c Facts<'c>,

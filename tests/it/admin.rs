@@ -12,6 +12,7 @@ mod csv;
 mod described;
 mod errors;
 mod figures;
+mod forecast;
 mod funnel;
 mod fuzzed;
 mod goals;

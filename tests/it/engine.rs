@@ -21,4 +21,4 @@ mod run;
 mod safety;
 mod sampled;
 mod selection;
-mod world;
+pub(crate) mod world;

@@ -12,6 +12,7 @@ mod control;
 mod corpus;
 mod engine;
 mod events;
+mod forecast;
 mod frequency;
 mod funnel;
 mod fuzz;

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("config", &["model"]),
     ("contacts", &["model"]),
+    ("forecast", &["model"]),
     ("funnel", &["model"]),
     ("samples", &["model"]),
     ("audience", &["model", "privacy"]),
@@ -25,14 +26,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "serve",
         &[
             "model", "engine", "events", "exchange", "budget", "audience", "contacts", "privacy", "config",
-            "funnel", "samples",
+            "forecast", "funnel", "samples",
         ],
     ),
     (
         "admin",
         &[
             "model", "serve", "exchange", "budget", "audience", "contacts", "store", "config", "funnel",
-            "samples",
+            "forecast", "samples",
         ],
     ),
     ("cli", &["*"]),

@@ -204,6 +204,8 @@ fn body(route: &Route) -> Option<(&'static str, String)> {
         Action::Transact => (JSON, "transaction_new".to_owned()),
         Action::Bulk => (JSON, "bulk".to_owned()),
         Action::Explain => (JSON, "explanation_new".to_owned()),
+        Action::Forecast => (JSON, "forecast_asked".to_owned()),
+        Action::ForecastDraft => (JSON, "forecast_draft".to_owned()),
         Action::UploadItems => (JSON, "list_values".to_owned()),
         _ => return None,
     })
@@ -245,6 +247,7 @@ fn answer(route: &Route) -> Value {
         Action::Explain => refer("explanation"),
         Action::Samples => page(route, refer("sample"), false),
         Action::Sample => refer("sample"),
+        Action::Forecast | Action::ForecastDraft => refer("forecast"),
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn of(route: &Route) -> Vec<Value> {
         Action::Audience(task) => audience::documented(task).3,
         Action::Sample | Action::PixelTag | Action::GetJob | Action::CancelJob | Action::JobResult => &[],
         Action::Me | Action::OpenApi | Action::Docs | Action::Explain => &[],
+        Action::Forecast | Action::ForecastDraft => &[],
     };
     parameters.extend(queries.iter().map(|name| match (route.action, *name) {
         (Action::Import, "mode") => query("import_mode"),

@@ -11,7 +11,7 @@ use crate::pricing::shading::{LEVELS, Landscape, Place, ShadeTable, TableError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const KIND: Kind = Kind { magic: *b"outbidLE", what: "state of the learner", version: 1 };
+const KIND: Kind = Kind { magic: *b"outbidLE", what: "state of the learner", version: 2 };
 
 /// Why a state cannot be gone on from.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,8 @@ impl Learning {
     /// Its whole state. One that goes on from it does as if it had never stopped.
     pub fn export(&self) -> Vec<u8> {
         let mut out = Writer::new(KIND);
-        for part in [self.trainer.export(), self.landscape.to_bytes(), self.table.to_bytes()] {
+        let prices = [self.landscape.to_bytes(), self.second.to_bytes(), self.table.to_bytes()];
+        for part in [self.trainer.export()].into_iter().chain(prices) {
             out.u32(part.len() as u32);
             out.bytes(&part);
         }
@@ -52,7 +53,7 @@ impl Learning {
         for count in [bids, left_out, won, won_told, lost, lost_told, silent, strangers] {
             out.u64(count);
         }
-        out.u8(self.news.into());
+        out.u8(u8::from(self.news) | u8::from(self.second_news) << 1);
         out.finish()
     }
 
@@ -68,6 +69,7 @@ impl Learning {
         let mut input = Reader::open(KIND, bytes)?;
         let trainer = Trainer::import(options, part(&mut input)?)?;
         let landscape = Landscape::from_bytes(part(&mut input)?)?;
+        let second = Landscape::from_bytes(part(&mut input)?)?;
         let table = Arc::new(ShadeTable::from_bytes(part(&mut input)?)?);
         let mut waiting = Queue::new(most_waiting);
         for _ in 0..input.count(24)? {
@@ -92,9 +94,21 @@ impl Learning {
         }
         let [bids, left_out, won, won_told, lost, lost_told, silent, strangers] = counts;
         let outcomes = Outcomes { bids, left_out, won, won_told, lost, lost_told, silent, strangers };
-        let news = input.u8()? != 0;
+        let flags = input.u8()?;
+        let (news, second_news) = (flags & 1 != 0, flags & 2 != 0);
         input.end()?;
-        Ok(Learning { trainer, landscape, table, waiting, revenues, shown, outcomes, news })
+        Ok(Learning {
+            trainer,
+            landscape,
+            second,
+            table,
+            waiting,
+            revenues,
+            shown,
+            outcomes,
+            news,
+            second_news,
+        })
     }
 }
 

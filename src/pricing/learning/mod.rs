@@ -23,7 +23,7 @@ pub use tables::{Owner, Seen, Sums, Tables};
 
 use super::market;
 use super::prediction::{Joined, OptionsError, Publication, Trainer, TrainerOptions};
-use super::shading::{self, Axis, Estimator, Explorer, Landscape, Outcome, ShadeTable};
+use super::shading::{self, Axis, Estimator, Explorer, Landscape, Outcome, ShadeTable, WinCurves};
 use crate::model::event::{BidMade, Converted, Event, NoticeEvent, Noticed, What};
 use crate::model::ids::{ConversionId, LineItemId};
 use crate::model::money::Cpm;
@@ -60,10 +60,34 @@ pub struct Outcomes {
     pub strangers: u64,
 }
 
+/// How likely prices are to win.
+#[derive(Clone, Debug)]
+pub struct Markets {
+    /// Where the winner pays its own bid.
+    pub first: WinCurves,
+    /// Where it pays the next one's, or what was agreed on.
+    pub second: WinCurves,
+}
+
+impl Markets {
+    /// What is known before anything was heard: nothing.
+    pub fn unknown() -> Markets {
+        let curves = || Landscape::new(Axis::default(), 1).curves(0);
+        Markets { first: curves(), second: curves() }
+    }
+
+    /// The one of an auction.
+    pub fn of(&self, first_price: bool) -> &WinCurves {
+        if first_price { &self.first } else { &self.second }
+    }
+}
+
 /// Learns from events. It belongs to one background thread.
 pub struct Learning {
     trainer: Trainer,
     landscape: Landscape,
+    /// Prices of auctions whose winner pays the next one's, or what was agreed on: nobody shades there, but forecasts ask.
+    second: Landscape,
     /// The table that serves: the next one is not far from it.
     table: Arc<ShadeTable>,
     waiting: Queue,
@@ -73,6 +97,8 @@ pub struct Learning {
     outcomes: Outcomes,
     /// Something about prices was heard since the last table.
     news: bool,
+    /// The same of auctions that nobody shades in.
+    second_news: bool,
 }
 
 impl Learning {
@@ -84,12 +110,14 @@ impl Learning {
         Ok(Learning {
             trainer: Trainer::new(options)?,
             landscape: Landscape::new(Axis::default(), MOST_PLACES),
+            second: Landscape::new(Axis::default(), MOST_PLACES),
             table: Arc::new(ShadeTable::unshaded(Axis::default())),
             waiting: Queue::new(most_waiting),
             revenues: Revenues::default(),
             shown: BTreeMap::new(),
             outcomes: Outcomes::default(),
             news: false,
+            second_news: false,
         })
     }
 
@@ -108,8 +136,8 @@ impl Learning {
     /// Time never goes back.
     pub fn advance(&mut self, now_ms: i64) {
         while let Some(bid) = self.waiting.expired(now_ms) {
-            if bid.first_price && bid.heard == Heard::Nothing {
-                self.outcomes.silent += 1;
+            if bid.heard == Heard::Nothing && bid.base_price > Cpm(0) {
+                self.outcomes.silent += u64::from(bid.first_price);
                 self.learn_price(&bid, shading::Heard::Silent, now_ms);
             }
         }
@@ -161,8 +189,15 @@ impl Learning {
             true => std::mem::take(&mut bid.features),
             false => Box::default(),
         };
-        let new = bid.first_price && bid.heard == Heard::Nothing;
-        let min_to_win = noticed.min_to_win.and_then(|price| bid.in_base(price));
+        let new = bid.base_price > Cpm(0) && bid.heard == Heard::Nothing;
+        let paid = match noticed.kind {
+            NoticeEvent::Win(paid) => paid,
+            NoticeEvent::Bill { price, .. } => Some(price),
+            _ => None,
+        };
+        // Who pays the next price was told the lowest that would have won.
+        let told = if bid.first_price { noticed.min_to_win } else { noticed.min_to_win.or(paid) };
+        let min_to_win = told.and_then(|price| bid.in_base(price));
         let heard = match noticed.kind {
             NoticeEvent::Loss(Some(code)) if !PRICE_LOSSES.contains(&code) => None,
             NoticeEvent::Loss(_) => Some(shading::Heard::Lost { min_to_win }),
@@ -177,6 +212,7 @@ impl Learning {
         }
         if let Some(heard) = heard.filter(|_| new) {
             match heard {
+                _ if !bid.first_price => {}
                 shading::Heard::Won { .. } => {
                     self.outcomes.won += 1;
                     self.outcomes.won_told += u64::from(min_to_win.is_some());
@@ -191,8 +227,14 @@ impl Learning {
     }
 
     fn learn_price(&mut self, bid: &Waiting, heard: shading::Heard, at_ms: i64) {
-        self.landscape.observe(&Outcome { place: bid.place, at_ms, bid: bid.base_price, heard });
-        self.news = true;
+        let outcome = Outcome { place: bid.place, at_ms, bid: bid.base_price, heard };
+        if bid.first_price {
+            self.landscape.observe(&outcome);
+            self.news = true;
+        } else {
+            self.second.observe(&outcome);
+            self.second_news = true;
+        }
     }
 
     fn conversion(
@@ -213,11 +255,19 @@ impl Learning {
 
     /// Works out the best bids anew where anything was heard, or where they were still on their way; returns whether it did.
     pub fn reprice(&mut self, now_ms: i64) -> bool {
+        if std::mem::take(&mut self.second_news) {
+            self.second.refresh(now_ms);
+        }
         let due = std::mem::take(&mut self.news) || self.landscape.is_unsettled();
         if due {
             self.table = Arc::new(self.landscape.rebuild(now_ms, Some(&self.table)));
         }
         due
+    }
+
+    /// How likely each price is to win, as of the last [`Learning::reprice`].
+    pub fn win_curves(&mut self, now_ms: i64) -> Markets {
+        Markets { first: self.landscape.curves(now_ms), second: self.second.curves(now_ms) }
     }
 
     /// Calibrates and publishes models, unless the guard refuses them.

@@ -4,6 +4,7 @@ use super::axis::{Axis, BINS};
 use super::estimate::{self, CELLS, Cells, Censored};
 use super::place::{LEVELS, Place, ROOT};
 use super::table::{Row, ShadeTable};
+use super::wins::WinCurves;
 use crate::model::money::Cpm;
 use std::collections::HashMap;
 
@@ -134,7 +135,7 @@ impl Counts {
         }
     }
 
-    fn outcomes(&self) -> f32 {
+    pub(super) fn outcomes(&self) -> f32 {
         self.sums.told + self.sums.won + self.sums.lost
     }
 
@@ -339,6 +340,29 @@ impl Landscape {
             }
         }
         ShadeTable::build(self.axis.clone(), rows)
+    }
+
+    /// How likely each price is to win, as of the last estimate: see [`Landscape::rebuild`] and [`Landscape::refresh`].
+    pub fn curves(&mut self, now_ms: i64) -> WinCurves {
+        let now = self.weight(now_ms);
+        WinCurves::of(self, now)
+    }
+
+    /// Estimates again where there is news, without a table of best bids: of a market whose prices nobody shades.
+    pub fn refresh(&mut self, now_ms: i64) {
+        self.forget(now_ms);
+        let now = self.weight(now_ms);
+        let mut rules: Vec<Estimator> = Vec::with_capacity(self.buckets.len());
+        for at in 0..self.buckets.len() {
+            let bucket = &self.buckets[at];
+            let above = bucket.parent as usize;
+            rules.push(if bucket.level <= 1 { bucket.counts.estimator() } else { rules[above] });
+            if bucket.is_due(now) {
+                let density = self.density(at, rules[at], now);
+                self.buckets[at].density = density;
+                self.buckets[at].unheeded = 0.0;
+            }
+        }
     }
 
     /// A bucket's distribution by its own outcomes and the wider place's distribution.

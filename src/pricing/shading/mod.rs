@@ -17,6 +17,7 @@ mod explore;
 mod landscape;
 mod place;
 mod table;
+mod wins;
 
 pub use axis::{Axis, BINS};
 pub use bytes::TableError;
@@ -24,3 +25,4 @@ pub use explore::{Explored, Explorer};
 pub use landscape::{Estimator, Heard, Landscape, Outcome};
 pub use place::{LEVELS, Place};
 pub use table::{Row, ShadeTable, Shaded};
+pub use wins::{WinCurve, WinCurves};

@@ -235,6 +235,11 @@ impl Editor {
 
     /// All of it as one account, without mappings between category taxonomies, which lie elsewhere.
     pub fn account(&self) -> Account {
+        self.account_with(None)
+    }
+
+    /// The same with the line item of this id also where it is not for serving, a draft say.
+    pub fn account_with(&self, draft: Option<u32>) -> Account {
         fn serving<T: Clone>(table: &Table<T>) -> impl Iterator<Item = T> {
             table.values().filter(|kept| kept.serves).map(|kept| kept.value.clone())
         }
@@ -245,7 +250,9 @@ impl Editor {
                 false => Segment { source: Source::Listed, external: Vec::new(), ..value.clone() },
             }
         }
+        let drafted = draft.and_then(|id| self.line_items.get(&id)).filter(|kept| !kept.serves);
         let mut line_items: Vec<LineItem> = serving(&self.line_items).collect();
+        line_items.extend(drafted.map(|kept| kept.value.clone()));
         let is_shown = |id: CreativeId| self.creatives.get(&id.0).is_some_and(|kept| kept.serves);
         let deals: HashMap<ListId, Arc<List>> =
             self.deals.values().map(|kept| (ListId(kept.value.id.0), kept.value.as_list())).collect();

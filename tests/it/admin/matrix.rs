@@ -80,6 +80,8 @@ const OTHERS: &[Row] = &[
     ("GET", "/v1/pixels/{id}/tag", "analyst", Of::Tenant, "read"),
     ("POST", "/v1/line_items/{id}:explain", "advertiser_viewer", Of::Tenant, "read"),
     ("POST", "/v1/advertisers/{id}:explain", "advertiser_viewer", Of::Tenant, "read"),
+    ("POST", "/v1/line_items/{id}:forecast", "advertiser_viewer", Of::Tenant, "read"),
+    ("POST", "/v1/line_items:forecast", "trader", Of::Tenant, "read"),
     ("GET", "/v1/line_items/{id}/funnel", "advertiser_viewer", Of::Tenant, "read"),
     ("GET", "/v1/exchanges/{id}/funnel", "analyst", Of::Shared, "read"),
     ("GET", "/v1/deals/{id}/funnel", "analyst", Of::Tenant, "read"),
@@ -290,7 +292,13 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if path.starts_with("/v1/imports/") {
         return 200;
     }
-    let looks = ["/v1/segments:overlap", "/v1/people:erase", "/v1/people:export", "/v1/contacts:upload"];
+    let looks = [
+        "/v1/line_items:forecast",
+        "/v1/segments:overlap",
+        "/v1/people:erase",
+        "/v1/people:export",
+        "/v1/contacts:upload",
+    ];
     let makes = path != "/v1/jobs/{id}:cancel"
         && !looks.contains(&path)
         && method == "POST"
@@ -306,7 +314,9 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         _ if !path.contains("{id}") => String::new(),
         ("GET", "advertisers") => things.advertiser.clone(),
         ("POST", "advertisers") if path.ends_with(":explain") => things.advertiser.clone(),
-        ("POST", "line_items") if path.ends_with(":explain") => things.line_item.clone(),
+        ("POST", "line_items") if path.ends_with(":explain") || path.ends_with(":forecast") => {
+            things.line_item.clone()
+        }
         ("GET", "campaigns") => things.campaign.clone(),
         ("GET", "line_items") => things.line_item.clone(),
         ("GET", "creatives") => things.creative.clone(),
@@ -334,6 +344,10 @@ fn call(world: &World, caller: &Caller, row: Row, things: &Things) -> (Answer, S
         "POST" if path.ends_with(":explain") => {
             Some(json!({ "exchange": "north", "request": { "id": "1" } }))
         }
+        "POST" if path == "/v1/line_items:forecast" => {
+            Some(json!({ "line_item": world.draft("line_items", &things.advertiser, &things.campaign) }))
+        }
+        "POST" if path.ends_with(":forecast") => Some(json!({})),
         // A table without a row is taken by every kind.
         "POST" if collection == "imports" => Some("name\n".into()),
         "POST" if !path.contains("{id}") => {

@@ -30,47 +30,47 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) const SIZES: [Size; 3] = [Size { w: 300, h: 250 }, Size { w: 728, h: 90 }, Size { w: 320, h: 50 }];
-pub(super) const DEALS: [&str; 3] = ["d1", "d2", "D2"];
-pub(super) const USERS: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "stranger"];
+pub(crate) const SIZES: [Size; 3] = [Size { w: 300, h: 250 }, Size { w: 728, h: 90 }, Size { w: 320, h: 50 }];
+pub(crate) const DEALS: [&str; 3] = ["d1", "d2", "D2"];
+pub(crate) const USERS: [&str; 6] = ["u0", "u1", "u2", "u3", "u4", "stranger"];
 /// Wednesday 2026-05-06, 12:00 UTC: no zone of the pool is near midnight.
-pub(super) const NOON: Now = Now { mono_ns: 5_000_000_000_000, unix_ms: 1_778_068_800_000 };
+pub(crate) const NOON: Now = Now { mono_ns: 5_000_000_000_000, unix_ms: 1_778_068_800_000 };
 const ZONES: [&str; 3] = ["UTC", "Europe/Berlin", "America/New_York"];
 
-pub(super) fn currency(code: &str) -> Currency {
+pub(crate) fn currency(code: &str) -> Currency {
     Currency::parse(code).unwrap()
 }
 
-pub(super) fn country(code: &str) -> Country {
+pub(crate) fn country(code: &str) -> Country {
     Country::parse(code).unwrap()
 }
 
 /// Draws, repeatable by seed.
-pub(super) struct Dice(StdRng);
+pub(crate) struct Dice(StdRng);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
         Dice(StdRng::seed_from_u64(seed))
     }
 
-    pub(super) fn chance(&mut self, one_in: u32) -> bool {
+    pub(crate) fn chance(&mut self, one_in: u32) -> bool {
         self.0.random_ratio(1, one_in)
     }
 
-    pub(super) fn one<T: Clone>(&mut self, pool: &[T]) -> T {
+    pub(crate) fn one<T: Clone>(&mut self, pool: &[T]) -> T {
         pool.choose(&mut self.0).expect("pools are not empty").clone()
     }
 
     /// Up to `most` of a pool, with repetitions.
-    pub(super) fn some<T: Clone>(&mut self, pool: &[T], most: usize) -> Vec<T> {
+    pub(crate) fn some<T: Clone>(&mut self, pool: &[T], most: usize) -> Vec<T> {
         (0..self.up_to(most)).map(|_| self.one(pool)).collect()
     }
 
-    pub(super) fn up_to(&mut self, most: usize) -> usize {
+    pub(crate) fn up_to(&mut self, most: usize) -> usize {
         self.0.random_range(0..=most)
     }
 
-    pub(super) fn within(&mut self, range: std::ops::Range<i64>) -> i64 {
+    pub(crate) fn within(&mut self, range: std::ops::Range<i64>) -> i64 {
         self.0.random_range(range)
     }
 
@@ -88,21 +88,21 @@ impl Dice {
 }
 
 /// Everything that a decision reads.
-pub(super) struct World {
-    pub(super) account: Account,
-    pub(super) snapshot: Snapshot,
-    pub(super) audience: AudienceIndex,
-    pub(super) id_key: IdKey,
+pub(crate) struct World {
+    pub(crate) account: Account,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) audience: AudienceIndex,
+    pub(crate) id_key: IdKey,
     /// What the audience was made of: cookie → memberships.
-    pub(super) members: BTreeMap<&'static str, Vec<Membership>>,
-    pub(super) settings: Settings,
-    pub(super) keys: TokenKeys,
-    pub(super) urls: PublicUrl,
+    pub(crate) members: BTreeMap<&'static str, Vec<Membership>>,
+    pub(crate) settings: Settings,
+    pub(crate) keys: TokenKeys,
+    pub(crate) urls: PublicUrl,
 }
 
 impl World {
     /// A world around an account.
-    pub(super) fn of(account: Account, members: BTreeMap<&'static str, Vec<Membership>>) -> World {
+    pub(crate) fn of(account: Account, members: BTreeMap<&'static str, Vec<Membership>>) -> World {
         let catalog = Arc::new(Catalog::compile(account.clone(), 1, &compile_markup).unwrap());
         let rates = Arc::new(account.rates.clone());
         let id_key = IdKey([3; 16]);
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// A random one with up to `line_items` line items.
-    pub(super) fn random(dice: &mut Dice, line_items: usize) -> World {
+    pub(crate) fn random(dice: &mut Dice, line_items: usize) -> World {
         let mut world = World::of(dice.account(line_items), dice.members());
         world.settings.tracking_is_https = !dice.chance(8);
         world
@@ -138,7 +138,7 @@ impl World {
 
     /// One advertiser with a full wallet in dollars, one campaign, and the exchange `test`; whatever a test needs goes
     /// on top.
-    pub(super) fn small(change: impl FnOnce(&mut Account)) -> World {
+    pub(crate) fn small(change: impl FnOnce(&mut Account)) -> World {
         let mut account = Account {
             rates: rates(),
             exchanges: vec![profile(1)],
@@ -159,20 +159,20 @@ impl World {
     }
 
     /// Fresh books of the account's budgets.
-    pub(super) fn ledger(&self) -> Arc<Ledger> {
+    pub(crate) fn ledger(&self) -> Arc<Ledger> {
         let ledger = Arc::new(Ledger::in_memory(9, 2, NOON));
         ledger.configure(self.snapshot.catalog.funding().collect(), NOON).unwrap();
         ledger
     }
 
     /// The profile of the exchange with this id.
-    pub(super) fn profile(&self, id: u16) -> &ExchangeProfile {
+    pub(crate) fn profile(&self, id: u16) -> &ExchangeProfile {
         self.snapshot.catalog.exchange_by_id(ExchangeId(id)).expect("the exchange exists")
     }
 }
 
 /// One euro is 1.08 dollars, one yen 0.0067; pounds have no rate.
-pub(super) fn rates() -> Rates {
+pub(crate) fn rates() -> Rates {
     let mut rates = Rates::new(Currency::USD);
     assert!(rates.set(currency("EUR"), Rate(1_080_000_000)) && rates.set(currency("JPY"), Rate(6_700_000)));
     rates
@@ -199,7 +199,7 @@ fn segment((id, parent): (u32, Option<u32>)) -> Segment {
     }
 }
 
-pub(super) fn profile(id: u16) -> ExchangeProfile {
+pub(crate) fn profile(id: u16) -> ExchangeProfile {
     ExchangeProfile {
         id: ExchangeId(id),
         name: format!("x{id}"),
@@ -235,7 +235,7 @@ pub(super) fn profile(id: u16) -> ExchangeProfile {
     }
 }
 
-pub(super) fn advertiser(id: u32) -> Advertiser {
+pub(crate) fn advertiser(id: u32) -> Advertiser {
     Advertiser {
         frequency: Default::default(),
         id: AdvertiserId(id),
@@ -249,7 +249,7 @@ pub(super) fn advertiser(id: u32) -> Advertiser {
     }
 }
 
-pub(super) fn campaign(id: u32, advertiser: u32) -> Campaign {
+pub(crate) fn campaign(id: u32, advertiser: u32) -> Campaign {
     Campaign {
         frequency: Default::default(),
         id: CampaignId(id),
@@ -262,7 +262,7 @@ pub(super) fn campaign(id: u32, advertiser: u32) -> Campaign {
 }
 
 /// Bids `cpm` for anything with creative 1.
-pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
+pub(crate) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
     LineItem {
         frequency: Default::default(),
         strategy: Default::default(),
@@ -288,7 +288,7 @@ pub(super) fn line_item(id: u32, campaign: u32, cpm: i64) -> LineItem {
     }
 }
 
-pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
+pub(crate) fn creative(id: u32, advertiser: u32) -> Creative {
     Creative {
         frequency: Default::default(),
         id: CreativeId(id),
@@ -311,7 +311,7 @@ pub(super) fn creative(id: u32, advertiser: u32) -> Creative {
 }
 
 /// A banner with a link and an image.
-pub(super) fn banner(size: Size, banner_type: i64) -> Content {
+pub(crate) fn banner(size: Size, banner_type: i64) -> Content {
     let markup = "<a href=\"{{CLICK_URL}}\"><img src=\"https://cdn.example/{{CREATIVE_ID}}.png?cb={{CACHEBUSTER}}\"></a>";
     Content::Banner(BannerAd { size, markup: markup.to_owned(), banner_type, expands: Vec::new() })
 }
