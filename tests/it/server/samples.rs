@@ -196,8 +196,8 @@ fn what_finds_no_room_is_left_out_and_counted() {
     let of = |reason: &str| server.metric(&format!("outbid_samples_left_out_total{{reason=\"{reason}\"}}"));
     assert_eq!((of("too_long"), of("no_buffer")), (1, 18));
     // Time is short on a busy machine.
-    let late = (32 - server.metric("outbid_samples_kept_total"), 0).0;
-    assert!(late < 32 && (late == 0 || of("late") == late));
+    let kept_now = server.metric("outbid_samples_kept_total");
+    assert!(kept_now >= 1 && (kept_now == 32 || kept_now + of("late") == 32), "{kept_now}");
     assert!(server.metric("outbid_samples_one_in") >= 16, "fewer are chosen from now on");
     assert!(server.metric("outbid_samples_bytes") > 0);
     // Switched off, nobody is chosen.
