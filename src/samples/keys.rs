@@ -71,7 +71,7 @@ impl Keys {
     /// Reads what [`Keys::to_bytes`] wrote.
     pub(super) fn of_bytes(bytes: &[u8]) -> Option<Keys> {
         let (sum, content) = bytes.strip_prefix(MARK)?.split_first_chunk::<4>()?;
-        let is_sound = crc32c::crc32c(content).to_le_bytes() == *sum && content.len() % 24 == 0;
+        let is_sound = crc32c::crc32c(content).to_le_bytes() == *sum && content.len().is_multiple_of(24);
         let mut keys = content.chunks_exact(24).filter(|_| is_sound).filter_map(|entry| {
             let (since_s, bytes) = entry.split_first_chunk::<8>()?;
             Some(Key { since_s: i64::from_le_bytes(*since_s), bytes: bytes.try_into().ok()? })

@@ -96,7 +96,8 @@ impl Samples {
                 continue;
             }
             let bytes = storage.size(name)?;
-            hours.insert(start_s, Hour { is_thin, bytes, ..Hour::default() });
+            // What the process before wrote may not be durable yet.
+            hours.insert(start_s, Hour { is_thin, bytes, is_dirty: !is_thin, ..Hour::default() });
         }
         let keys = match known {
             Some(keys) => keys,

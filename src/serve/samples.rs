@@ -35,7 +35,7 @@ const BUFFERS: usize = 32;
 const BUFFER_BYTES: usize = 64 << 10;
 /// Keeps the choice apart from other draws by who somebody is.
 const SALT: u64 = 0x7361_6D70_6C65_0000;
-/// Requests are looked at for so long in every tick.
+/// Requests are looked at for so long in every tick; the rest waits for the next one.
 const PATIENCE: Duration = Duration::from_millis(8);
 
 /// See the module.
@@ -151,24 +151,6 @@ impl SampleLog {
     }
 }
 
-/// Why a request that was chosen is not kept.
-#[derive(Clone, Copy)]
-enum Lost {
-    /// There was no time for it.
-    Late,
-    /// It cannot be read, or not be taken apart; or without the person it would be another request.
-    Unreadable,
-}
-
-impl Lost {
-    fn as_str(self) -> &'static str {
-        match self {
-            Lost::Late => "late",
-            Lost::Unreadable => "unreadable",
-        }
-    }
-}
-
 /// Takes requests from the buffers to the store.
 pub(super) struct Keeper {
     core: Core,
@@ -192,20 +174,16 @@ impl Keeper {
         };
         let nobody_else = log.at_work.lock();
         let (mut came, mut records) = (0, Vec::new());
+        // What there is no time for waits for the next look.
         while came < log.buffers.count() as u64
+            && (came == 0 || shared.clock.mono_ns() < until_ns)
             && let Some((body, chosen)) = log.buffers.take()
         {
             came += 1;
-            let record = match came == 1 || shared.clock.mono_ns() < until_ns {
-                true => self.record(shared, &body, &chosen).ok_or(Lost::Unreadable),
-                false => Err(Lost::Late),
-            };
+            records.extend(self.record(shared, &body, &chosen));
             log.buffers.give_back(body);
-            match record {
-                Ok(record) => records.push(record),
-                Err(why) => lost(why.as_str(), 1),
-            }
         }
+        lost("unreadable", came - records.len() as u64);
         let mut store = log.store.lock();
         let asked = records.len() as u64;
         let kept = store.append(records);

@@ -182,8 +182,8 @@ catalogue! {
         "Times that what the funnel counts could not be written to disk; it is kept in memory until it can.";
     SAMPLES_KEPT = Counter "outbid_samples_kept_total" [] "Requests that were taken into the sample.";
     SAMPLES_LEFT_OUT = Counter "outbid_samples_left_out_total" ["reason"]
-        "Requests that were chosen for the sample and not kept: too_long, no_buffer (more came than wait), late (no time to look at \
-         them), unreadable (or another request without what names the person), no_room (their hour has its share of the \
+        "Requests that were chosen for the sample and not kept: too_long, no_buffer (more came than wait), \
+         unreadable (or another request without what names the person), no_room (their hour has its share of the \
          room, or the disk refused).";
     SAMPLES_BYTES = Gauge "outbid_samples_bytes" [] "What the files of the sampled requests take.";
     SAMPLES_DAMAGED = Gauge "outbid_samples_damaged" []

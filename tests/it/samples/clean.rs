@@ -57,7 +57,11 @@ fn secrets(request: &Value) -> Vec<String> {
     public["regs"]["ext"]["us_privacy"] = Value::Null;
     (public["source"]["tid"], public["site"]["search"]) = (Value::Null, Value::Null);
     let public = public.to_string();
-    found.retain(|text| text.len() >= 6 && !public.contains(text.as_str()));
+    let is_public = |text: &str| {
+        let quoted = Value::from(text).to_string();
+        public.contains(text) || public.contains(quoted.trim_matches('"'))
+    };
+    found.retain(|text| text.len() >= 6 && !is_public(text));
     found
 }
 

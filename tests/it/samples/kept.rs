@@ -122,7 +122,7 @@ fn after_a_day_an_hour_is_thinner_with_all_requests_of_whoever_stays() {
     let storage = MemoryStorage::new();
     let mut samples = open(&storage, PLENTY, START_S);
     let records: Vec<Record> = (0..6_000u64)
-        .map(|nth| record(&samples, nth, START_S + 1, (nth % 3 != 0).then_some(nth / 6)))
+        .map(|nth| record(&samples, nth, START_S + 1, (!nth.is_multiple_of(3)).then_some(nth / 6)))
         .collect();
     assert_eq!(samples.append(records.clone()).unwrap(), 6_000);
     samples.tidy(START_S + 25 * 3_600 - 1).unwrap();
@@ -301,7 +301,7 @@ proptest! {
                 Op::Append(count) => {
                     let batch: Vec<Record> = (0..count).map(|_| {
                         nth += 1;
-                        let person = (nth % 4 != 0).then_some(nth % 6);
+                        let person = (!nth.is_multiple_of(4)).then_some(nth % 6);
                         let record = record(&samples, nth, now_s, person);
                         people.extend(person.map(|person| (record.id.clone(), person)));
                         known.insert(record.id.clone(), (record.clone(), false));
