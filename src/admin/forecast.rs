@@ -276,7 +276,10 @@ pub(super) fn draft_schema() -> Value {
         "type": "object",
         "properties": {
             "days": days_schema(), "bids": bids_schema(),
-            "line_item": { "type": "object", "description": "The line item as `POST /v1/line_items` takes it." },
+            "line_item": {
+                "$ref": "#/components/schemas/line_item_new",
+                "description": "The line item as `POST /v1/line_items` takes it.",
+            },
         },
         "required": ["line_item"],
         "additionalProperties": false,

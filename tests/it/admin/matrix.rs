@@ -278,10 +278,18 @@ fn expected(caller: &Caller, (method, path, needs, of, scope): Row) -> u16 {
     if of == Of::Tenant && is_foreign && path.contains("{id}") {
         return 404;
     }
-    let has_parent =
-        ["campaigns", "line_items", "creatives", "conversions", "pixels", "transactions", "segments:overlap"]
-            .iter()
-            .any(|name| path.strip_prefix("/v1/") == Some(name));
+    let has_parent = [
+        "campaigns",
+        "line_items",
+        "creatives",
+        "conversions",
+        "pixels",
+        "transactions",
+        "segments:overlap",
+        "line_items:forecast",
+    ]
+    .iter()
+    .any(|name| path.strip_prefix("/v1/") == Some(name));
     if method == "POST" && is_foreign && has_parent {
         return 422;
     }
