@@ -1,31 +1,28 @@
 //! From a data directory to a running server: configuration → log → data → catalog → audience → shared state.
 
-use super::{Common, Failure, explain};
-use crate::admin::{self, Admin, Explained, Rate, Serving, Setup};
+use super::served::Served;
+use super::{Common, Failure};
+use crate::admin::{self, Admin, Rate, Setup};
 use crate::audience::{self, AudienceIndex, IdKey};
 use crate::budget::file_storage::FileStorage;
 use crate::budget::frequency::FrequencyTable;
 use crate::budget::journal::Options;
-use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger, Purse, Spending, Standing, Stop};
+use crate::budget::{Billed, Books, EventLog as _, JournalLog, Ledger};
 use crate::config::{self, Config, Sources};
 use crate::contacts::Contacts;
 use crate::engine::{Catalog, Settings, Snapshot, SnapshotCell};
 use crate::events::{self, LogName, Logs, Retention};
 use crate::exchange::token::DuplicateKeyId;
 use crate::exchange::{self, PublicUrl, TokenKey, TokenKeys};
-use crate::funnel::{FunnelError, Span, Step, Whose};
+use crate::funnel::FunnelError;
 use crate::model::account::Account;
 use crate::model::clock::{Clock, Now};
-use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::money::{Cpm, Nanos};
 use crate::model::rates::Rates;
-use crate::model::sample::SampledRequest;
 use crate::pricing::learning::Tables;
-use crate::samples::{Found, Query};
-use crate::serve::forecast::{Asked, NotForecast, Told};
 use crate::serve::{
-    self, Funnels, Hour, Learner, LearningOptions, NotExplained, Pacing, RestoreError, SampleLog, Shared,
-    SharedParts, kept_tables, runaway_rule,
+    self, Funnels, Learner, LearningOptions, Pacing, RestoreError, SampleLog, Shared, SharedParts,
+    kept_tables, runaway_rule,
 };
 use crate::store::account_file::{self, AccountErrors};
 use crate::store::category_maps::{self, CategoryMapError};
@@ -36,7 +33,6 @@ use crate::telemetry::clock::SystemClock;
 use crate::telemetry::log::{self, LogLevel};
 use crate::telemetry::metrics::Metrics;
 use anyhow::{Context, anyhow};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
@@ -179,7 +175,7 @@ fn control_plane(
                 shared.poke_publisher();
             }
         }),
-        serving: Box::new(Served { shared: Arc::clone(served), clock: Arc::clone(clock) }),
+        serving: Box::new(Served::new(Arc::clone(served), Arc::clone(clock))),
         people: Box::new(move || {
             let shared = kept.get().and_then(Weak::upgrade)?;
             let plan = Arc::clone(shared.snapshots().load().catalog.behaviour());
@@ -199,75 +195,6 @@ fn control_plane(
         jobs: admin::JobOptions { dir: data.root().join("jobs"), import_bytes: config.admin.import_bytes },
     };
     Admin::new(setup).map(Some).map_err(|error| Failure::Damaged(error.into()))
-}
-
-/// What the API may ask of the server; nothing before that is there.
-struct Served {
-    shared: Arc<OnceLock<Weak<Shared>>>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Served {
-    fn shared(&self) -> Option<Arc<Shared>> {
-        self.shared.get().and_then(Weak::upgrade)
-    }
-}
-
-impl Serving for Served {
-    fn spending(&self, asked: Vec<(AdvertiserId, Purse)>) -> Option<Vec<Spending>> {
-        self.shared().map(|shared| shared.ledger().spending(asked, self.clock.now()))
-    }
-
-    fn stops(&self) -> BTreeSet<Stop> {
-        self.shared().map(|shared| shared.ledger().stops()).unwrap_or_default()
-    }
-
-    fn explain(
-        &self,
-        exchange: &str,
-        request: &[u8],
-        knows_people: bool,
-        wanted: &dyn Fn(LineItemId) -> bool,
-    ) -> Result<Explained, NotExplained> {
-        let Some(shared) = self.shared() else { return Ok(Explained::default()) };
-        shared.explain(exchange, request, knows_people, wanted, explain::told)
-    }
-
-    fn explain_sampled(
-        &self,
-        sampled: &SampledRequest,
-        knows_people: bool,
-        wanted: &dyn Fn(LineItemId) -> bool,
-    ) -> Result<Explained, NotExplained> {
-        let Some(shared) = self.shared() else { return Ok(Explained::default()) };
-        shared.explain_sampled(sampled, knows_people, wanted, explain::told)
-    }
-
-    fn samples(&self, query: &Query) -> Found {
-        self.shared().map_or_else(Found::default, |shared| shared.samples(query))
-    }
-
-    fn standing(&self, line_item: LineItemId) -> Option<Standing> {
-        self.shared()?.ledger().standing(line_item, self.clock.now())
-    }
-
-    fn funnel(&self, step: Step, time: (i64, i64), whose: Whose) -> Result<Vec<Span>, FunnelError> {
-        self.shared().map_or(Ok(Vec::new()), |shared| shared.funnel(step, time, whose))
-    }
-
-    fn health(&self) -> Option<Arc<Hour>> {
-        let hour = self.shared()?.health();
-        hour.inspect_err(|error| tracing::warn!(%error, "nobody's health is known")).ok()
-    }
-
-    fn forecast(&self, asked: Asked) -> Result<Option<Told>, NotForecast> {
-        self.shared().map(|shared| shared.forecast(asked)).transpose()
-    }
-
-    fn has_audience(&self) -> Option<bool> {
-        let stats = self.shared()?.audience().stats();
-        Some(stats.base_memberships + stats.overlay_memberships > 0)
-    }
 }
 
 /// Compiles an account into a catalog.

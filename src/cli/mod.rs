@@ -24,6 +24,7 @@ pub mod seed;
 mod seed_command;
 mod segment;
 mod serve;
+mod served;
 mod sim;
 mod taxonomy;
 mod users;

@@ -258,20 +258,24 @@ fn no_bids(vitals: &Vitals<'_>) -> Option<Alert> {
     })
 }
 
+/// A kind of loss by fault: its code, how bad it is, which losses are meant, and what is said of them.
+type Fault = (&'static str, Severity, fn(Loss) -> bool, &'static str);
+
+const FAULTS: [Fault; 2] = [
+    ("own_fault", Severity::Error, Loss::is_our_bug, "bids were lost by their own fault"),
+    (
+        "creative_rejected",
+        Severity::Warning,
+        Loss::is_creative,
+        "bids were lost because the creative was not taken",
+    ),
+];
+
 /// What is wrong with what came of bids.
 fn after_bids(after: &After, bids: u64) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let is_many = |faults: u64| faults >= FEW_FAULTS && faults.saturating_mul(FAULTS_ONE_IN) >= bids;
-    let kinds: [(&'static str, Severity, fn(Loss) -> bool, &str); 2] = [
-        ("own_fault", Severity::Error, Loss::is_our_bug, "bids were lost by their own fault"),
-        (
-            "creative_rejected",
-            Severity::Warning,
-            Loss::is_creative,
-            "bids were lost because the creative was not taken",
-        ),
-    ];
-    for (code, severity, is_meant, what) in kinds {
+    for (code, severity, is_meant, what) in FAULTS {
         let lost = after.lost_by(is_meant);
         let meant = after.lost.iter().filter(|(why, _)| is_meant(*why));
         if let Some((why, _)) = meant.max_by_key(|(_, losses)| *losses).filter(|_| is_many(lost)) {

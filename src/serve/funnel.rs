@@ -155,17 +155,18 @@ impl Sampler {
         Sampler { core: Core::new(BidIds::new(shared.ledger.epoch(), u16::MAX)), arena: Bump::new() }
     }
 
-    /// Looks at the requests that were taken so far, at one at least and at others as long as `patience` lasts; the rest is left
-    /// out. Returns how many it looked at.
+    /// Looks at the requests that were taken so far, at one at least and at others as long as `patience` lasts; the rest waits
+    /// for the next time, and keeps its buffers from others meanwhile. Returns how many it looked at.
     pub fn look(&mut self, shared: &Shared, patience: Duration) -> u64 {
         let samples = &shared.funnels.samples;
         let until_ns = shared.clock.mono_ns() + patience.as_nanos() as u64;
         let (mut requests, mut missed) = (0, HashMap::<LineItemId, Ends>::new());
         for _ in 0..BUFFERS {
-            let Some((body, sampled)) = samples.take() else { break };
-            if requests == 0 || shared.clock.mono_ns() < until_ns {
-                requests += u64::from(self.look_at(shared, (&body, &sampled), &mut missed));
+            if requests > 0 && shared.clock.mono_ns() >= until_ns {
+                break;
             }
+            let Some((body, sampled)) = samples.take() else { break };
+            requests += u64::from(self.look_at(shared, (&body, &sampled), &mut missed));
             samples.give_back(body);
         }
         if requests > 0 {

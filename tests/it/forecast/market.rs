@@ -211,7 +211,7 @@ impl Market {
         let chosen = |offered: &&Offered| {
             let name =
                 offered.person.unwrap_or_else(|| splitmix64(offered.at_ms as u64 ^ offered.market as u64));
-            splitmix64(name ^ 0xABCD ^ self.seed) % u64::from(one_in) == 0
+            splitmix64(name ^ 0xABCD ^ self.seed).is_multiple_of(u64::from(one_in))
         };
         let keep = |offered: &Offered| {
             let arena = Bump::new();

@@ -47,7 +47,7 @@ fn people_are_counted_once_however_dense_the_sample_was() {
             all.insert(hash);
             // A third comes in the morning alone, a third in the evening alone, a third in both; in the evening the sample is thinner.
             for (comes, one_in) in [(nth % 3 != 0, 2u32), (nth % 3 != 1, 8)] {
-                if comes && splitmix64(hash) % u64::from(one_in) == 0 {
+                if comes && splitmix64(hash).is_multiple_of(u64::from(one_in)) {
                     records.push((hash, one_in));
                     records.push((hash, one_in));
                 }
