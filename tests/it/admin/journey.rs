@@ -178,7 +178,12 @@ fn a_trial_changes_neither_the_database_nor_a_bid_and_the_next_change_works() {
     let site = bidding();
     let before = site.get(ITEM);
     let metric = "outbid_account_reloads_total{outcome=\"published\"}";
-    let published = site.metric(metric);
+    // A bid is there a moment before what brought it is counted.
+    let mut published = site.metric(metric);
+    site.until("everything before is counted", |site| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::mem::replace(&mut published, site.metric(metric)) == published
+    });
     let price = json!({ "bid": { "amount": "4.00", "max": "4.00" } });
     let tried = site.patch(&format!("{ITEM}?validate_only=true"), &price);
     assert_eq!(tried["bid"]["amount"]["amount"], "4.00", "what would be is shown");
