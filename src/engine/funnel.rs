@@ -33,6 +33,9 @@ const MOST_DEALS: usize = 10_000;
 /// Entries that may wait for the lane to be free; then the core waits for it.
 const MOST_PENDING: usize = 1 << 16;
 
+/// So much met is gone over without marks.
+const FEW: usize = 24;
+
 /// The cell of who was found and met nothing: nobody looked at it, as another one is better.
 const BEATEN: u8 = NoBidReason::LostInternal as u8;
 
@@ -68,7 +71,9 @@ struct Wanted {
 
 #[derive(Debug)]
 struct Sheet {
-    line_items: Vec<Row>,
+    /// Of each cell all line items, one after the other: most of those that are found are beaten, and the counts of who was
+    /// beaten lie together in the cache.
+    line_items: Vec<Vec<u32>>,
     /// Requests that were refused as a whole, and the others.
     exchanges: Vec<[Row; 2]>,
     deals: Vec<Row>,
@@ -112,9 +117,10 @@ impl Table {
                 take(whole, &mut all.whole);
                 take(found, &mut all.found);
             }
-            for (id, row) in self.line_items.iter().zip(&mut sheet.line_items) {
-                if *row != EMPTY {
-                    take(row, line_items.entry(*id).or_default());
+            for (cell, column) in (0u8..).zip(&mut sheet.line_items) {
+                for (id, count) in self.line_items.iter().zip(column).filter(|(_, count)| **count > 0) {
+                    let exists = line_items.entry(*id).or_default().add(cell, std::mem::take(count).into());
+                    debug_assert!(exists, "there is a column for each cell");
                 }
             }
             sheet.deals.iter_mut().zip(&mut deals).for_each(|(row, ends)| take(row, ends));
@@ -131,7 +137,7 @@ impl Table {
 
     fn sheet(&self) -> Sheet {
         Sheet {
-            line_items: vec![EMPTY; self.line_items.len()],
+            line_items: vec![vec![0; self.line_items.len()]; Ends::CELLS],
             exchanges: vec![[EMPTY; 2]; self.exchanges.len()],
             deals: vec![EMPTY; self.deals.len()],
         }
@@ -267,9 +273,12 @@ impl Tally {
         match (whole.map(Ends::cell), &mut sheet) {
             (Some(cell), _) => self.pending_requests.push((row, cell, true)),
             (None, Some(sheet)) => {
-                let furthest = self.fold(lane, |_, line_item, cell| {
-                    sheet.line_items[line_item as usize][usize::from(cell)] += 1;
-                });
+                let furthest = match self.is_plain() {
+                    true => self.count_plain(&mut sheet.line_items),
+                    false => self.fold(lane, |_, line_item, cell| {
+                        sheet.line_items[usize::from(cell)][line_item as usize] += 1;
+                    }),
+                };
                 self.pending_requests.push((row, furthest, false));
             }
             (None, None) => {
@@ -346,9 +355,6 @@ impl Tally {
             self.marks.resize(line_items, Mark::default());
             self.stamp = 0;
         }
-        if self.imps.len() == 1 && !self.met_deals {
-            return self.fold_one(&mut put);
-        }
         self.stamp += 1;
         let request = self.stamp;
         if self.met_deals {
@@ -391,21 +397,28 @@ impl Tally {
         furthest
     }
 
-    /// The same for one impression without deals, which most requests are: what was met last counts.
-    fn fold_one(&mut self, put: &mut impl FnMut(&mut Vec<(u32, u8)>, u32, u8)) -> u8 {
-        self.stamp += 1;
-        for met in &self.met {
-            let mark = &mut self.marks[met.line_item as usize];
-            (mark.imp, mark.cell) = (self.stamp, met.cell);
-        }
-        let mut furthest = 0;
+    /// One impression without deals, which most requests are, in which little was met.
+    fn is_plain(&self) -> bool {
+        self.imps.len() == 1 && !self.met_deals && self.met.len() <= FEW
+    }
+
+    /// Counts every line item that was found of such a request where it got; returns where the furthest did. Those that met
+    /// nothing were beaten, and who met something met last what counts.
+    fn count_plain(&self, columns: &mut [Vec<u32>]) -> u8 {
+        let (beaten, mut furthest) = (&mut columns[usize::from(BEATEN)], 0);
         for ix in &self.found {
-            let mark = &self.marks[ix.0 as usize];
-            let cell = if mark.imp == self.stamp { mark.cell } else { BEATEN };
-            put(&mut self.pending, ix.0, cell);
-            furthest = furthest.max(cell);
+            beaten[ix.0 as usize] += 1;
         }
-        furthest
+        let mut among = 0;
+        for (at, met) in self.met.iter().enumerate() {
+            if self.met[at + 1..].iter().any(|later| later.line_item == met.line_item) {
+                continue;
+            }
+            columns[usize::from(BEATEN)][met.line_item as usize] -= 1;
+            columns[usize::from(met.cell)][met.line_item as usize] += 1;
+            (among, furthest) = (among + 1, met.cell.max(furthest));
+        }
+        if among < self.found.len() { furthest.max(BEATEN) } else { furthest }
     }
 }
 
@@ -457,7 +470,7 @@ impl Writer {
 
 fn apply(mut sheet: MutexGuard<'_, Sheet>, tally: &mut Tally) {
     for (row, cell) in tally.pending.drain(..) {
-        sheet.line_items[row as usize][usize::from(cell)] += 1;
+        sheet.line_items[usize::from(cell)][row as usize] += 1;
     }
     for (row, cell) in tally.pending_deals.drain(..) {
         sheet.deals[row as usize][usize::from(cell)] += 1;

@@ -28,10 +28,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The tables are emptied this often …
+/// The sample is looked at this often …
 const TICK: Duration = Duration::from_millis(1_000);
 /// (a stop waits for a part of that) …
 const SLICES: u32 = 10;
+/// … the tables are emptied every so many ticks, when a minute is over, and whenever somebody asks …
+const TICKS_PER_COUNT: u64 = 5;
 /// … and the minute at hand is written this often, in ticks: a crash costs what came since.
 const TICKS_PER_SAVE: u64 = 10;
 /// One request in so many is in the sample.
@@ -263,12 +265,17 @@ pub(super) fn keep_funnel(shared: &Shared) {
     if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "the funnel is kept at the usual priority");
     }
-    let (mut ticks, mut failed, mut samples_failed) = (0u64, false, false);
+    let (mut ticks, mut minute_then, mut failed, mut samples_failed) = (0u64, 0, false, false);
     let (mut sampler, mut keeper) = (Sampler::new(shared), Keeper::new(shared));
     loop {
         let closing = shared.phase() >= Phase::Closing;
         ticks += 1;
-        let mut done = shared.count_funnel();
+        let minute = shared.clock.now().unix_s().div_euclid(60);
+        let is_over = std::mem::replace(&mut minute_then, minute) != minute;
+        let mut done = match closing || is_over || ticks.is_multiple_of(TICKS_PER_COUNT) {
+            true => shared.count_funnel(),
+            false => Ok(()),
+        };
         // A request that breaks the reader costs its own place in the sample, as it costs its own answer where it is served.
         if catch_unwind(AssertUnwindSafe(|| sampler.look(shared, PATIENCE))).is_err() {
             sampler = Sampler::new(shared);
