@@ -68,7 +68,7 @@ impl Hour {
 
     /// After a failed write: what of it is there is found out before the next one.
     fn look_again(&mut self, storage: &dyn Storage, start_s: i64) {
-        self.next = None;
+        (self.next, self.is_dirty) = (None, true);
         self.bytes = storage.size(&self.name(start_s)).unwrap_or(self.bytes);
     }
 }
@@ -229,9 +229,15 @@ impl Samples {
     /// The disk refuses.
     pub fn sync(&mut self) -> Result<(), SamplesError> {
         let Some(storage) = &self.storage else { return Ok(()) };
-        for (start_s, hour) in self.hours.iter_mut().filter(|(_, hour)| hour.is_dirty) {
+        let mut is_any = false;
+        for (start_s, hour) in self.hours.iter().filter(|(_, hour)| hour.is_dirty) {
             storage.open(&hour.name(*start_s))?.sync()?;
-            hour.is_dirty = false;
+            is_any = true;
+        }
+        if is_any {
+            // A file that took another one's place may not have it for good yet.
+            storage.sync_dir()?;
+            self.hours.values_mut().for_each(|hour| hour.is_dirty = false);
         }
         Ok(())
     }
