@@ -59,6 +59,8 @@ struct Hour {
     next: Option<u64>,
     damaged: u64,
     is_dirty: bool,
+    /// A sync of its file failed.
+    is_doubtful: bool,
 }
 
 impl Hour {
@@ -230,9 +232,17 @@ impl Samples {
     pub fn sync(&mut self) -> Result<(), SamplesError> {
         let Some(storage) = &self.storage else { return Ok(()) };
         let mut is_any = false;
-        for (start_s, hour) in self.hours.iter().filter(|(_, hour)| hour.is_dirty) {
-            storage.open(&hour.name(*start_s))?.sync()?;
+        for (start_s, hour) in self.hours.iter_mut().filter(|(_, hour)| hour.is_dirty) {
             is_any = true;
+            let name = hour.name(*start_s);
+            if hour.is_doubtful {
+                // What a sync failed on counts as written from then on: only another file makes it durable.
+                replace(&**storage, DRAFT, &name, &storage.read(&name)?)?;
+                hour.is_doubtful = false;
+            } else if let Err(error) = storage.open(&name).and_then(|mut file| file.sync()) {
+                hour.is_doubtful = true;
+                return Err(error.into());
+            }
         }
         if is_any {
             // A file that took another one's place may not have it for good yet.
@@ -310,7 +320,8 @@ impl Samples {
                 return Err(error.into());
             }
             let next = theirs.last().into_iter().chain(others.last()).map(|record| record.number + 1).max();
-            (hour.bytes, hour.next, hour.is_dirty) = (bytes.len() as u64, hour.next.max(next), false);
+            (hour.bytes, hour.next) = (bytes.len() as u64, hour.next.max(next));
+            (hour.is_dirty, hour.is_doubtful) = (false, false);
             erased += theirs.len() as u64;
         }
         Ok(erased)
