@@ -91,6 +91,8 @@ impl Samples {
         let known = if names.iter().any(|name| name == KEYS) { Some(storage.read(KEYS)?) } else { None };
         let known = known.as_deref().and_then(Keys::of_bytes);
         let mut hours = BTreeMap::new();
+        // What takes an hour's place is there for good before that goes.
+        storage.sync_dir()?;
         for (name, (is_thin, start_s)) in names.iter().filter_map(|name| Some((name, parse(name)?))) {
             let is_twice = !is_thin && names.contains(&self::name(true, start_s));
             if known.is_none() || is_twice {
@@ -197,9 +199,14 @@ impl Samples {
         let part = Part::of(storage.read(&hour.name(start_s))?);
         let next = part.newest_first().next().map_or(0, |record| record.number + 1);
         if part.is_torn() {
-            let mut file = storage.open(&hour.name(start_s))?;
-            file.set_len(part.end as u64)?;
-            file.sync()?;
+            let cut = storage.open(&hour.name(start_s)).and_then(|mut file| {
+                file.set_len(part.end as u64)?;
+                file.sync()
+            });
+            if let Err(error) = cut {
+                (hour.is_dirty, hour.is_doubtful) = (true, true);
+                return Err(error.into());
+            }
             tracing::warn!(hour = start_s, "cut a torn end off an hour of the sample");
         }
         (hour.next, hour.bytes) = (Some(next), part.end as u64);

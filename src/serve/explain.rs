@@ -25,6 +25,10 @@ pub enum NotExplained {
     },
 }
 
+fn refused(error: exchange::ParseError) -> NotExplained {
+    NotExplained::Refused { status: error.status(), why: error.to_string() }
+}
+
 impl Shared {
     /// What would be decided on a request of the exchange with this name, as JSON, and why, for the line items that are `wanted`;
     /// `show` makes something of it. Who may not know people hears what would become of somebody whom nobody knows: the segments
@@ -44,10 +48,6 @@ impl Shared {
         let profile = snapshot.catalog.exchange(exchange);
         let profile = profile.ok_or_else(|| NotExplained::Exchange(exchange.to_owned()))?;
         let (arena, nobody) = (Bump::new(), AudienceIndex::default());
-        let refused = |error: exchange::ParseError| NotExplained::Refused {
-            status: error.status(),
-            why: error.to_string(),
-        };
         let auction = exchange::parse(body, &self.limits.load(), &arena).map_err(refused)?;
         let request = Request {
             auction: &auction,
@@ -83,15 +83,8 @@ impl Shared {
         let profile =
             profile.ok_or_else(|| NotExplained::Exchange(format!("number {}", sampled.exchange)))?;
         let (arena, nobody) = (Bump::new(), AudienceIndex::default());
-        let refused = |error: exchange::ParseError| NotExplained::Refused {
-            status: error.status(),
-            why: error.to_string(),
-        };
         let limits = self.limits.load().inflated();
-        let parsed = match sampled.protobuf {
-            true => exchange::parse_protobuf(&sampled.body, &limits, &arena),
-            false => exchange::parse(&sampled.body, &limits, &arena),
-        };
+        let parsed = exchange::parse_either(&sampled.body, sampled.protobuf, &limits, &arena);
         let auction = parsed.map_err(refused)?;
         let remembered = Remembered {
             permissions: Permissions::of_bits(sampled.permissions),

@@ -189,10 +189,7 @@ impl Sampler {
         let snapshot = shared.snapshots.load();
         let Some(profile) = snapshot.catalog.exchange_by_id(sampled.exchange) else { return false };
         let limits = **shared.limits.load();
-        let parsed = match sampled.protobuf {
-            true => exchange::parse_protobuf(body, &limits.inflated(), &self.arena),
-            false => exchange::parse(body, &limits.inflated(), &self.arena),
-        };
+        let parsed = exchange::parse_either(body, sampled.protobuf, &limits.inflated(), &self.arena);
         let Ok(auction) = parsed else { return false };
         let request = Request {
             auction: &auction,

@@ -11,7 +11,7 @@ use super::buffers::{Buffers, LeftOut};
 use super::state::Shared;
 use crate::config;
 use crate::engine::{self, BidIds, Catalog, Core, Explanation, Request};
-use crate::exchange::{self, Limits, ParseError};
+use crate::exchange;
 use crate::model::auction::Auction;
 use crate::model::clock::Now;
 use crate::model::ids::{ExchangeId, LineItemId, UserKey};
@@ -212,7 +212,7 @@ impl Keeper {
         let snapshot = shared.snapshots.load();
         let profile = snapshot.catalog.exchange_by_id(chosen.exchange)?;
         let limits = shared.limits.load().inflated();
-        let auction = parse(body, chosen.protobuf, &limits, &self.arena).ok()?;
+        let auction = exchange::parse_either(body, chosen.protobuf, &limits, &self.arena).ok()?;
         let request = Request {
             auction: &auction,
             profile,
@@ -232,8 +232,9 @@ impl Keeper {
         let body = clean(&snapshot.catalog, body, chosen.protobuf)?;
         let arena = Bump::new();
         // A list of identifiers over its limit is a fault of the request, and gone with them.
-        let kept =
-            parse(&body, chosen.protobuf, &limits, &arena).ok().filter(|kept| kept.fault == auction.fault)?;
+        let kept = exchange::parse_either(&body, chosen.protobuf, &limits, &arena)
+            .ok()
+            .filter(|kept| kept.fault == auction.fault)?;
         let place = kept.channel.inventory().and_then(|at| at.bundle.or(at.domain));
         let place = place.map(|place| place.trim().to_lowercase()).filter(|place| !place.is_empty());
         let id = auction.id.to_owned();
@@ -251,19 +252,6 @@ impl Keeper {
             body,
         };
         Some(Record { request, id, place, number: 0 })
-    }
-}
-
-fn parse<'a>(
-    body: &'a [u8],
-    protobuf: bool,
-    limits: &Limits,
-    arena: &'a Bump,
-) -> Result<Auction<'a>, ParseError> {
-    if protobuf {
-        exchange::parse_protobuf(body, limits, arena)
-    } else {
-        exchange::parse(body, limits, arena)
     }
 }
 

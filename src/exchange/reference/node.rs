@@ -1,9 +1,9 @@
 //! A JSON tree that forgets nothing, and the rules for single values.
 
 use super::{Limits, ParseError};
+use crate::exchange::entries::Entries;
 use crate::model::no_bid::NoBidReason;
 use bumpalo::Bump;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::cell::Cell;
 
@@ -78,31 +78,6 @@ impl Node {
             Some(field) => Err(ParseError::DuplicateKey { field }),
             None => Ok(()),
         }
-    }
-}
-
-/// The entries of an object, keys and values as sent.
-struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Collect)
     }
 }
 

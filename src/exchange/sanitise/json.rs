@@ -1,7 +1,7 @@
 //! Of JSON: a table of what stays. Values that stay are copied byte for byte, so that a price is read again as it was.
 
 use super::{block, coarse, cut};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::exchange::entries::Entries;
 use serde_json::value::RawValue;
 
 /// What becomes of the value of a member.
@@ -279,29 +279,4 @@ impl Writer {
 /// What a text says, if it is one that has a form in UTF-8.
 fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
-}
-
-/// The members of an object, repeated ones as well, as they were sent.
-struct Entries<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
 }

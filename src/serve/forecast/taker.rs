@@ -213,10 +213,7 @@ impl<'s> Taker<'s> {
         let snapshot = self.snapshot;
         let profile = snapshot.catalog.exchange_by_id(sample.exchange)?;
         let limits = self.limits.inflated();
-        let parsed = match sample.protobuf {
-            true => exchange::parse_protobuf(&sample.body, &limits, arena),
-            false => exchange::parse(&sample.body, &limits, arena),
-        };
+        let parsed = exchange::parse_either(&sample.body, sample.protobuf, &limits, arena);
         let auction = parsed.ok()?;
         let remembered = Remembered {
             permissions: Permissions::of_bits(sample.permissions),
