@@ -312,6 +312,7 @@ impl Samples {
     pub fn erase(&mut self, people: &[UserKey]) -> Result<u64, SamplesError> {
         let names: BTreeSet<u64> = people.iter().flat_map(|person| self.keys.names(*person)).collect();
         let Some(storage) = self.storage.as_ref().filter(|_| !names.is_empty()) else { return Ok(0) };
+        self.clear(&**storage)?;
         let mut erased = 0;
         for (start_s, hour) in &mut self.hours {
             let part = Part::of(storage.read(&hour.name(*start_s))?);
@@ -332,6 +333,19 @@ impl Samples {
             erased += theirs.len() as u64;
         }
         Ok(erased)
+    }
+
+    /// Removes for good what a failed replacement left beside the files of the hours: people may be in it who are erased.
+    fn clear(&self, storage: &dyn Storage) -> Result<(), SamplesError> {
+        let is_left = |name: &String| match parse(name) {
+            Some((is_thin, start_s)) => self.hours.get(&start_s).is_none_or(|hour| hour.is_thin != is_thin),
+            None => name == DRAFT,
+        };
+        let left: Vec<String> = storage.list()?.into_iter().filter(is_left).collect();
+        for name in &left {
+            storage.remove(name)?;
+        }
+        if left.is_empty() { Ok(()) } else { Ok(storage.sync_dir()?) }
     }
 
     /// The hours that hold something of a time in Unix milliseconds, the newest first.
