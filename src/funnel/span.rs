@@ -168,7 +168,7 @@ impl Span {
     /// Adds what a sample says of line items that were not found.
     pub fn sample(&mut self, sample: &Sample) {
         self.samples += sample.requests;
-        for (id, missed) in &sample.missed {
+        for (id, missed) in sample.missed.iter().filter(|(_, missed)| !missed.is_empty()) {
             self.line_items.entry(*id).or_default().missed.merge(missed);
         }
     }

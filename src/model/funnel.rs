@@ -70,6 +70,11 @@ impl Ends {
         self.0.is_empty()
     }
 
+    /// Forgets them all and keeps the room.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The cells that any request ended in, with how many did.
     pub fn cells(&self) -> impl Iterator<Item = (u8, u64)> {
         self.0.iter().copied()
@@ -121,7 +126,7 @@ pub struct Counted {
 pub struct Sample {
     /// How many.
     pub requests: u64,
-    /// Why each line item was not found.
+    /// Why each line item was not found; of one that was found in all of them there may be nothing.
     pub missed: Vec<(LineItemId, Ends)>,
 }
 

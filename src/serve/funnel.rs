@@ -22,7 +22,6 @@ use crate::telemetry::catalogue;
 use bumpalo::Bump;
 use foldhash::quality::FixedState;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -149,12 +148,42 @@ impl Funnels {
 pub struct Sampler {
     core: Core,
     arena: Bump,
+    /// What was seen of the line items of a catalog, one after the other; empty between two looks, and never given back.
+    missed: Missed,
+}
+
+#[derive(Default)]
+struct Missed {
+    version: Option<u64>,
+    sample: Sample,
+}
+
+impl Missed {
+    /// Makes room for the line items of a catalog; what was seen of those of another one goes to `kept`.
+    fn begin(&mut self, catalog: &Catalog, kept: &Mutex<Funnel>) {
+        if self.version != Some(catalog.version) {
+            self.take_up(kept);
+            self.version = Some(catalog.version);
+            let ids = catalog.line_items().iter().map(|line| line.item.id);
+            self.sample.missed = ids.map(|id| (id, Ends::default())).collect();
+        }
+    }
+
+    fn take_up(&mut self, kept: &Mutex<Funnel>) {
+        if self.sample.requests > 0 {
+            kept.lock().sample(&self.sample);
+            self.sample.requests = 0;
+        }
+        // Also after a request that was broken off.
+        self.sample.missed.iter_mut().for_each(|(_, ends)| ends.clear());
+    }
 }
 
 impl Sampler {
     /// One with nothing in hand.
     pub fn new(shared: &Shared) -> Sampler {
-        Sampler { core: Core::new(BidIds::new(shared.ledger.epoch(), u16::MAX)), arena: Bump::new() }
+        let core = Core::new(BidIds::new(shared.ledger.epoch(), u16::MAX));
+        Sampler { core, arena: Bump::new(), missed: Missed::default() }
     }
 
     /// Looks at the requests that were taken so far, at one at least and at others as long as `patience` lasts; the rest waits
@@ -162,31 +191,26 @@ impl Sampler {
     pub fn look(&mut self, shared: &Shared, patience: Duration) -> u64 {
         let samples = &shared.funnels.samples;
         let until_ns = shared.clock.mono_ns() + patience.as_nanos() as u64;
-        let (mut requests, mut missed) = (0, HashMap::<LineItemId, Ends>::new());
+        let mut requests = 0;
         for _ in 0..BUFFERS {
             if requests > 0 && shared.clock.mono_ns() >= until_ns {
                 break;
             }
             let Some((body, sampled)) = samples.take() else { break };
-            requests += u64::from(self.look_at(shared, (&body, &sampled), &mut missed));
+            let is_looked_for = self.look_at(shared, (&body, &sampled));
+            requests += u64::from(is_looked_for);
+            self.missed.sample.requests += u64::from(is_looked_for);
             samples.give_back(body);
         }
-        if requests > 0 {
-            let missed = missed.into_iter().collect();
-            shared.funnels.kept.lock().sample(&Sample { requests, missed });
-        }
+        self.missed.take_up(&shared.funnels.kept);
         requests
     }
 
     /// Answers whether line items were looked for in it.
-    fn look_at(
-        &mut self,
-        shared: &Shared,
-        (body, sampled): (&[u8], &Sampled),
-        missed: &mut HashMap<LineItemId, Ends>,
-    ) -> bool {
+    fn look_at(&mut self, shared: &Shared, (body, sampled): (&[u8], &Sampled)) -> bool {
         self.arena.reset();
         let snapshot = shared.snapshots.load();
+        self.missed.begin(&snapshot.catalog, &shared.funnels.kept);
         let Some(profile) = snapshot.catalog.exchange_by_id(sampled.exchange) else { return false };
         let limits = **shared.limits.load();
         let parsed = exchange::parse_either(body, sampled.protobuf, &limits.inflated(), &self.arena);
@@ -203,11 +227,10 @@ impl Sampler {
             now: sampled.now,
             arena: &self.arena,
         };
-        let line_items = snapshot.catalog.line_items();
+        let missed = &mut self.missed.sample.missed;
         !auction.test
             && engine::missed(&request, &mut self.core, &shared.ledger, |ix, reason| {
-                let ends = missed.entry(line_items[ix.0 as usize].item.id).or_default();
-                let exists = ends.add(Ends::cell(reason), 1);
+                let exists = missed[ix.0 as usize].1.add(Ends::cell(reason), 1);
                 debug_assert!(exists, "every reason has a cell");
             })
     }

@@ -86,23 +86,31 @@ struct Kept {
 struct Tail {
     reader: EventReader,
     next: Option<(u64, Event)>,
+    /// Its end was met: asking again looks into the directory, which costs more than an event of the other log.
+    is_dry: bool,
 }
 
 impl Tail {
     fn new(events: &Path, log: LogName, from: u64) -> Tail {
-        Tail { reader: EventReader::open(&log.dir(events), from), next: None }
+        Tail { reader: EventReader::open(&log.dir(events), from), next: None, is_dry: false }
     }
 
+    /// The event that comes next, as far as was written when the end was met first since [`Tail::look_again`].
     fn peek(&mut self) -> Result<Option<&Event>, EventsError> {
-        while self.next.is_none() {
+        while self.next.is_none() && !self.is_dry {
             match self.reader.next()? {
                 Some(Item::Event(number, event)) => self.next = Some((number, event)),
                 // What is gone or damaged was reported by who wrote the log; it is not learned.
                 Some(Item::Gap(..) | Item::Damaged { .. }) => {}
-                None => break,
+                None => self.is_dry = true,
             }
         }
         Ok(self.next.as_ref().map(|(_, event)| event))
+    }
+
+    /// More may have been written.
+    fn look_again(&mut self) {
+        self.is_dry = false;
     }
 
     /// The number of the first record that was not taken.
@@ -199,6 +207,9 @@ impl Kept {
         is_goal: impl Fn(LineItemId, ConversionId) -> bool,
     ) -> Result<usize, EventsError> {
         let mut taken = 0;
+        // Who waits a moment misses nothing that is written from here on: it is younger than the moment.
+        self.bids.look_again();
+        self.notices.look_again();
         while taken < BATCH {
             let bid_ms = self.bids.peek()?.map(|event| event.at_ms);
             let notice_ms = self.notices.peek()?.map(|event| event.at_ms);
