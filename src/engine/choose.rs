@@ -154,6 +154,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
     pub(super) fn announce<S: HoldSource>(&self, core: &Core, holds: &S) {
         /// As many are looked at mostly.
         const FIRST: usize = 4;
+        const PREDICTED: usize = 7;
         let Survivors { with_deals, open } = &core.survivors;
         // Of a heap the first are the best as well, or nearly.
         let survivors = if self.deal.is_some() { &with_deals[..] } else { open.as_slice() };
@@ -178,6 +179,10 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
         if let Some(line) = lines().next() {
             holds.announce(line.id);
         }
+        // More are predicted than are scored.
+        let asked =
+            survivors[..survivors.len().min(PREDICTED)].iter().filter(|survivor| survivor.is_unpredicted());
+        asked.for_each(|survivor| catalog.prospect(survivor.line_item).announce());
     }
 
     /// Its money could not be held.

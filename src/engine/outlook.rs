@@ -175,6 +175,11 @@ impl Prospect {
         }
     }
 
+    /// Has the memory fetch it.
+    pub(super) fn announce(&self) {
+        std::hint::black_box((self.bid, self.keys));
+    }
+
     /// No value times multipliers is above this where so much is expected.
     pub(super) fn upper_value(&self, predicted: &Predicted) -> Cpm {
         value(self.strategy, self.bid, predicted).scale_ppm(self.upper_ppm)

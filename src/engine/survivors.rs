@@ -33,6 +33,11 @@ pub(super) struct Survivor {
 }
 
 impl Survivor {
+    /// Whether its value rests on a prediction that was not made yet.
+    pub(super) fn is_unpredicted(&self) -> bool {
+        self.unpredicted
+    }
+
     fn key(&self) -> (Cpm, Reverse<LineItemIx>) {
         (self.upper, Reverse(self.line_item))
     }

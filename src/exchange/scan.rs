@@ -5,6 +5,7 @@
 //! that hostile nesting costs neither stack nor heap. The text is known to be UTF-8 before it comes here.
 
 use super::parse::{Limits, ParseError};
+use wide::u8x16;
 
 /// A string as it stands in the body, without its quotes.
 #[derive(Clone, Copy)]
@@ -330,21 +331,15 @@ impl<'a> Scanner<'a> {
 /// The offset of the first quote, backslash or control character at or after `at`; the length if there is none.
 #[inline(always)]
 fn find_special(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        // The usual "a byte is less than n" on all eight at once. A borrow can raise false marks only above a true
-        // one, so the lowest mark is exact.
-        let marks = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        if marks & HIGHS != 0 {
-            return at + ((marks & HIGHS).trailing_zeros() / 8) as usize;
+    // Keys and most texts end within the first sixteen.
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let all = u8x16::new(*chunk);
+        let controls = all.min(u8x16::splat(0x1f)).simd_eq(all);
+        let special = all.simd_eq(u8x16::splat(b'"')) | all.simd_eq(u8x16::splat(b'\\')) | controls;
+        match special.to_bitmask() {
+            0 => at += 16,
+            marks => return at + marks.trailing_zeros() as usize,
         }
-        at += 8;
     }
     while bytes.get(at).is_some_and(|b| !matches!(b, b'"' | b'\\' | 0..0x20)) {
         at += 1;
@@ -385,7 +380,7 @@ mod tests {
 
     #[test]
     fn every_position_of_a_special_byte_is_found() {
-        for length in 0..40 {
+        for length in 0..70 {
             for at in 0..length {
                 for special in [b'"', b'\\', 0, 0x1f] {
                     let mut bytes = vec![b'!'; length];
