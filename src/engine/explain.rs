@@ -206,15 +206,25 @@ pub fn missed(
         return false;
     }
     seen.found.sort_unstable();
+    let families = core.families.resolve(&request.auction.device);
+    let known = Known { lookup: &core.lookup, user_permitted: core.user_permitted, families };
     for ix in (0..request.catalog().line_items().len() as u32).map(LineItemIx) {
         if seen.found.binary_search(&ix.0).is_ok() {
             continue;
         }
         let imps = seen.imps.iter().map(|at| &request.auction.imps[*at]);
-        let furthest = imps.map(|imp| reason_not_found(request, core, imp, ix)).max();
+        let furthest = imps.map(|imp| reason_not_found(request, &known, imp, ix)).max();
         tell(ix, furthest.unwrap_or(NoBidReason::NoMatch));
     }
     true
+}
+
+/// What the request at hand says of the person and the device, for all line items alike.
+struct Known<'k> {
+    lookup: &'k Lookup,
+    user_permitted: bool,
+    /// Operating system and browser.
+    families: (Option<&'k str>, Option<&'k str>),
 }
 
 #[derive(Default)]
@@ -433,7 +443,12 @@ fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItem
 }
 
 /// The reason of [`not_found`] alone.
-fn reason_not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItemIx) -> NoBidReason {
+fn reason_not_found(
+    request: &Request<'_>,
+    known: &Known<'_>,
+    imp: &Imp<'_>,
+    ix: LineItemIx,
+) -> NoBidReason {
     let catalog = request.catalog();
     let line = catalog.line_item(ix);
     if !line.active {
@@ -443,14 +458,14 @@ fn reason_not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: L
     if !line.item.flight.contains(now_ms) || !catalog.campaigns()[line.campaign].flight.contains(now_ms) {
         return NoBidReason::Flight;
     }
-    let families = core.families.resolve(&request.auction.device);
-    let (input, permitted) = (line.match_input(), core.user_permitted);
+    let (input, lookup) = (line.match_input(), known.lookup);
     let reason_with = |segments: &[SegmentId]| {
-        naive::first_reason(&input, &facts(request, segments, permitted, families), imp, catalog.taxonomy())
+        let facts = facts(request, segments, known.user_permitted, known.families);
+        naive::first_reason(&input, &facts, imp, catalog.taxonomy())
     };
-    match reason_with(&core.lookup.segments) {
-        Some(NoBidReason::Audience) if !core.lookup.refused.is_empty() => {
-            let mut with_refused = [&core.lookup.segments[..], &core.lookup.refused].concat();
+    match reason_with(&lookup.segments) {
+        Some(NoBidReason::Audience) if !lookup.refused.is_empty() => {
+            let mut with_refused = [&lookup.segments[..], &lookup.refused].concat();
             with_refused.sort_unstable();
             match reason_with(&with_refused) {
                 Some(NoBidReason::Audience) => NoBidReason::Audience,

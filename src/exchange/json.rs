@@ -445,7 +445,7 @@ impl<'a> Reader<'a> {
 /// Appends to a vector in the arena, whose first room is for several entries: growing there is copying.
 #[inline]
 pub(super) fn push<T>(items: &mut ArenaVec<'_, T>, item: T) {
-    const FIRST_ROOM: usize = 8;
+    const FIRST_ROOM: usize = 16;
     if items.capacity() == 0 {
         items.reserve_exact(FIRST_ROOM);
     }

@@ -44,7 +44,7 @@ const BUFFERS: usize = 16;
 /// … each no longer than this.
 const BUFFER_BYTES: usize = 64 << 10;
 /// The sample is looked at for so long in every tick.
-const PATIENCE: Duration = Duration::from_millis(4);
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// See the module.
 pub struct Funnels {

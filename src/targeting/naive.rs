@@ -324,19 +324,23 @@ fn deal(case: &Case<'_>, tell: Tell<'_>) -> bool {
     listed(case, ListKind::Deal, deals, offered, tell, || list(imp.deals.iter().map(|deal| deal.id)))
 }
 
-/// Only banner creatives exist, so a banner must be both offered and allowed.
+/// A medium must be both offered and allowed, and there must be a creative for it.
 fn format(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let formats = &case.input.targeting.formats;
-    let offered: Vec<MediaType> = case.imp.media().map(|medium| medium.media_type()).collect();
-    let mut ours: Vec<MediaType> = case.input.fits.iter().map(|fit| fit.media_type()).collect();
-    ours.retain(|medium| allows(formats, medium));
-    ours.dedup();
-    if ours.iter().any(|medium| offered.contains(medium)) {
+    let offered = || case.imp.media().map(|medium| medium.media_type());
+    let ours = || case.input.fits.iter().map(|fit| fit.media_type()).filter(|medium| allows(formats, medium));
+    if ours().any(|medium| offered().any(|other| other == medium)) {
         return true;
     }
     fail(tell, || Said {
-        wanted: if ours.is_empty() { "a medium without creatives".to_owned() } else { list(&ours) },
-        got: list(&offered),
+        wanted: match ours().collect::<Vec<MediaType>>() {
+            ours if ours.is_empty() => "a medium without creatives".to_owned(),
+            mut ours => {
+                ours.dedup();
+                list(&ours)
+            }
+        },
+        got: list(offered()),
     })
 }
 
