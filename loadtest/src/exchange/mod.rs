@@ -233,3 +233,6 @@ impl Counterpart for Exchange {
 /// What a notice reports, by its kind.
 pub(crate) const KINDS: [Kind; 6] =
     [Kind::Win, Kind::Bill, Kind::Loss, Kind::Impression, Kind::Click, Kind::Event];
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,7 @@ pub(crate) struct ProfileArgs {
     #[arg(long, value_name = "SECONDS")]
     pub(crate) tail_s: Option<u32>,
     /// Median of the best price of the other bidders, CPM in the currency of the exchange.
-    #[arg(long, default_value = "1.60", value_name = "CPM", value_parser = cpm)]
+    #[arg(long, default_value = "3.50", value_name = "CPM", value_parser = cpm)]
     pub(crate) rivals: i64,
     /// Impressions on which nobody else bids, of a thousand.
     #[arg(long, default_value_t = 50, value_name = "PER_MILLE", value_parser = per_mille())]
