@@ -9,7 +9,6 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 /// What a price in a notice counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +35,6 @@ pub(crate) enum BillingEvent {
 /// What is agreed on with the exchange that is played.
 #[derive(Clone, Debug)]
 pub(crate) struct Contract {
-    /// Its name in the account.
-    pub(crate) name: String,
     /// Our seat.
     pub(crate) seat: String,
     /// Kind of the price codec; only `plain` can be played.
@@ -60,8 +57,6 @@ pub(crate) struct Contract {
     pub(crate) max_url_bytes: usize,
     /// Bids outside deals that an impression may get.
     pub(crate) open_bids: usize,
-    /// The answer says what became of a notice.
-    pub(crate) says_class: bool,
 }
 
 impl Contract {
@@ -121,13 +116,7 @@ pub(crate) struct Account {
     rates: HashMap<String, i64>,
 }
 
-/// Reads an account file for the exchange of this name.
-pub(crate) fn read(path: &Path, exchange: &str) -> anyhow::Result<Account> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse(&text, exchange).with_context(|| format!("{} is of no use", path.display()))
-}
-
-/// Reads the text of an account file.
+/// Reads the text of an account file, for the exchange of this name.
 pub(crate) fn parse(text: &str, exchange: &str) -> anyhow::Result<Account> {
     let wire: Wire = serde_json::from_str(text)?;
     let found = wire.exchanges.iter().find(|one| one.name == exchange);
@@ -252,8 +241,6 @@ impl RatesWire {
 struct ExchangeWire {
     name: String,
     #[serde(default)]
-    auth: Value,
-    #[serde(default)]
     seat: String,
     currency: Option<String>,
     price_codec: Value,
@@ -294,7 +281,6 @@ impl ExchangeWire {
             Some(other) => anyhow::bail!("billing_event {other:?} is not known"),
         };
         Ok(Contract {
-            name: self.name.clone(),
             seat: self.seat.clone(),
             codec,
             unit,
@@ -309,7 +295,6 @@ impl ExchangeWire {
             max_adm_bytes: self.max_adm_bytes.unwrap_or(65_536),
             max_url_bytes: self.max_url_bytes.unwrap_or(usize::MAX),
             open_bids: self.open_bids.unwrap_or(1),
-            says_class: kind(&self.auth) == "loopback_only",
         })
     }
 }
@@ -452,7 +437,7 @@ pub(crate) mod tests {
         assert_eq!(account.campaigns[&1].budget, Budget { lifetime: Some(60 * UNIT), daily: Some(6 * UNIT) });
         assert_eq!(account.advertisers[&2].wallet, 50 * UNIT);
         assert_eq!(account.line_items[&1].campaign, 1);
-        assert!(account.contract.says_class && !account.contract.bills_at_bid());
+        assert!(!account.contract.bills_at_bid());
     }
 
     #[test]

@@ -49,7 +49,6 @@ pub(crate) struct Imp {
     pub(crate) native: Option<Vec<i64>>,
     pub(crate) deals: Vec<Deal>,
     pub(crate) private_auction: bool,
-    pub(crate) is_interstitial: bool,
     /// Impressions that one play counts for, millionths.
     pub(crate) plays: i64,
     /// Whether several bids of a seat are asked for: pods.
@@ -178,7 +177,6 @@ fn imp(imp: &Value) -> Imp {
         native: imp["native"].is_object().then(|| numbers(&imp["native"]["battr"])),
         deals: objects(&imp["pmp"]["deals"]).map(deal).collect(),
         private_auction: imp["pmp"]["private_auction"] == 1,
-        is_interstitial: imp["instl"] == 1,
         plays: plays(&imp["qty"]["multiplier"]),
         takes_many: pods(&imp["video"]) || pods(&imp["audio"]),
     }

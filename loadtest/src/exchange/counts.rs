@@ -45,6 +45,7 @@ impl Counts {
     }
 
     /// How often a notice of this kind was answered so.
+    #[cfg(test)]
     pub(crate) fn class(&self, kind: Kind, class: &str) -> u64 {
         self.by_class.get(&(kind, class.to_owned())).copied().unwrap_or(0)
     }

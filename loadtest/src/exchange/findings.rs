@@ -28,6 +28,7 @@ impl Findings {
     }
 
     /// How often a rule was broken.
+    #[cfg(test)]
     pub(crate) fn count(&self, rule: &str) -> u64 {
         self.by_rule.get(rule).map_or(0, |(count, _)| *count)
     }

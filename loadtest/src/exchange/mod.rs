@@ -32,6 +32,7 @@ use findings::Findings;
 use landscape::{Landscape, number_of};
 use mail::{Kind, Letter, Mail, Role};
 use profile::Profile;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Kinds of the random streams.
@@ -93,6 +94,19 @@ impl Exchange {
     /// The run ends: what still waits is due at once.
     pub(crate) fn hurry(&mut self, now: Duration) {
         self.mail.hurry(now);
+    }
+
+    /// Whether answers, and what was said of notices, were as they must be.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.findings.is_empty() && self.books.faults.is_empty()
+    }
+
+    /// What was played and what was found.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "counts": self.counts.json(), "findings": self.findings.json(), "faults": self.books.faults.json(),
+            "bills": self.books.bills().len(), "bills_unsettled": self.books.unsettled(),
+        })
     }
 
     /// What the account says of who pays.

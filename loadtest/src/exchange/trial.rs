@@ -5,7 +5,7 @@
 use super::audit::command::{self, Report};
 use super::audit::file::File;
 use super::audit::ledger::{self, Before, Shown, Tool};
-use super::audit::verdict::{Audit, Difference};
+use super::audit::verdict::{self, Difference};
 use super::profile::ProfileArgs;
 use super::{Exchange, Options, account, asked::Asked};
 use crate::bodies::Bodies;
@@ -28,6 +28,8 @@ const KEY: &str = "the key of the exchange's trial";
 const BODIES: u64 = 20_000;
 /// How long open notices may take to be answered after the last request.
 const SETTLE_LIMIT: Duration = Duration::from_secs(300);
+/// Nobody sleeps longer than this when there may be something to send.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// Between two looks at the books of the running server.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -58,6 +60,9 @@ pub(crate) struct TrialArgs {
     /// Connections for notices.
     #[arg(long, default_value_t = 32)]
     notifiers: u64,
+    /// Kill the server so often (SIGKILL), and start it again.
+    #[arg(long, default_value_t = 0)]
+    kills: u64,
     /// Write the books of the run.
     #[arg(long, value_name = "FILE")]
     books: Option<PathBuf>,
@@ -110,7 +115,8 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
     let asked: Vec<Asked> = bodies.iter().map(|body| Asked::read(body)).collect::<anyhow::Result<_>>()?;
     let options = Options { seed: args.seed, profile: args.profile.profile(), validate: args.validate };
     let logs = std::env::temp_dir().join(format!("outbid-exchange-trial-{}.log", std::process::id()));
-    let (server, at) = start(args, &tool, &logs)?;
+    let at = Addresses::free()?;
+    let server = start(args, &tool, at, &logs)?;
     let shared = Shared {
         args,
         exchange: Mutex::new(Exchange::new(options, account, asked)),
@@ -123,7 +129,15 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
         differences: Mutex::default(),
         looks: AtomicU64::new(0),
     };
-    let played = shared.play(&before);
+    let server = Mutex::new(Some(server));
+    let played = shared.play(&before, || {
+        let mut server = server.lock();
+        if let Some(server) = server.take() {
+            server.kill()?;
+        }
+        *server = Some(start(args, &tool, at, &logs)?);
+        Ok(())
+    });
     // Its end is the ledger's: what is in the directory is all there is.
     drop(server);
     played?;
@@ -138,14 +152,19 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
     Ok(std::fs::remove_file(&logs)?)
 }
 
-fn start(args: &TrialArgs, tool: &Tool, logs: &std::path::Path) -> anyhow::Result<(Server, Addresses)> {
-    let mut taken = Vec::new();
-    for _ in 0..4 {
-        taken.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?);
+impl Addresses {
+    /// Ports of loopback that were free a moment ago.
+    fn free() -> anyhow::Result<Addresses> {
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            taken.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?);
+        }
+        let port = |index: usize| taken[index].local_addr();
+        Ok(Addresses { bid: port(0)?, track: port(1)?, admin: port(2)?, ops: port(3)? })
     }
-    let port = |index: usize| taken[index].local_addr();
-    let at = Addresses { bid: port(0)?, track: port(1)?, admin: port(2)?, ops: port(3)? };
-    drop(taken);
+}
+
+fn start(args: &TrialArgs, tool: &Tool, at: Addresses, logs: &std::path::Path) -> anyhow::Result<Server> {
     let mut command = Command::new(&tool.program);
     command.arg("serve");
     let own = [
@@ -167,7 +186,7 @@ fn start(args: &TrialArgs, tool: &Tool, logs: &std::path::Path) -> anyhow::Resul
     while begun.elapsed() < Duration::from_secs(300) {
         server.check_alive()?;
         if Client::new(at.ops).get("/readyz", "").is_ok_and(|reply| reply.status == 200) {
-            return Ok((server, at));
+            return Ok(server);
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -175,8 +194,9 @@ fn start(args: &TrialArgs, tool: &Tool, logs: &std::path::Path) -> anyhow::Resul
 }
 
 impl Shared<'_> {
-    fn play(&self, before: &Before) -> anyhow::Result<()> {
+    fn play(&self, before: &Before, kill: impl Fn() -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
         std::thread::scope(|scope| {
+            let killer = scope.spawn(|| self.kill(kill));
             let bidders: Vec<_> = (0..self.args.bidders).map(|_| scope.spawn(|| self.bid())).collect();
             let notifiers: Vec<_> = (0..self.args.notifiers).map(|_| scope.spawn(|| self.notify())).collect();
             let looker = scope.spawn(|| self.watch(before));
@@ -184,6 +204,7 @@ impl Shared<'_> {
             for bidder in bidders {
                 done = done.and(bidder.join().expect("a bidder does not panic"));
             }
+            done = done.and(killer.join().expect("the killer does not panic"));
             let last = now();
             self.exchange.lock().hurry(self.start.elapsed());
             while done.is_ok() && self.exchange.lock().open_notices() > 0 && last.elapsed() < SETTLE_LIMIT {
@@ -199,6 +220,17 @@ impl Shared<'_> {
         })
     }
 
+    /// Kills the server when its share of the requests was sent.
+    fn kill(&self, kill: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        for nth in 1..=self.args.kills {
+            while self.next.load(SeqCst) < self.args.requests * nth / (self.args.kills + 1) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            kill()?;
+        }
+        Ok(())
+    }
+
     fn bid(&self) -> anyhow::Result<()> {
         let mut client = Client::new(self.at.bid);
         loop {
@@ -210,7 +242,15 @@ impl Shared<'_> {
             let request_id = format!("t-{number}");
             let body = with_id(&self.bodies[index as usize], &request_id);
             let sent_at = now();
-            let reply = client.bid(&self.name, &body)?;
+            let reply = match client.bid(&self.name, &body) {
+                Ok(reply) => reply,
+                // The bid is lost, and was never known.
+                Err(_) if self.args.kills > 0 => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    continue;
+                }
+                Err(why) => return Err(why),
+            };
             let answer = Answered {
                 status: reply.status,
                 body: &reply.body,
@@ -227,7 +267,9 @@ impl Shared<'_> {
         while !self.ended.load(SeqCst) {
             let notice = self.exchange.lock().take_due(self.start.elapsed());
             let Some(notice) = notice else {
-                std::thread::sleep(Duration::from_millis(1));
+                let due = self.exchange.lock().next_due();
+                let wait = due.map_or(PATIENCE, |due| due.saturating_sub(self.start.elapsed()));
+                std::thread::sleep(wait.clamp(Duration::from_millis(1), PATIENCE));
                 continue;
             };
             let reply = client.get(&notice.path, "");
@@ -254,16 +296,16 @@ impl Shared<'_> {
     fn look(&self, before: &Before) -> anyhow::Result<()> {
         let least = self.exchange.lock().books.bounds();
         let header = format!("authorization: Bearer {KEY}\r\n");
-        let reply = Client::new(self.at.admin).get("/v1/ledger", &header)?;
+        let reply = match Client::new(self.at.admin).get("/v1/ledger", &header) {
+            Err(_) if self.args.kills > 0 => return Ok(()),
+            reply => reply?,
+        };
         ensure!(reply.status == 200, "/v1/ledger answers {}", reply.status);
         let shown = Shown::read(&serde_json::from_slice(&reply.body)?)?;
         let exchange = self.exchange.lock();
         let most = exchange.books.bounds();
-        let mut audit = Audit::new(exchange.account(), before);
-        audit.sums(&least, &most, &shown);
-        audit.budgets(&shown);
-        audit.tree(&shown);
-        self.differences.lock().extend(audit.differences);
+        let found = verdict::whole(exchange.account(), before, (&least, &most), &shown);
+        self.differences.lock().extend(found);
         self.looks.fetch_add(1, SeqCst);
         Ok(())
     }
@@ -271,16 +313,11 @@ impl Shared<'_> {
     fn report(&self, report: &Report) -> anyhow::Result<()> {
         let exchange = self.exchange.lock();
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{:#}", exchange.counts.json())?;
+        writeln!(out, "{:#}", exchange.json())?;
         writeln!(out, "elapsed {:?}, looks {}", self.start.elapsed(), self.looks.load(SeqCst))?;
-        for (rule, count, example) in exchange.findings.iter().chain(exchange.books.faults.iter()) {
-            writeln!(out, "{rule}: {count}: {example}")?;
-        }
-        writeln!(out, "unsettled bills: {}", exchange.books.unsettled())?;
         command::print(report, &mut out)?;
         let differences = report.differences.len();
-        ensure!(exchange.findings.is_empty(), "answers broke rules");
-        ensure!(exchange.books.faults.is_empty(), "notices were answered as they must not be");
+        ensure!(exchange.is_clean(), "answers broke rules, or notices were answered as they must not be");
         ensure!(exchange.books.unsettled() == 0, "bills are not answered for");
         ensure!(differences == 0, "the ledger differs from the exchange's books in {differences} places");
         Ok(())

@@ -3,7 +3,7 @@
 use super::file::File;
 use super::ledger::{self, Tool};
 use super::records::Records;
-use super::verdict::{Audit, Difference};
+use super::verdict::{self, Difference};
 use crate::exchange::account::{self, Account};
 use crate::exchange::money::amount;
 use anyhow::ensure;
@@ -90,15 +90,11 @@ pub(crate) fn print(report: &Report, out: &mut impl Write) -> anyhow::Result<()>
 /// Holds the books of a run against the ledger of a data directory that nobody serves.
 pub(crate) fn audit(tool: &Tool, account: &Account, file: &File) -> anyhow::Result<Report> {
     let shown = tool.show()?;
-    let mut audit = Audit::new(account, &file.before);
     let bounds = file.bounds();
-    audit.sums(&bounds, &bounds, &shown);
-    audit.budgets(&shown);
-    audit.tree(&shown);
+    let mut differences = verdict::whole(account, &file.before, (&bounds, &bounds), &shown);
     let mut records = Records::new(account, &file.before, &file.bills);
     tool.export(|entry| records.add(&entry))?;
     let count = records.count;
-    let mut differences = audit.differences;
     differences.extend(records.finish(&shown));
     let sum = |amounts: &std::collections::BTreeMap<u32, i64>| {
         amounts.values().map(|it| i128::from(*it)).sum::<i128>()

@@ -25,19 +25,29 @@ impl fmt::Display for Difference {
     }
 }
 
-/// An audit under way.
-#[derive(Debug)]
-pub(crate) struct Audit<'a> {
-    account: &'a Account,
-    before: &'a Before,
-    pub(crate) differences: Vec<Difference>,
+/// The books of a running server, or those of a stopped one as a whole: `least` was read before `shown` was asked for,
+/// `most` after it was answered.
+pub(crate) fn whole(
+    account: &Account,
+    before: &Before,
+    (least, most): (&BTreeMap<u32, Bounds>, &BTreeMap<u32, Bounds>),
+    shown: &Shown,
+) -> Vec<Difference> {
+    let mut audit = Audit { account, before, differences: Vec::new() };
+    audit.sums(least, most, shown);
+    audit.budgets(shown);
+    audit.tree(shown);
+    audit.differences
 }
 
-impl<'a> Audit<'a> {
-    pub(crate) fn new(account: &'a Account, before: &'a Before) -> Audit<'a> {
-        Audit { account, before, differences: Vec::new() }
-    }
+/// An audit under way.
+struct Audit<'a> {
+    account: &'a Account,
+    before: &'a Before,
+    differences: Vec<Difference>,
+}
 
+impl Audit<'_> {
     fn note(&mut self, rule: &'static str, what: String) {
         self.differences.push(Difference { rule, what });
     }
@@ -104,7 +114,7 @@ impl<'a> Audit<'a> {
     }
 
     /// P1: no account above its budget, by the ledger's own word and by the account's.
-    pub(crate) fn budgets(&mut self, shown: &Shown) {
+    fn budgets(&mut self, shown: &Shown) {
         for row in &shown.rows {
             let account = self.account;
             let line_item = || account.line_items.get(&row.id).map(|line_item| line_item.budget);
@@ -142,7 +152,7 @@ impl<'a> Audit<'a> {
     }
 
     /// I4: a wallet's charges are those of its campaigns, a campaign's those of its line items.
-    pub(crate) fn tree(&mut self, shown: &Shown) {
+    fn tree(&mut self, shown: &Shown) {
         let (campaigns, lines) = (shown.posted("campaign"), shown.posted("line_item"));
         let account = self.account;
         let of_advertiser = |id: &u32| account.campaigns.get(id).map(|campaign| campaign.advertiser);
