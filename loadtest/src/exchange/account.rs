@@ -57,6 +57,8 @@ pub(crate) struct Contract {
     pub(crate) max_url_bytes: usize,
     /// Bids outside deals that an impression may get.
     pub(crate) open_bids: usize,
+    /// Every notice with a good token is told what became of it.
+    pub(crate) says_class: bool,
 }
 
 impl Contract {
@@ -241,6 +243,8 @@ impl RatesWire {
 struct ExchangeWire {
     name: String,
     #[serde(default)]
+    auth: Value,
+    #[serde(default)]
     seat: String,
     currency: Option<String>,
     price_codec: Value,
@@ -295,6 +299,7 @@ impl ExchangeWire {
             max_adm_bytes: self.max_adm_bytes.unwrap_or(65_536),
             max_url_bytes: self.max_url_bytes.unwrap_or(usize::MAX),
             open_bids: self.open_bids.unwrap_or(1),
+            says_class: kind(&self.auth) == "loopback_only",
         })
     }
 }
@@ -437,7 +442,7 @@ pub(crate) mod tests {
         assert_eq!(account.campaigns[&1].budget, Budget { lifetime: Some(60 * UNIT), daily: Some(6 * UNIT) });
         assert_eq!(account.advertisers[&2].wallet, 50 * UNIT);
         assert_eq!(account.line_items[&1].campaign, 1);
-        assert!(!account.contract.bills_at_bid());
+        assert!(account.contract.says_class && !account.contract.bills_at_bid());
     }
 
     #[test]

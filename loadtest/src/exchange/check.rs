@@ -276,11 +276,12 @@ fn own_macro(text: &str) -> Option<&str> {
     })
 }
 
-/// A link without TLS. The names of XML schemas look like one and load nothing.
+/// A link without TLS. The names of XML's namespaces look like one and load nothing.
 fn insecure(text: &str) -> Option<&str> {
     text.match_indices("http://").find_map(|(at, _)| {
-        let link: &str = text[at..].split(['"', '\'', ' ', '<', '>', '\\']).next().unwrap_or_default();
-        (!link.starts_with("http://www.w3.org/")).then_some(link)
+        let attribute = text[..at].rsplit([' ', '<']).next().unwrap_or_default();
+        let link = text[at..].split(['"', '\'', ' ', '<', '>', '\\']).next().unwrap_or_default();
+        (!attribute.starts_with("xmlns")).then_some(link)
     })
 }
 
@@ -339,6 +340,7 @@ mod tests {
         check("<b>", "<b>{{CLICK_URL}}", &["adm-macro"]);
         check("<b>", "<b>{{x}}{{", &[]);
         check("<b>", "<img src='http://x.example/'>", &["secure"]);
+        check("<b>", "<VAST xmlns='http://x.example/'>", &[]);
         check("https://t", "http://t", &["secure"]);
         check("https://t.example/b/T", "t.example", &["notice-url"]);
         check("\"cid\":\"1\"", "\"cid\":\"9\"", &["cid"]);

@@ -24,14 +24,14 @@ pub(crate) fn split(url: &str) -> Option<(&str, &str)> {
     Some((&url[..path], &url[path..]))
 }
 
-/// Links that begin with `origin` in a text of markup, `&amp;` undone, each once: what they report, and path and query.
+/// Links that begin with `origin` in a text of markup, each once: what they report, and path and query.
 pub(crate) fn trackers(text: &str, origin: &str) -> Vec<(Tracker, String)> {
     let mut found: Vec<(Tracker, String)> = Vec::new();
     for (at, _) in text.match_indices(origin) {
         let rest = &text[at + origin.len()..];
         let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | ')' | '\\');
         let end = rest.find(ends).unwrap_or(rest.len());
-        let whole = rest[..end].replace("[ERRORCODE]", "400");
+        let whole = unescape(&rest[..end]).replace("[ERRORCODE]", "400");
         let link = whole.split("]]").next().filter(|link| link.starts_with('/')).unwrap_or_default();
         let mut parts = link.split('?').next().unwrap_or_default().rsplit('/');
         let tracker = match (parts.next(), parts.next()) {
@@ -40,12 +40,35 @@ pub(crate) fn trackers(text: &str, origin: &str) -> Vec<(Tracker, String)> {
             (Some(_), Some("e")) => Tracker::Event,
             _ => continue,
         };
-        let link = (tracker, link.replace("&amp;", "&"));
+        let link = (tracker, link.to_owned());
         if !found.contains(&link) {
             found.push(link);
         }
     }
     found
+}
+
+/// Undoes the references to characters that HTML and XML know by number, and `&amp;`; others stay.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let name = from[1..].split(';').next().unwrap_or_default();
+        let number = name.strip_prefix('#').and_then(|digits| match digits.strip_prefix(['x', 'X']) {
+            Some(hex) => u32::from_str_radix(hex, 16).ok(),
+            None => digits.parse().ok(),
+        });
+        let character = if name == "amp" { Some('&') } else { number.and_then(char::from_u32) };
+        match character.filter(|_| from.len() > name.len() + 1) {
+            Some(character) => out.push(character),
+            None => out.push_str(&from[..=name.len()]),
+        }
+        rest = &from[name.len() + 1 + usize::from(character.is_some()).min(from.len() - name.len() - 1)..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// What the exchange puts in place of macros.
@@ -207,7 +230,22 @@ mod tests {
             r#"{"native":{"link":{"url":"https://track.example/c/T"},"imptrackers":["https://track.example/i/T.gif"]}}"#,
             &[(Click, "/c/T"), (Impression, "/i/T.gif")],
         );
+        check(
+            "<Tracking event=\"start\">https://track.example/e/T&#x3F;e&#61;start</Tracking>",
+            &[(Event, "/e/T?e=start")],
+        );
         check("https://track.example.evil/i/T https://track.example/other", &[]);
+    }
+
+    #[test]
+    fn characters_by_number_are_undone_and_what_is_none_stays() {
+        for (text, expected) in [
+            ("a&#x3F;b&#61;c&amp;d", "a?b=c&d"),
+            ("a&b=1&c", "a&b=1&c"),
+            ("&#x110000;&;&#;&amp", "&#x110000;&;&#;&amp"),
+        ] {
+            assert_eq!(unescape(text), expected);
+        }
     }
 
     #[test]

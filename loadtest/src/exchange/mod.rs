@@ -208,8 +208,10 @@ impl Counterpart for Exchange {
         self.counts.notice(letter.kind, &outcome);
         let verdict = match (&letter.role, outcome) {
             (Role::Telling, Outcome::Answered { status, class }) => {
-                let is_good =
-                    matches!(status, 200 | 204 | 302 | 503) && !matches!(class, "forged" | "unseen");
+                // A pixel with a bad token gets its picture all the same.
+                let is_forged = class.is_empty() && self.account.contract.says_class;
+                let is_refused = is_forged || matches!(class, "forged" | "unseen");
+                let is_good = status == 503 || matches!(status, 200 | 204 | 302) && !is_refused;
                 if !is_good {
                     let kind = letter.kind.name();
                     self.findings

@@ -271,7 +271,7 @@ fn a_manner_sends_what_it_says() {
 /// What a tampered ledger is found by, first of all rules.
 #[test]
 fn every_way_to_tamper_with_a_ledger_is_found() {
-    let (exchange, model) = play("", 1, 500, 20);
+    let (exchange, model) = play("", 1, 500, 0);
     let (account, bills) = (account(), bills(&exchange.books));
     type Tamper<'t> = &'t dyn Fn(&mut Shown, &mut Vec<Entry>);
     let check = |name: &str, expected: &[&str], tamper: Tamper<'_>| {

@@ -9,6 +9,7 @@ use super::audit::verdict::{self, Difference};
 use super::profile::ProfileArgs;
 use super::{Exchange, Options, account, asked::Asked};
 use crate::bodies::Bodies;
+use crate::corpus;
 use crate::counterpart::{Answered, Counterpart, Outcome, Sent};
 use crate::process::Server;
 use crate::trial::http::{Client, now};
@@ -42,6 +43,9 @@ pub(crate) struct TrialArgs {
     /// The server; without it, `outbid` beside this program.
     #[arg(long, value_name = "PROGRAM")]
     server_cmd: Option<PathBuf>,
+    /// Real requests, one a line, instead of generated ones.
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
     /// Bid requests.
     #[arg(long, default_value_t = 100_000)]
     requests: u64,
@@ -103,15 +107,7 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
         Tool { program: ledger::program(args.server_cmd.as_deref())?, data_dir: args.data_dir.clone() };
     let account = account::parse(&tool.account_text()?, &world.exchange)?;
     let before = tool.show()?.before();
-    let generated = Bodies::new(&world, args.seed);
-    let body = |n| {
-        if args.second_price {
-            generated.body(n).replacen("\"at\":1,", "\"at\":2,", 1)
-        } else {
-            generated.body(n)
-        }
-    };
-    let bodies: Vec<String> = (0..args.requests.min(BODIES)).map(body).collect();
+    let bodies = bodies(args, &Bodies::new(&world, args.seed))?;
     let asked: Vec<Asked> = bodies.iter().map(|body| Asked::read(body)).collect::<anyhow::Result<_>>()?;
     let options = Options { seed: args.seed, profile: args.profile.profile(), validate: args.validate };
     let logs = std::env::temp_dir().join(format!("outbid-exchange-trial-{}.log", std::process::id()));
@@ -150,6 +146,26 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
     shared.report(&report)?;
     // The log is of interest only where something failed.
     Ok(std::fs::remove_file(&logs)?)
+}
+
+/// What is sent; each begins with its id.
+fn bodies(args: &TrialArgs, generated: &Bodies) -> anyhow::Result<Vec<String>> {
+    let Some(corpus) = &args.corpus else {
+        let own = (0..args.requests.min(BODIES)).map(|n| generated.body(n));
+        let at = if args.second_price { "\"at\":2," } else { "\"at\":1," };
+        return Ok(own.map(|body| body.replacen("\"at\":1,", at, 1)).collect());
+    };
+    let read = corpus::read(corpus, generated, args.seed)?;
+    let id_first = |body: &String| -> anyhow::Result<String> {
+        let mut request: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body)?;
+        request.remove("id");
+        if args.second_price {
+            request.insert("at".to_owned(), 2.into());
+        }
+        let rest = serde_json::Value::Object(request).to_string();
+        Ok(format!("{{\"id\":\"\",{}", &rest[1..]))
+    };
+    read.bodies.iter().map(id_first).collect()
 }
 
 impl Addresses {
