@@ -136,7 +136,7 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
     });
     // Its end is the ledger's: what is in the directory is all there is.
     drop(server);
-    played?;
+    played.with_context(|| format!("the server's output is in {}", logs.display()))?;
     let file = File::of(&shared.name, &before, &shared.exchange.lock().books);
     if let Some(path) = &args.books {
         file.write(path)?;
