@@ -7,6 +7,8 @@ mod bare;
 mod bodies;
 mod client;
 mod corpus;
+mod counterpart;
+mod exchange;
 mod floor;
 mod json;
 mod market;
@@ -57,6 +59,11 @@ enum Command {
     Trial(trial::TrialArgs),
     /// Measure how long a changed account takes to be served, and what bids feel of it.
     Reload(reload::ReloadArgs),
+    /// Hold the books that a run wrote against the ledger of a stopped data directory.
+    Audit(exchange::audit::command::AuditArgs),
+    /// Play the exchange in a closed loop against a server of one's own, and audit it.
+    #[command(hide = true)]
+    ExchangeTrial(exchange::trial::TrialArgs),
     /// Measures what bids feel of large imports and of exports.
     Tables(tables::TablesArgs),
     /// The bare server that `floor` compares with.
@@ -78,6 +85,8 @@ fn main() -> ExitCode {
         Command::Trial(args) => trial::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Tables(args) => tables::run(&args),
+        Command::Audit(args) => exchange::audit::command::run(&args),
+        Command::ExchangeTrial(args) => exchange::trial::run(&args),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
     match result {

@@ -92,6 +92,13 @@ impl Server {
         CpuTime::of(self.child.id()).with_context(|| format!("cannot read the CPU time of the {}", self.name))
     }
 
+    /// SIGKILL, and its end.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
