@@ -70,7 +70,8 @@ fn recorded_at_ns(line: &Map<String, Value>) -> Option<u64> {
     let number = |name: &str| line.get(name)?.as_f64().filter(|value| (0.0..1e16).contains(value));
     let ms = number("at_ms")
         .or_else(|| number("ts").map(|value| if value < SECONDS_END { value * 1_000.0 } else { value }))?;
-    Some((ms * 1e6) as u64)
+    // Times since 1970 have no room for nanoseconds in a float.
+    Some((ms * 1e3).round() as u64 * 1_000)
 }
 
 /// A `user` that is no object is replaced: the point is a user who can be looked up.

@@ -58,6 +58,8 @@ enum Command {
         seed: Option<u64>,
     },
     /// Send bid requests when they are due and measure what an exchange would feel.
+    // A script's options may be given anew behind them.
+    #[command(args_override_self = true)]
     Run(Box<load::args::RunArgs>),
     /// Compare two results of `run`.
     Compare(load::report::compare::CompareArgs),
