@@ -75,10 +75,7 @@ pub(crate) struct TargetArgs {
     /// Its tracking listener.
     #[arg(long, value_name = "ADDR", requires = "bid")]
     pub(crate) track: Option<SocketAddr>,
-    /// Its admin listener.
-    #[arg(long, value_name = "ADDR", requires = "bid")]
-    pub(crate) admin: Option<SocketAddr>,
-    /// Its operations listener.
+    /// Its operations listener: then its own figures are read.
     #[arg(long, value_name = "ADDR", requires = "bid")]
     pub(crate) ops: Option<SocketAddr>,
     /// Its process, where it runs on this machine: then CPU time and memory are measured.

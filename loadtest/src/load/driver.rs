@@ -14,11 +14,12 @@
 
 use super::answer;
 use super::measure::{ErrorKind, Measured, Moments, Recorder};
+use super::partner::Partner;
 use super::schedule::Schedule;
 use super::traffic::{self, Issued, Traffic};
 use super::wire::{Fault, Head, Progress, State, Wire};
 use crate::client::now;
-use crate::counterpart::{Answered, Counterpart, Outcome, Sent};
+use crate::counterpart::{Answered, Outcome, Sent};
 use anyhow::Context;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -115,7 +116,7 @@ pub(crate) struct Driver<'r> {
     events: Vec<epoll::Event>,
     start: Instant,
     traffic: Traffic,
-    counterpart: Option<&'r mut dyn Counterpart>,
+    counterpart: Option<&'r mut dyn Partner>,
     lanes: Vec<Lane>,
     /// Lanes that are idle, the longest idle first.
     free: VecDeque<usize>,
@@ -164,7 +165,7 @@ impl<'r> Driver<'r> {
     pub(crate) fn new(
         options: Options,
         traffic: Traffic,
-        counterpart: Option<&'r mut dyn Counterpart>,
+        counterpart: Option<&'r mut dyn Partner>,
     ) -> anyhow::Result<Driver<'r>> {
         // Where it may not be set, wakes come up to 50 µs late, which the figures show.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
@@ -250,9 +251,12 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// Sends the notices that are still to come, for at most `limit`. Whether none is left.
+    /// Lets the exchange hurry and sends the notices that are still to come, for at most `limit`. Whether none is left.
     pub(crate) async fn settle(&mut self, limit: Duration) -> bool {
         let base = self.now();
+        if let Some(counterpart) = &mut self.counterpart {
+            counterpart.hurry(Duration::from_nanos(base));
+        }
         let end = base + limit.as_nanos() as u64;
         let recorder = Recorder::new(Duration::ZERO, limit, limit, false);
         let mut running = Running { pacing: Pacing::Closed, recorder, base, end: 0 };
@@ -504,3 +508,7 @@ impl<'r> Driver<'r> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

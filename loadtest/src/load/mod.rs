@@ -12,6 +12,8 @@ pub(crate) mod args;
 mod driver;
 mod measure;
 mod modes;
+mod own;
+mod partner;
 pub(crate) mod report;
 mod runner;
 mod schedule;
@@ -20,14 +22,13 @@ mod slo;
 mod traffic;
 mod wire;
 
-use crate::counterpart::Counterpart;
 use crate::market::dice::splitmix64;
 use crate::process::{self, Cores};
-use crate::world::World;
 use anyhow::ensure;
 use args::{Mode, RunArgs};
 use driver::{Driver, Options};
 use modes::{Outcome, Plan};
+use partner::Partner;
 use report::figures::Latency;
 use report::live::Live;
 use report::{Bodies, Frame, Notices, Report, Settings, unix_time};
@@ -75,17 +76,6 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Who plays the exchange behind the requests; nobody for a run that only asks.
-#[allow(clippy::unnecessary_wraps, clippy::unused_async, reason = "an exchange asks the server about itself")]
-async fn exchange(
-    _args: &RunArgs,
-    _world: &World,
-    _source: &Source,
-    _site: &Site,
-) -> anyhow::Result<Option<Box<dyn Counterpart>>> {
-    Ok(None)
-}
-
 async fn measure(args: &RunArgs, cores: Option<Cores>) -> anyhow::Result<(Report, Outcome)> {
     let world = site::world(&args.target)?;
     let source = Source::new(&args.traffic, &world)?;
@@ -97,16 +87,17 @@ async fn measure(args: &RunArgs, cores: Option<Cores>) -> anyhow::Result<(Report
     // The time of the start, so that a server never sees an id of an earlier run again.
     let run = splitmix64(started.as_nanos() as u64 ^ u64::from(std::process::id()) << 40) as u32;
     let traffic = Traffic::new(&format!("/openrtb2/{}", world.exchange), &source.bodies, run)?;
-    let site = Site::open(&args.target, cores).await?;
-    let mut exchange = exchange(args, &world, &source, &site).await?;
+    let mut partner = partner::partner(args, &world, &source)?;
+    let settings_for_it = partner.as_ref().map_or_else(Vec::new, |partner| partner.settings());
+    let site = Site::open(&args.target, cores, &settings_for_it).await?;
+    let has_notices = partner.is_some();
     ensure!(
-        exchange.is_none() || site.track.is_some(),
+        !has_notices || site.track.is_some(),
         "notices need the server's tracking listener: give --track"
     );
     let options = options(args, &site);
-    let counterpart = exchange.as_deref_mut().map(|exchange| exchange as &mut dyn Counterpart);
-    let has_notices = counterpart.is_some();
-    let driver = Driver::new(options, traffic, counterpart)?;
+    let driver =
+        Driver::new(options, traffic, partner.as_deref_mut().map(|partner| partner as &mut dyn Partner))?;
     let environment = Machine::read(&site);
     let mut runner = Runner::new(driver, site, Live::new(args.report.quiet));
     let seed = args.traffic.seed.unwrap_or(world.seed);
@@ -121,6 +112,14 @@ async fn measure(args: &RunArgs, cores: Option<Cores>) -> anyhow::Result<(Report
         unanswered,
         latency_us: Latency::of(latency),
     });
+    // The server started here ends with the runner: what its partner looks at then does not change any more.
+    drop(runner);
+    if let Some(partner) = &mut partner {
+        let findings = partner.finish()?;
+        outcome.checks.extend(findings.checks);
+        outcome.notes.extend(findings.notes);
+        outcome.extra.insert("exchange".to_owned(), findings.json);
+    }
     let frame = Frame {
         mode: args.mode.name(),
         started_s: started.as_secs(),

@@ -2,6 +2,7 @@
 
 use super::driver::{Driver, Segment, Watcher};
 use super::measure::{Measured, share};
+use super::own::{Own, Reading};
 use super::report::live::Live;
 use super::site::{Footprint, Site, Usage, Used};
 use crate::client::now;
@@ -27,6 +28,8 @@ pub(crate) struct Stretch {
     pub(crate) used: Used,
     /// Behind the warm-up.
     pub(crate) footprints: Vec<Footprint>,
+    /// What the server says of itself, where it was asked.
+    pub(crate) own: Option<Own>,
     /// Whether requests were sent by a schedule.
     pub(crate) is_open: bool,
 }
@@ -103,10 +106,6 @@ impl<'r> Runner<'r> {
         Runner { driver, watch }
     }
 
-    pub(crate) fn site(&self) -> &Site {
-        &self.watch.site
-    }
-
     /// A line for whoever looks on.
     pub(crate) fn say(&mut self, line: &str) {
         self.watch.live.say(line);
@@ -124,12 +123,15 @@ impl<'r> Runner<'r> {
         watch.live.begin(name, segment.warm_up, segment.length);
         (watch.sampling, watch.next_sample, watch.begun) = (sampling, segment.warm_up, None);
         watch.footprints.clear();
+        let before = Reading::take(self.watch.site.ops).await;
         let result = self.driver.run(segment, &mut self.watch).await;
         self.watch.live.end();
         let measured = result?;
         self.watch.site.check_alive()?;
+        let after = Reading::take(self.watch.site.ops).await;
+        let own = before.zip(after).map(|(before, after)| after.since(&before));
         let footprints = std::mem::take(&mut self.watch.footprints);
-        Ok(Stretch { measured, used: self.watch.used, footprints, is_open })
+        Ok(Stretch { measured, used: self.watch.used, footprints, own, is_open })
     }
 }
 

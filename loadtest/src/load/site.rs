@@ -22,7 +22,6 @@ pub(crate) struct Site {
     pid: Option<u32>,
     pub(crate) bid: SocketAddr,
     pub(crate) track: Option<SocketAddr>,
-    pub(crate) admin: Option<SocketAddr>,
     pub(crate) ops: Option<SocketAddr>,
     /// Cores, where the two sides have their own.
     pub(crate) cores: Option<Cores>,
@@ -37,8 +36,12 @@ pub(crate) fn world(args: &TargetArgs) -> anyhow::Result<World> {
 }
 
 impl Site {
-    /// Starts the server, or takes the one that runs.
-    pub(crate) async fn open(args: &TargetArgs, cores: Option<Cores>) -> anyhow::Result<Site> {
+    /// Starts the server, with `settings` before those that were given, or takes the one that runs.
+    pub(crate) async fn open(
+        args: &TargetArgs,
+        cores: Option<Cores>,
+        settings: &[String],
+    ) -> anyhow::Result<Site> {
         if let Some(bid) = args.bid {
             let pid = args.server_pid;
             return Ok(Site {
@@ -46,7 +49,6 @@ impl Site {
                 pid,
                 bid,
                 track: args.track,
-                admin: args.admin,
                 ops: args.ops,
                 cores: None,
                 _logs: None,
@@ -54,14 +56,14 @@ impl Site {
         }
         let data_dir = args.data_dir.as_deref().context("neither a data directory nor a server is given")?;
         let logs = Logs::create()?;
-        let options = RealOptions { program: args.server_cmd.as_deref(), data_dir, settings: &args.settings };
+        let settings = [settings, &args.settings].concat();
+        let options = RealOptions { program: args.server_cmd.as_deref(), data_dir, settings: &settings };
         let real = servers::start_real(&options, cores, &logs.0).await?;
         Ok(Site {
             pid: Some(real.target.server.pid()),
             server: Some(real.target.server),
             bid: real.target.bid,
             track: Some(real.track),
-            admin: Some(real.admin),
             ops: Some(real.ops),
             cores,
             _logs: Some(logs),

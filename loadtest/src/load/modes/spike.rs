@@ -105,9 +105,9 @@ impl Spike {
             calm_p99_us,
             recovery: first.map(|intervals| FINE * intervals as u32),
             rss: [
-                rss_in(Duration::ZERO, part).last(),
+                rss_in(Duration::ZERO, part).next_back(),
                 rss_in(part, part * 2).max(),
-                rss_in(part * 2, Duration::MAX / 2).last(),
+                rss_in(part * 2, Duration::MAX / 2).next_back(),
             ],
         }
     }

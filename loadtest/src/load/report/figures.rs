@@ -1,6 +1,7 @@
 //! The figures of a segment, as they stand in the JSON result. Times in microseconds.
 
 use crate::load::measure::{quantile_us, share};
+use crate::load::own::Own;
 use crate::load::runner::Stretch;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -50,6 +51,8 @@ pub(crate) struct Figures {
     /// User and system time of the whole process over answers.
     pub(crate) server_cpu_us_per_answer: Option<f64>,
     pub(crate) server_rss_bytes: Option<u64>,
+    /// What the server says of itself, warm-up included.
+    pub(crate) server: Option<Own>,
 }
 
 /// Percentiles of a histogram.
@@ -118,6 +121,7 @@ impl Figures {
             server_cpu_share: used.server_ns.map(|ns| fine(share(ns, used.elapsed_ns))),
             server_cpu_us_per_answer: used.server_ns.map(|ns| per(ns, answers)),
             server_rss_bytes: stretch.footprints.last().map(|footprint| footprint.rss_bytes),
+            server: stretch.own.clone(),
         }
     }
 }

@@ -102,6 +102,20 @@ fn machine(report: &Report, out: &mut String) -> std::fmt::Result {
     if let (Some(us), Some(share)) = (figures.server_cpu_us_per_answer, figures.server_cpu_share) {
         writeln!(out, "server     {us:.2} µs of CPU an answer, {:.0} % of one core", 100.0 * share)?;
     }
+    if let Some(own) = &figures.server {
+        let at_most = |us: Option<f64>| us.map_or_else(|| "more".to_owned(), show_us);
+        writeln!(
+            out,
+            "           says of {} decisions: p50 ≤ {}, p99 ≤ {}, p99.9 ≤ {}; {} shed, {} past their time, {} panics",
+            own.decisions,
+            at_most(own.decision_p50_at_most_us),
+            at_most(own.decision_p99_at_most_us),
+            at_most(own.decision_p999_at_most_us),
+            own.shed,
+            own.deadline,
+            own.panics
+        )?;
+    }
     writeln!(
         out,
         "generator  {:.2} µs of CPU a request, {:.0} % of its core; kept from it {:.1} % of the time",
