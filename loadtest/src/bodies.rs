@@ -470,6 +470,14 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_body_never_change() {
+        let bodies = bodies();
+        let mut crc = flate2::Crc::new();
+        (0..1_000).for_each(|n| crc.update(bodies.body(n).as_bytes()));
+        assert_eq!((crc.sum(), crc.amount()), (1_007_815_981, 2_247_581));
+    }
+
+    #[test]
     fn traffic_is_of_real_size_and_mix_and_the_same_for_the_same_seed() {
         let bodies = bodies();
         let count = 2_000;

@@ -405,6 +405,35 @@ fn protobuf_and_compressed_requests_come_in_their_shares() {
 }
 
 #[test]
+fn a_server_that_decides_nothing_is_no_slower_than_the_floor_beside_it() {
+    let dir = world();
+    let stub = dir.path().join("stub.sh");
+    let script = format!(
+        "#!/bin/sh\nfor argument in \"$@\"; do case \"$argument\" in\n\
+         listen.bid=*) bid=${{argument#*=}};;\nlisten.ops=*) ops=${{argument#*=}};;\nesac; done\n\
+         exec '{LOAD}' floor-server --listen $bid --listen $ops --bytes 700\n"
+    );
+    std::fs::write(&stub, script).unwrap();
+    std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let fixed = ["run", "--quiet", "--json", "--bodies", "300", "--warm-up-secs", "0.2", "--secs", "0.8"];
+    let output = Command::new(LOAD)
+        .args(fixed)
+        .args(["--beside-floor", "2", "--rate", "500", "--server-cmd", stub.to_str().unwrap(), "--data-dir"])
+        .arg(dir.path())
+        .args(ANY_GENERATOR)
+        .output()
+        .unwrap();
+    let value: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    assert_eq!(number(&value, "/beside_floor/answer_bytes"), 700.0);
+    assert!(number(&value, "/beside_floor/p99_above_us").abs() < 50_000.0, "{value:#}");
+    assert!((0.4..2.5).contains(&number(&value, "/beside_floor/cpu_ratio")), "{value:#}");
+    assert!(number(&value, "/figures/server_cpu_us_per_answer") > 1.0);
+    assert_eq!(number(&value, "/figures/secs"), 1.6);
+    assert_eq!(value["parts"][0]["name"], "bare server");
+}
+
+#[test]
 fn a_spike_and_a_soak_judge_what_they_are_for() {
     let dir = world();
     let to = serve(|_| {

@@ -123,6 +123,9 @@ pub(crate) struct LoadArgs {
     /// What the run is for, as in `p99<1ms,err<0.1%,achieved>99.9%`; a miss ends with exit code 99.
     #[arg(long)]
     pub(crate) slo: Option<Slo>,
+    /// With rate: ask a bare HTTP server and the real one in turn, so many times each for --secs; wants --data-dir.
+    #[arg(long, value_name = "PAIRS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) beside_floor: u32,
     /// With spike: the rate of its middle part in units of what the server can do.
     #[arg(long, default_value_t = 2.0, value_parser = positive)]
     pub(crate) spike_factor: f64,

@@ -286,7 +286,7 @@ impl<'r> Driver<'r> {
                 self.next_check = now + CHECK_EVERY;
                 self.check(running, now);
             }
-            let interval_end = running.base + running.recorder.interval_end();
+            let interval_end = running.base.saturating_add(running.recorder.interval_end());
             if now >= interval_end {
                 running.recorder.close_interval();
             }

@@ -173,6 +173,42 @@ impl Measured {
     }
 }
 
+impl Measured {
+    /// Puts another segment with the same intervals behind this one.
+    pub(crate) fn append(&mut self, other: &Measured) {
+        self.last_done = self.length_ns.max(self.last_done) + other.length_ns.max(other.last_done);
+        self.length_ns += other.length_ns;
+        for (own, more) in [
+            (&mut self.offered, other.offered),
+            (&mut self.sent, other.sent),
+            (&mut self.bids, other.bids),
+            (&mut self.no_bids, other.no_bids),
+            (&mut self.good, other.good),
+            (&mut self.over_tmax, other.over_tmax),
+            (&mut self.late_sends, other.late_sends),
+            (&mut self.reopened, other.reopened),
+            (&mut self.answer_bytes, other.answer_bytes),
+            (&mut self.request_bytes, other.request_bytes),
+        ] {
+            *own += more;
+        }
+        self.latest_send_ns = self.latest_send_ns.max(other.latest_send_ns);
+        other.errors.iter().for_each(|(kind, count)| *self.errors.entry(*kind).or_default() += count);
+        other.statuses.iter().for_each(|(status, count)| *self.statuses.entry(*status).or_default() += count);
+        let [first, last] = &mut self.thirds_ns;
+        for (own, more) in [
+            (&mut self.latency_ns, &other.latency_ns),
+            (&mut self.from_send_ns, &other.from_send_ns),
+            (first, &other.thirds_ns[0]),
+            (last, &other.thirds_ns[1]),
+        ] {
+            own.add(more).expect("all histograms have the same bounds");
+        }
+        self.intervals.extend(other.intervals.iter().cloned());
+        self.encoded.extend(other.encoded.iter().cloned());
+    }
+}
+
 /// `part` of `whole`; 0 of nothing.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -241,8 +277,7 @@ impl Recorder {
     /// The interval of a moment behind the warm-up; what ends after the last one counts there.
     fn interval_at(&mut self, moment: u64) -> &mut Interval {
         let at = (moment - self.warm_up_ns) / self.measured.interval_ns;
-        let last = self.measured.length_ns.div_ceil(self.measured.interval_ns).max(1) - 1;
-        let at = at.min(last) as usize;
+        let at = at.min(self.interval_count() - 1) as usize;
         if self.measured.intervals.len() <= at {
             self.measured.intervals.resize(at + 1, Interval::default());
         }
@@ -332,9 +367,19 @@ impl Recorder {
         }
     }
 
-    /// Nanoseconds from the start of the segment to the end of the interval that runs.
+    /// Nanoseconds from the start of the segment to the end of the interval that runs. The last one has none: what comes
+    /// after the last request belongs to it.
     pub(crate) fn interval_end(&self) -> u64 {
-        self.warm_up_ns + (self.closed + 1) * self.measured.interval_ns
+        let next = self.closed + 1;
+        if next >= self.interval_count() {
+            u64::MAX
+        } else {
+            self.warm_up_ns + next * self.measured.interval_ns
+        }
+    }
+
+    fn interval_count(&self) -> u64 {
+        self.measured.length_ns.div_ceil(self.measured.interval_ns).max(1)
     }
 
     /// Closes the interval that runs.
@@ -364,5 +409,90 @@ impl Recorder {
             self.close_interval();
         }
         self.measured
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// Requests at 0 to 9 ms after a warm-up of 2 ms and in it; each answered after `took` milliseconds.
+    fn recorded(took: u64) -> Recorder {
+        let mut recorder = Recorder::new(
+            Duration::from_millis(2),
+            Duration::from_millis(10),
+            Duration::from_millis(4),
+            true,
+        );
+        for intended in (0..12).map(|at| at * MS) {
+            recorder.offered(intended);
+            recorder.sent(intended, 0, intended + MS / 2, 100);
+            let at = Moments { intended, sent: intended + MS / 2, done: intended + took * MS };
+            while at.done >= recorder.interval_end() {
+                recorder.close_interval();
+            }
+            recorder.answered(at, 200, 10, Verdict::Bid, 3 * MS);
+        }
+        recorder
+    }
+
+    #[test]
+    fn the_warm_up_is_not_counted_and_the_rest_falls_into_its_intervals() {
+        let measured = recorded(1).finish();
+        assert_eq!((measured.offered, measured.sent, measured.answers(), measured.good), (10, 10, 10, 10));
+        let offered: Vec<u64> = measured.intervals.iter().map(|interval| interval.offered).collect();
+        let answers: Vec<u64> = measured.intervals.iter().map(|interval| interval.answers).collect();
+        assert_eq!((offered, answers), (vec![4, 4, 2], vec![3, 4, 3]));
+        assert_eq!((measured.offered_rps(), measured.achieved_rps()), (1_000.0, 1_000.0));
+        assert!((measured.latency_us(1.0) - 1_000.0).abs() < 1.0);
+        assert!((quantile_us(&measured.from_send_ns, 1.0) - 500.0).abs() < 1.0);
+        assert_eq!(measured.thirds_ns.each_ref().map(Histogram::len), [4, 3]);
+        let ends: Vec<f64> =
+            measured.intervals.iter().map(|interval| interval.latency_us[3].round()).collect();
+        assert!(ends.iter().all(|max| (*max - 1_000.0).abs() < 2.0), "{ends:?}");
+    }
+
+    #[test]
+    fn answers_after_the_end_lower_what_is_achieved_and_after_tmax_what_is_good() {
+        let measured = recorded(6).finish();
+        assert_eq!((measured.answers(), measured.good, measured.over_tmax), (10, 0, 10));
+        // The last was due at 9 ms and came 6 ms later.
+        assert!((measured.achieved() - 10.0 / 15.0).abs() < 1e-9, "{}", measured.achieved());
+    }
+
+    #[test]
+    fn only_what_could_have_left_is_late_by_our_fault() {
+        let second = Duration::from_secs(1);
+        let mut recorder = Recorder::new(Duration::ZERO, second, second, false);
+        recorder.sent(0, 0, LATE_NS, 1);
+        recorder.sent(0, 5 * LATE_NS, 6 * LATE_NS, 1);
+        assert_eq!(recorder.so_far().late_sends, 0);
+        recorder.sent(0, 5 * LATE_NS, 6 * LATE_NS + 1, 1);
+        recorder.sent(3 * LATE_NS, 0, 5 * LATE_NS, 1);
+        assert_eq!((recorder.so_far().late_sends, recorder.so_far().latest_send_ns), (2, 2 * LATE_NS));
+    }
+
+    #[test]
+    fn failures_count_in_the_latency_and_unsent_requests_only_from_the_intended_send() {
+        let second = Duration::from_secs(1);
+        let mut recorder = Recorder::new(Duration::ZERO, second, second, false);
+        recorder.failed(MS, Some(2 * MS), 101 * MS, ErrorKind::Timeout);
+        recorder.failed(MS, None, 51 * MS, ErrorKind::Unsent);
+        let measured = recorder.finish();
+        assert_eq!((measured.latency_ns.len(), measured.from_send_ns.len()), (2, 1));
+        assert!((measured.latency_us(1.0) - 100_000.0).abs() < 100.0);
+        assert_eq!((measured.error_count(), measured.intervals[0].errors), (2, 2));
+    }
+
+    #[test]
+    fn two_segments_together_have_the_sum_of_everything() {
+        let (mut sum, slow) = (recorded(1).finish(), recorded(6).finish());
+        sum.append(&slow);
+        assert_eq!((sum.offered, sum.answers(), sum.good, sum.intervals.len()), (20, 20, 10, 6));
+        assert_eq!((sum.latency_ns.len(), sum.encoded.len()), (20, 6));
+        assert!((sum.achieved_rps() - 20.0 / 0.025).abs() < 1e-6, "{}", sum.achieved_rps());
+        assert!((sum.latency_us(0.5) - 1_000.0).abs() < 2.0 && (sum.latency_us(1.0) - 6_000.0).abs() < 5.0);
     }
 }

@@ -80,13 +80,18 @@ async fn measure(args: &RunArgs, cores: Option<Cores>) -> anyhow::Result<(Report
     let world = site::world(&args.target)?;
     let source = Source::new(&args.traffic, &world)?;
     ensure!(
+        args.load.beside_floor == 0 || (args.mode == Mode::Rate && args.target.data_dir.is_some()),
+        "--beside-floor is for the mode rate and a server that is started for the run: give --data-dir"
+    );
+    ensure!(
         args.mode != Mode::Replay || args.traffic.corpus.is_some(),
         "replay sends recorded requests: give --corpus"
     );
     let started = unix_time();
     // The time of the start, so that a server never sees an id of an earlier run again.
     let run = splitmix64(started.as_nanos() as u64 ^ u64::from(std::process::id()) << 40) as u32;
-    let traffic = Traffic::new(&format!("/openrtb2/{}", world.exchange), &source.bodies, run)?;
+    let path = format!("/openrtb2/{}", world.exchange);
+    let traffic = Traffic::new(&path, &source.bodies, run)?;
     let mut partner = partner::partner(args, &world, &source)?;
     let settings_for_it = partner.as_ref().map_or_else(Vec::new, |partner| partner.settings());
     let site = Site::open(&args.target, cores, &settings_for_it).await?;
@@ -101,7 +106,7 @@ async fn measure(args: &RunArgs, cores: Option<Cores>) -> anyhow::Result<(Report
     let environment = Machine::read(&site);
     let mut runner = Runner::new(driver, site, Live::new(args.report.quiet));
     let seed = args.traffic.seed.unwrap_or(world.seed);
-    let plan = Plan { args, seed, times_ns: &source.times_ns, bodies: source.bodies.len() };
+    let plan = Plan { args, seed, times_ns: &source.times_ns, bodies: &source.bodies, path: &path, run };
     let mut outcome = modes::run(&mut runner, &plan).await?;
     if has_notices && !runner.driver.settle(SETTLE).await {
         outcome.notes.push(format!("notices were still due {} s after the run", SETTLE.as_secs()));

@@ -44,6 +44,16 @@ pub(crate) struct Limits {
 }
 
 impl Stretch {
+    /// Several stretches of the same kind as one; the server's own figures are those of the last. `None` of none.
+    pub(crate) fn sum(stretches: Vec<Stretch>) -> Option<Stretch> {
+        stretches.into_iter().reduce(|mut sum, next| {
+            sum.measured.append(&next.measured);
+            sum.used = sum.used.plus(&next.used);
+            sum.footprints.extend(next.footprints);
+            Stretch { own: next.own, ..sum }
+        })
+    }
+
     /// Share of its core that the generator used.
     pub(crate) fn generator_share(&self) -> f64 {
         share(self.used.generator_ns, self.used.elapsed_ns)
@@ -104,6 +114,10 @@ impl<'r> Runner<'r> {
             footprints: Vec::new(),
         };
         Runner { driver, watch }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.watch.site
     }
 
     /// A line for whoever looks on.

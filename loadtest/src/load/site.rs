@@ -25,7 +25,7 @@ pub(crate) struct Site {
     pub(crate) ops: Option<SocketAddr>,
     /// Cores, where the two sides have their own.
     pub(crate) cores: Option<Cores>,
-    _logs: Option<Logs>,
+    logs: Option<Logs>,
 }
 
 /// The world that a server serves.
@@ -51,7 +51,7 @@ impl Site {
                 track: args.track,
                 ops: args.ops,
                 cores: None,
-                _logs: None,
+                logs: None,
             });
         }
         let data_dir = args.data_dir.as_deref().context("neither a data directory nor a server is given")?;
@@ -66,7 +66,22 @@ impl Site {
             track: Some(real.track),
             ops: Some(real.ops),
             cores,
-            _logs: Some(logs),
+            logs: Some(logs),
+        })
+    }
+
+    /// A bare server that answers `bytes` bytes, on the core of a server that was started here.
+    pub(crate) async fn bare(bytes: u64, beside: &Site) -> anyhow::Result<Site> {
+        let logs = beside.logs.as_ref().context("the server was not started for this run")?;
+        let target = servers::start_bare(bytes, beside.cores, &logs.0).await?;
+        Ok(Site {
+            pid: Some(target.server.pid()),
+            server: Some(target.server),
+            bid: target.bid,
+            track: None,
+            ops: None,
+            cores: beside.cores,
+            logs: None,
         })
     }
 
@@ -116,6 +131,18 @@ pub(crate) struct Used {
     pub(crate) server_ns: Option<u64>,
     /// From the first reading to the second.
     pub(crate) elapsed_ns: u64,
+}
+
+impl Used {
+    /// Of two stretches together.
+    pub(crate) fn plus(&self, other: &Used) -> Used {
+        Used {
+            generator_ns: self.generator_ns + other.generator_ns,
+            generator_waited_ns: self.generator_waited_ns + other.generator_waited_ns,
+            server_ns: self.server_ns.zip(other.server_ns).map(|(own, other)| own + other),
+            elapsed_ns: self.elapsed_ns + other.elapsed_ns,
+        }
+    }
 }
 
 impl Usage {

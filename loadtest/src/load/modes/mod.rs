@@ -1,5 +1,6 @@
 //! What a run does from its beginning to its end, mode by mode.
 
+mod beside;
 mod soak;
 mod spike;
 mod step;
@@ -11,6 +12,7 @@ use super::report::figures::Figures;
 use super::runner::{Limits, Runner, Sampling, Stretch};
 use super::schedule::{Phase, Schedule};
 use super::slo::Check;
+use super::traffic::Body;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -40,8 +42,11 @@ pub(crate) struct Plan<'p> {
     pub(crate) seed: u64,
     /// When the requests of a corpus were recorded.
     pub(crate) times_ns: &'p [u64],
-    /// How many bodies there are.
-    pub(crate) bodies: usize,
+    pub(crate) bodies: &'p [Body],
+    /// Where requests are posted.
+    pub(crate) path: &'p str,
+    /// Names the run in every id.
+    pub(crate) run: u32,
 }
 
 impl Plan<'_> {
@@ -92,7 +97,7 @@ impl Plan<'_> {
     /// The recorded requests once, in their own time or evenly.
     fn replay(&self) -> Segment {
         let times: Vec<u64> = match self.times_ns {
-            [] => (0..self.bodies).map(|n| (n as f64 * 1e9 / self.load().rate) as u64).collect(),
+            [] => (0..self.bodies.len()).map(|n| (n as f64 * 1e9 / self.load().rate) as u64).collect(),
             times => times.iter().map(|time| (*time as f64 / self.load().speed) as u64).collect(),
         };
         // At least a millisecond, so that a single request is a run.
@@ -109,6 +114,9 @@ impl Plan<'_> {
 pub(crate) async fn run(runner: &mut Runner<'_>, plan: &Plan<'_>) -> anyhow::Result<Outcome> {
     let name = plan.args.mode.name();
     let segment = match plan.args.mode {
+        Mode::Rate if plan.load().beside_floor > 0 => {
+            return beside::run(runner, plan, plan.load().beside_floor).await;
+        }
         Mode::Rate => plan.at_rate(plan.load().rate, plan.seed),
         Mode::Closed => plan.segment(Pacing::Closed),
         Mode::Replay => plan.replay(),
