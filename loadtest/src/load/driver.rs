@@ -78,6 +78,8 @@ pub(crate) struct Segment {
     pub(crate) length: Duration,
     /// Of the figures over time.
     pub(crate) interval: Duration,
+    /// No more requests than this are in flight at once, however many connections there are.
+    pub(crate) most_in_flight: usize,
     /// Whether the histogram of every interval is kept.
     pub(crate) keep_histograms: bool,
 }
@@ -138,6 +140,7 @@ struct Running {
     base: u64,
     /// When no request becomes due any more.
     end: u64,
+    most_in_flight: usize,
 }
 
 impl Running {
@@ -227,6 +230,7 @@ impl<'r> Driver<'r> {
             ),
             base,
             end: warm + segment.length.as_nanos() as u64,
+            most_in_flight: segment.most_in_flight,
         };
         let (mut begun, mut ended) = (false, false);
         loop {
@@ -259,7 +263,7 @@ impl<'r> Driver<'r> {
         }
         let end = base + limit.as_nanos() as u64;
         let recorder = Recorder::new(Duration::ZERO, limit, limit, false);
-        let mut running = Running { pacing: Pacing::Closed, recorder, base, end: 0 };
+        let mut running = Running { pacing: Pacing::Closed, recorder, base, end: 0, most_in_flight: 0 };
         loop {
             let waiting = self.counterpart.as_deref().is_some_and(|other| other.next_due().is_some());
             let idle = !waiting && self.notice_free.len() == self.notice_lanes.len();
@@ -310,7 +314,8 @@ impl<'r> Driver<'r> {
 
     /// When something can be sent next.
     fn next_send(&self, running: &Running, now: u64) -> u64 {
-        let bid = if self.free.is_empty() { None } else { running.next_due(now) };
+        let has_room = !self.free.is_empty() && self.in_flight < running.most_in_flight;
+        let bid = if has_room { running.next_due(now) } else { None };
         let due = self.counterpart.as_deref().and_then(|counterpart| counterpart.next_due());
         let notice = due.filter(|_| !self.notice_free.is_empty()).map(|due| due.as_nanos() as u64);
         bid.unwrap_or(u64::MAX).min(notice.unwrap_or(u64::MAX))
@@ -325,7 +330,9 @@ impl<'r> Driver<'r> {
 
     fn send_bids(&mut self, running: &mut Running) {
         for _ in 0..BATCH {
-            let Some(&number) = self.free.front() else { return };
+            let Some(&number) = self.free.front().filter(|_| self.in_flight < running.most_in_flight) else {
+                return;
+            };
             let now = self.now();
             let Some(intended) = running.take_due(now) else { return };
             if now - intended > self.options.max_wait.as_nanos() as u64 {

@@ -147,6 +147,7 @@ fn segment(rate: f64, secs: u64) -> Segment {
         warm_up: Duration::ZERO,
         length,
         interval: length,
+        most_in_flight: usize::MAX,
         keep_histograms: false,
     }
 }
@@ -205,6 +206,32 @@ fn notices_that_hang_do_not_delay_bids() {
     // Three connections, two notices each at the most: the others wait.
     assert!(driver.notices().0.len() <= 9, "{}", driver.notices().0.len());
     assert!(recorder.due.len() > 300);
+}
+
+#[test]
+fn no_more_are_in_flight_than_a_segment_allows() {
+    let (traffic, length) = traffic();
+    let open = std::sync::Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+    let seen = std::sync::Arc::clone(&open);
+    let bid = serve(length, move |_, _| {
+        seen.1.fetch_max(seen.0.fetch_add(1, SeqCst) + 1, SeqCst);
+        std::thread::sleep(Duration::from_millis(3));
+        seen.0.fetch_sub(1, SeqCst);
+        "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
+    });
+    let mut driver = Driver::new(options(bid, bid), traffic, None).unwrap();
+    let closed = |most_in_flight| Segment {
+        pacing: Pacing::Closed,
+        length: Duration::from_millis(300),
+        most_in_flight,
+        ..segment(1.0, 1)
+    };
+    for (allowed, expected) in [(2, 2), (usize::MAX, 4)] {
+        open.1.store(0, SeqCst);
+        let measured = block_on(driver.run(closed(allowed), &mut Nobody)).unwrap();
+        assert!(measured.answers() > 20, "{}", measured.answers());
+        assert_eq!(open.1.load(SeqCst), expected);
+    }
 }
 
 #[test]

@@ -74,6 +74,7 @@ impl Plan<'_> {
             warm_up: self.load().warm_up(),
             length: self.load().length(),
             interval: INTERVAL,
+            most_in_flight: usize::MAX,
             keep_histograms: self.args.report.hlog.is_some(),
         }
     }

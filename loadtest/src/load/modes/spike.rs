@@ -1,6 +1,7 @@
 //! `spike` (trial F1): calm at half of what the server can do, then more than it can, then calm again.
 //!
-//! What it can do is found first, by a closed run over the same connections. Goodput is bids that came within the
+//! What it can do is found first, by a closed run with few requests in flight: with many of them a server that sheds by
+//! waiting time is beyond what it can do already. Goodput is bids that came within the
 //! exchange's time from the intended moment on: a server that sheds everything answers fast and is worth nothing.
 
 use super::{Outcome, Plan, check, middle, within};
@@ -15,6 +16,8 @@ use anyhow::ensure;
 use serde_json::json;
 use std::time::Duration;
 
+/// In flight in the closed run: enough to keep a core busy, too few to wait for long.
+const SATURATING: usize = 16;
 /// Of the figures that recovery is read from.
 const FINE: Duration = Duration::from_millis(100);
 /// Goodput in the spike over that of the closed run.
@@ -30,7 +33,7 @@ const STEADY: usize = 3;
 
 pub(super) async fn run(runner: &mut Runner<'_>, plan: &Plan<'_>) -> anyhow::Result<Outcome> {
     let load = &plan.args.load;
-    let closed = Segment { interval: FINE, ..plan.segment(Pacing::Closed) };
+    let closed = Segment { interval: FINE, most_in_flight: SATURATING, ..plan.segment(Pacing::Closed) };
     let closed = runner.stretch("saturation", closed, Sampling::USUAL).await?;
     let saturation = closed.measured.achieved_rps();
     ensure!(saturation > 0.0, "the server answered nothing in the closed run");
