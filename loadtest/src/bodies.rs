@@ -76,8 +76,77 @@ impl Bodies {
 
     /// Body number `n`.
     pub(crate) fn body(&self, n: u64) -> String {
+        let (request, ext) = self.parts(n, |_| None);
+        request.object("ext", ext).finish()
+    }
+
+    /// Request number `n` up to its extension, and the extension; `medium` gives an impression's medium in place of
+    /// its banner, by name. Without such a medium the bytes are those of [`Bodies::body`].
+    pub(crate) fn parts(
+        &self,
+        n: u64,
+        medium: impl FnMut(usize) -> Option<(&'static str, Object)>,
+    ) -> (Object, Object) {
         let (visit, mut dice) = self.visits.draw(n);
-        self.request(&visit, &mut dice).finish()
+        self.request(&visit, medium, &mut dice)
+    }
+
+    /// Request number `n` as exchanges write it that send the least, up to its extension.
+    pub(crate) fn lean_parts(
+        &self,
+        n: u64,
+        mut medium: impl FnMut(usize) -> Option<(&'static str, Object)>,
+    ) -> (Object, Object) {
+        let (visit, mut dice) = self.visits.draw(n);
+        let d = &mut dice;
+        let (device_type, os, ..) = DEVICES[visit.device];
+        let (country, region, _) = PLACES[visit.place];
+        let request = Object::default().put("id", request_id(d)).objects(
+            "imp",
+            (0..visit.slots.len()).map(|index| {
+                let imp = Object::default().put("id", (index + 1).to_string());
+                let (name, medium) = medium(index).unwrap_or_else(|| {
+                    ("banner", Object::default().objects("format", formats(&visit, index)))
+                });
+                imp.object(name, medium).put("bidfloor", floor(d)).put("secure", 1)
+            }),
+        );
+        let request = match visit.channel {
+            Channel::Site(rank) => request.object(
+                "site",
+                Object::default()
+                    .put("domain", facts::site_domain(rank))
+                    .put("cat", [facts::category_of(rank)]),
+            ),
+            Channel::App(rank) => request.object(
+                "app",
+                Object::default()
+                    .put("bundle", facts::app_bundle(rank))
+                    .put("cat", [facts::category_of(rank)]),
+            ),
+        };
+        let device = Object::default()
+            .put("ua", MODELS[visit.device].ua)
+            .object("geo", Object::default().put("country", country).put("region", region))
+            .put_some("dnt", (visit.privacy == Privacy::Dnt).then_some(1))
+            .put_some("lmt", (visit.privacy == Privacy::Lmt).then_some(1))
+            .put("ip", format!("203.0.113.{}", d.below(256)))
+            .put("devicetype", device_type)
+            .put("os", os);
+        let request = request
+            .object("device", device)
+            .object("user", Object::default().put_some("buyeruid", self.buyeruid(&visit)))
+            .put("at", 1)
+            .put("tmax", *d.one_of(&[100, 120, 150, 200, 250, 300]))
+            .object("regs", regs(visit.privacy, true));
+        (request, Object::default())
+    }
+
+    fn buyeruid(&self, visit: &Visit) -> Option<String> {
+        match visit.visitor {
+            Visitor::Known(user) | Visitor::Stranger(user) => Some(cookie(self.world_seed, user)),
+            Visitor::Unmatched => None,
+        }
     }
 
     /// The cookie of a known user, drawn as for a visit.
@@ -89,11 +158,16 @@ impl Bodies {
         }
     }
 
-    fn request(&self, visit: &Visit, d: &mut Dice) -> Object {
+    fn request(
+        &self,
+        visit: &Visit,
+        mut medium: impl FnMut(usize) -> Option<(&'static str, Object)>,
+        d: &mut Dice,
+    ) -> (Object, Object) {
         let is_26 = d.chance(400);
         let request = Object::default()
-            .put("id", format!("{:016x}{:08x}", d.bits(), d.bits() as u32))
-            .objects("imp", (0..visit.slots.len()).map(|index| imp(visit, index, d)));
+            .put("id", request_id(d))
+            .objects("imp", (0..visit.slots.len()).map(|index| imp(visit, index, medium(index), d)));
         let request = match visit.channel {
             Channel::Site(rank) => request.object("site", site(rank, d)),
             Channel::App(rank) => request.object("app", app(rank, d)),
@@ -102,7 +176,7 @@ impl Bodies {
         let bcat: Vec<&str> = ALWAYS_BLOCKED.into_iter().chain(blocked_categories).collect();
         let badv: Vec<String> =
             visit.blocked_brands.iter().map(|brand| facts::brand_domain(*brand)).collect();
-        request
+        let request = request
             .object("device", device(visit, d))
             .object("user", self.user(visit, is_26, d))
             .put("at", 1)
@@ -111,17 +185,13 @@ impl Bodies {
             .put("bcat", bcat)
             .put("badv", badv)
             .object("source", source(is_26, d))
-            .object("regs", regs(visit.privacy, is_26))
-            .object("ext", Object::default().put("ssp", "load").put("requestgroup", d.below(64)))
+            .object("regs", regs(visit.privacy, is_26));
+        (request, Object::default().put("ssp", "load").put("requestgroup", d.below(64)))
     }
 
     fn user(&self, visit: &Visit, is_26: bool, d: &mut Dice) -> Object {
-        let buyeruid = match visit.visitor {
-            Visitor::Known(user) | Visitor::Stranger(user) => Some(cookie(self.world_seed, user)),
-            Visitor::Unmatched => None,
-        };
         let user = Object::default().put("id", format!("{:032x}", u128::from(d.bits()) << 50));
-        let user = user.put_some("buyeruid", buyeruid);
+        let user = user.put_some("buyeruid", self.buyeruid(visit));
         let data = d.chance(350).then(|| {
             let segments =
                 (0..2 + d.below(4)).map(|_| Object::default().put("id", (400 + d.below(600)).to_string()));
@@ -145,19 +215,31 @@ fn eid(n: u64, d: &mut Dice) -> Object {
     Object::default().put("source", format!("ids-{n}.example")).objects("uids", [uid])
 }
 
-fn imp(visit: &Visit, index: usize, d: &mut Dice) -> Object {
-    let formats = visit.sizes(index).map(|(w, h)| Object::default().put("w", w).put("h", h));
+/// 24 hex digits.
+fn request_id(d: &mut Dice) -> String {
+    format!("{:016x}{:08x}", d.bits(), d.bits() as u32)
+}
+
+fn formats(visit: &Visit, index: usize) -> impl Iterator<Item = Object> {
+    visit.sizes(index).map(|(w, h)| Object::default().put("w", w).put("h", h))
+}
+
+fn banner(visit: &Visit, index: usize, d: &mut Dice) -> Object {
     let (w, h) = visit.sizes(index).next().expect("every slot offers a size");
-    let banner = Object::default()
-        .objects("format", formats)
+    Object::default()
+        .objects("format", formats(visit, index))
         .put("w", w)
         .put("h", h)
         .put("pos", *d.one_of(&[0, 1, 1, 3, 7]))
         .put("battr", BLOCKED_ATTRIBUTES)
         .put("mimes", ["text/html", "text/javascript", "image/gif", "image/jpeg", "image/png"])
         .put("topframe", d.below(2))
-        .put("api", [3, 5, 6, 7]);
-    let imp = Object::default().put("id", (index + 1).to_string()).object("banner", banner);
+        .put("api", [3, 5, 6, 7])
+}
+
+fn imp(visit: &Visit, index: usize, medium: Option<(&'static str, Object)>, d: &mut Dice) -> Object {
+    let (name, medium) = medium.unwrap_or_else(|| ("banner", banner(visit, index, d)));
+    let imp = Object::default().put("id", (index + 1).to_string()).object(name, medium);
     let imp = if d.chance(100) { imp.object("pmp", pmp(d)) } else { imp };
     imp.put("instl", 0)
         .put("tagid", format!("tag-{}-{}", d.below(100_000), index))
@@ -385,6 +467,14 @@ mod tests {
             || signal("us_privacy").is_some_and(|text| text != "1---");
         let european = matches!(body["device"]["geo"]["country"].as_str(), Some("GBR" | "DEU"));
         !(closed || european && signal("gdpr").is_none())
+    }
+
+    #[test]
+    fn the_bytes_of_a_body_never_change() {
+        let bodies = bodies();
+        let mut crc = flate2::Crc::new();
+        (0..1_000).for_each(|n| crc.update(bodies.body(n).as_bytes()));
+        assert_eq!((crc.sum(), crc.amount()), (1_007_815_981, 2_247_581));
     }
 
     #[test]

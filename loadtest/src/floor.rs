@@ -174,6 +174,7 @@ impl Load {
 }
 
 /// A directory of its own for the servers' output, removed at the end.
+#[derive(Debug)]
 pub(crate) struct Logs(pub(crate) PathBuf);
 
 impl Logs {

@@ -1,7 +1,8 @@
 //! `outbid-load`: plays an ad exchange against an `outbid` server over HTTP and measures it.
 //!
 //! It imports nothing of the engine: what it knows of a world it reads from the `world.json` that `outbid seed` wrote,
-//! and the tables of the seeded market are its own copy. Exit codes: 0 done, 1 failed, 2 wrong use.
+//! and the tables of the seeded market are its own copy. Exit codes: 0 done, 1 failed, 2 wrong use; those of `run` stand in
+//! `load`.
 
 mod bare;
 mod bodies;
@@ -11,6 +12,7 @@ mod counterpart;
 mod exchange;
 mod floor;
 mod json;
+mod load;
 mod market;
 mod ops;
 mod process;
@@ -55,6 +57,12 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Send bid requests when they are due and measure what an exchange would feel.
+    // A script's options may be given anew behind them.
+    #[command(args_override_self = true)]
+    Run(Box<load::args::RunArgs>),
+    /// Compare two results of `run`.
+    Compare(load::report::compare::CompareArgs),
     /// Kill, stop and starve the server, and hold its books against the exchange's.
     Trial(trial::TrialArgs),
     /// Measure how long a changed account takes to be served, and what bids feel of it.
@@ -80,6 +88,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Run(args) => return finish(load::run(&args)),
+        Command::Compare(args) => load::report::compare::run(&args),
         Command::Floor(args) => floor::run(&args),
         Command::Bodies { data_dir, count, seed } => print_bodies(&data_dir, count, seed),
         Command::Trial(args) => trial::run(&args),
@@ -89,8 +99,12 @@ fn main() -> ExitCode {
         Command::ExchangeTrial(args) => exchange::trial::run(&args),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
+    finish(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nothing is left to be done if standard error is closed.
             let _ = writeln!(std::io::stderr(), "outbid-load: {error:#}");

@@ -87,6 +87,11 @@ impl Server {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The CPU time that it has used so far.
     pub(crate) fn cpu_time(&self) -> anyhow::Result<CpuTime> {
         CpuTime::of(self.child.id()).with_context(|| format!("cannot read the CPU time of the {}", self.name))

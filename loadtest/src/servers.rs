@@ -28,6 +28,8 @@ pub(crate) struct Target {
 pub(crate) struct Real {
     /// The server.
     pub(crate) target: Target,
+    /// Its tracking listener.
+    pub(crate) track: SocketAddr,
     /// Its admin listener.
     pub(crate) admin: SocketAddr,
     /// Its operations listener.
@@ -78,7 +80,7 @@ pub(crate) async fn start_real(
         async || matches!(ops::get(ops, "/readyz").await, Ok((status, _)) if status == 200),
     )
     .await?;
-    Ok(Real { target: Target { server, bid }, admin, ops })
+    Ok(Real { target: Target { server, bid }, track, admin, ops })
 }
 
 /// Starts this program as the bare server that answers `bytes` bytes.
