@@ -444,7 +444,10 @@ fn a_spike_and_a_soak_judge_what_they_are_for() {
     let pid = std::process::id().to_string();
     let more = ["--connections", "4", "--server-pid", &pid];
     let spike = ["--mode", "spike", "--max-wait-ms", "20"];
-    let (_, value) = result(dir.path(), to, &[&spike[..], &more, &ANY_GENERATOR].concat());
+    let (code, value) = result(dir.path(), to, &[&spike[..], &more, &ANY_GENERATOR].concat());
+    // The stub sleeps, so that a closed run cannot find what it can do.
+    assert_eq!(code, Some(98));
+    assert!(value["invalid"][0].as_str().unwrap().contains("what it can do is not known"), "{value:#}");
     let saturation = number(&value, "/spike/saturation_rps");
     assert!((300.0..1_000.0).contains(&saturation), "{saturation}");
     let ratio = number(&value, "/spike/goodput_ratio");

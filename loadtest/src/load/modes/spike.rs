@@ -6,9 +6,9 @@
 
 use super::{Outcome, Plan, check, middle, within};
 use crate::load::driver::{Pacing, Segment};
-use crate::load::measure::{ErrorKind, Interval, Measured};
+use crate::load::measure::{ErrorKind, Interval, Measured, share};
 use crate::load::report::figures::Figures;
-use crate::load::runner::{Runner, Sampling};
+use crate::load::runner::{Runner, Sampling, Stretch};
 use crate::load::schedule::{Phase, Schedule};
 use crate::load::site::Footprint;
 use crate::load::slo::show_us;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// In flight in the closed run: enough to keep a core busy, too few to wait for long.
 const SATURATING: usize = 16;
+/// Of its core: a server that is busy for less was kept from it, or not asked enough.
+const SATURATED: f64 = 0.9;
 /// Of the figures that recovery is read from.
 const FINE: Duration = Duration::from_millis(100);
 /// Goodput in the spike over that of the closed run.
@@ -53,9 +55,7 @@ pub(super) async fn run(runner: &mut Runner<'_>, plan: &Plan<'_>) -> anyhow::Res
     let mut checks = spike.checks(&outcome.main.measured);
     checks.append(&mut outcome.checks);
     outcome.checks = checks;
-    if closed.generator_share() > 0.95 {
-        outcome.invalid.push("the generator, not the server, was saturated in the closed run".to_owned());
-    }
+    outcome.invalid.extend(not_saturated(&closed));
     outcome.notes.push(format!("saturation {saturation:.0} requests a second, spike at {high:.0}"));
     outcome.extra.insert(
         "spike".to_owned(),
@@ -66,6 +66,18 @@ pub(super) async fn run(runner: &mut Runner<'_>, plan: &Plan<'_>) -> anyhow::Res
     );
     outcome.parts.push(("closed".to_owned(), Figures::new(&closed)));
     Ok(outcome)
+}
+
+/// Why a closed run did not find what the server can do; `None` where it did, or where nobody knows.
+fn not_saturated(closed: &Stretch) -> Option<String> {
+    let busy = share(closed.used.server_ns?, closed.used.elapsed_ns);
+    (busy < SATURATED).then(|| {
+        format!(
+            "the closed run kept the server busy for {:.0} % of a core, less than {:.0} %: what it can do is not known",
+            100.0 * busy,
+            100.0 * SATURATED
+        )
+    })
 }
 
 /// Good bids a second; of a server that never bids, good answers.
