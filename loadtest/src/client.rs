@@ -70,6 +70,10 @@ pub(crate) struct Tally {
     pub(crate) unreadable: u64,
     /// Answers with another status.
     pub(crate) others: BTreeMap<u16, u64>,
+    /// Billing notices that were answered with 2xx.
+    pub(crate) bills: u64,
+    /// Billing notices that were answered with another status.
+    pub(crate) refused_bills: u64,
     /// Bytes of the answers' bodies.
     pub(crate) body_bytes: u64,
     /// Nanoseconds from the first byte written to the last byte read.
@@ -85,6 +89,8 @@ impl Tally {
             no_bids: 0,
             unreadable: 0,
             others: BTreeMap::new(),
+            bills: 0,
+            refused_bills: 0,
             body_bytes: 0,
             latency_ns: Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).expect("the bounds are in order"),
             elapsed: Duration::ZERO,
@@ -104,6 +110,8 @@ impl Tally {
         for (status, count) in &other.others {
             *self.others.entry(*status).or_default() += count;
         }
+        self.bills += other.bills;
+        self.refused_bills += other.refused_bills;
         self.body_bytes += other.body_bytes;
         self.latency_ns.add(&other.latency_ns).expect("all histograms have the same bounds");
     }
@@ -120,13 +128,30 @@ impl Tally {
     }
 }
 
+/// Who bills beside the requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Billing {
+    /// The tracking listener.
+    pub(crate) track: SocketAddr,
+    /// Bids that are billed, of a thousand.
+    pub(crate) per_mille: u64,
+}
+
+impl Billing {
+    /// Whether the bid in answer `number` is billed.
+    fn chooses(&self, number: u64) -> bool {
+        number.wrapping_mul(self.per_mille) % 1_000 < self.per_mille
+    }
+}
+
 /// Sends the requests in their order, from the first on, over `connections` connections; starts again at the first
-/// when they are used up.
+/// when they are used up. With `billing` some of the bids are billed meanwhile, at their own price.
 pub(crate) async fn drive(
     address: SocketAddr,
     requests: &Arc<Requests>,
     connections: usize,
     until: Until,
+    billing: Option<Billing>,
 ) -> anyhow::Result<Tally> {
     let mut opened = Vec::new();
     for _ in 0..connections {
@@ -135,9 +160,20 @@ pub(crate) async fn drive(
     let next = Arc::new(AtomicU64::new(0));
     let start = now();
     let mut tasks = tokio::task::JoinSet::new();
-    for connection in opened {
-        tasks.spawn(work(connection, Arc::clone(requests), Arc::clone(&next), until, start));
+    let mut billers = tokio::task::JoinSet::new();
+    let mut bills = Vec::new();
+    for _ in 0..if billing.is_some() { BILLERS } else { 0 } {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        bills.push(sender);
+        let track = billing.map_or(address, |billing| billing.track);
+        billers.spawn(post(Connection::open(track).await?, receiver));
     }
+    for (at, connection) in opened.into_iter().enumerate() {
+        let bills = billing.map(|billing| (billing, bills[at % bills.len()].clone()));
+        tasks.spawn(work(connection, Arc::clone(requests), Arc::clone(&next), until, start, bills));
+    }
+    // Those who bill end when nobody has a bill for them any more.
+    drop(bills);
     // A thread that sleeps must be woken by whoever answers it: an interrupt from core to core, in the server's time, and all the
     // more often the slower the server is. So this one never sleeps.
     let mut awake = tokio::task::JoinSet::new();
@@ -150,9 +186,41 @@ pub(crate) async fn drive(
     while let Some(done) = tasks.join_next().await {
         tally.add(&done??);
     }
+    while let Some(done) = billers.join_next().await {
+        tally.add(&done??);
+    }
     awake.abort_all();
     tally.elapsed = start.elapsed();
     Ok(tally)
+}
+
+/// Sends bills one after the other; gives how many were answered.
+async fn post(
+    mut connection: Connection,
+    mut bills: tokio::sync::mpsc::UnboundedReceiver<String>,
+) -> anyhow::Result<Tally> {
+    let mut tally = Tally::new();
+    while let Some(path) = bills.recv().await {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: track.outbid.example\r\n\r\n");
+        let answer = connection.exchange(request.as_bytes()).await.context("a bill failed")?;
+        match answer.status {
+            200..300 => tally.bills += 1,
+            _ => tally.refused_bills += 1,
+        }
+        if answer.closes {
+            connection = Connection::open(connection.address).await?;
+        }
+    }
+    Ok(tally)
+}
+
+/// Path and query of the first bid's bill at the price that was bid.
+fn bill(answer: &[u8]) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    let bid = answer.pointer("/seatbid/0/bid/0")?;
+    let url = bid["burl"].as_str()?.replace("${AUCTION_PRICE}", &bid["price"].to_string());
+    let (_, rest) = url.split_once("://")?;
+    rest.find('/').map(|at| rest[at..].to_owned())
 }
 
 async fn work(
@@ -161,6 +229,7 @@ async fn work(
     next: Arc<AtomicU64>,
     until: Until,
     start: Instant,
+    bills: Option<(Billing, tokio::sync::mpsc::UnboundedSender<String>)>,
 ) -> anyhow::Result<Tally> {
     let mut tally = Tally::new();
     let mut sent_at = start;
@@ -177,6 +246,14 @@ async fn work(
         sent_at = now();
         let answer = connection.exchange(bytes).await.with_context(|| format!("request {number} failed"))?;
         let (latency, closes) = (sent_at.elapsed(), answer.closes);
+        if let Some((billing, bills)) = &bills
+            && answer.status == 200
+            && billing.chooses(number)
+            && let Some(path) = bill(answer.body)
+        {
+            // Who would have billed it has failed, and says so itself.
+            let _gone = bills.send(path);
+        }
         tally.record(answer, latency);
         if closes {
             connection = Connection::open(connection.address).await?;
@@ -205,6 +282,9 @@ struct Head {
     head_bytes: usize,
     body_bytes: usize,
 }
+
+/// Connections for bills.
+const BILLERS: usize = 4;
 
 /// A longer latency counts as this.
 const MAX_LATENCY_NS: u64 = 60_000_000_000;
@@ -295,6 +375,15 @@ mod tests {
         ] {
             assert!(parse_head(odd.as_bytes()).is_err(), "{odd:?}");
         }
+    }
+
+    #[test]
+    fn a_bill_is_that_of_the_bid_at_its_price() {
+        let answer = br#"{"id":"1","seatbid":[{"bid":[{"price":2.10,"burl":"https://t.example/b/x?p=${AUCTION_PRICE}&c=1"}]}]}"#;
+        assert_eq!(bill(answer).as_deref(), Some("/b/x?p=2.1&c=1"));
+        assert_eq!(bill(br#"{"id":"1","seatbid":[]}"#), None);
+        let billing = Billing { track: SocketAddr::from(([127, 0, 0, 1], 1)), per_mille: 100 };
+        assert_eq!((0..10_000).filter(|number| billing.chooses(*number)).count(), 1_000);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! neither pays for its start.
 
 use crate::bodies::Bodies;
-use crate::client::{Requests, Tally, Until, drive};
+use crate::client::{Billing, Requests, Tally, Until, drive};
 use crate::corpus;
 use crate::process::{self, Cores, CpuTime};
 use crate::report::{Report, Round, Setup};
@@ -51,6 +51,9 @@ pub(crate) struct FloorArgs {
     /// Generated bodies that are sent round and round.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=500_000))]
     bodies: u32,
+    /// Bill so many in a thousand bids meanwhile, which counts among the server's CPU; the bare server is sent none.
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    notices: u64,
     /// Seed of the generated traffic; the world's own seed where it is not given.
     #[arg(long)]
     seed: Option<u64>,
@@ -92,18 +95,20 @@ async fn measure(args: &FloorArgs, cores: Option<Cores>) -> anyhow::Result<Repor
         settings: &args.settings,
     };
     let mut real = servers::start_real(&options, cores, &logs.0).await?;
-    let load = Load { requests: Arc::new(requests), connections: args.connections as usize };
+    let bare_load =
+        Load { requests: Arc::new(requests), connections: args.connections as usize, billing: None };
+    let billing = (args.notices > 0).then_some(Billing { track: real.track, per_mille: args.notices });
+    let load = Load { billing, ..bare_load.clone() };
 
     let probe = load.send(&mut real.target, Until::Count(PROBE), GRACE * 6).await?;
     let response_bytes = probe.body_bytes.div_ceil(probe.answers().max(1));
     ensure!(response_bytes <= crate::bare::MAX_BYTES, "the mean answer has {response_bytes} bytes");
     let mut bare = servers::start_bare(response_bytes, cores, &logs.0).await?;
-    for target in [&mut bare, &mut real.target] {
-        load.send(target, Until::Elapsed(WARM_UP), GRACE).await?;
-    }
+    bare_load.send(&mut bare, Until::Elapsed(WARM_UP), GRACE).await?;
+    load.send(&mut real.target, Until::Elapsed(WARM_UP), GRACE).await?;
     let mut pairs = Vec::new();
     for _ in 0..args.pairs {
-        let floor = load.round(&mut bare, args.round_secs).await?;
+        let floor = bare_load.round(&mut bare, args.round_secs).await?;
         pairs.push((floor, load.round(&mut real.target, args.round_secs).await?));
     }
     let setup = Setup {
@@ -135,16 +140,18 @@ fn requests(args: &FloorArgs, world: &World) -> anyhow::Result<(Requests, usize)
     Ok((Requests::new(&format!("/openrtb2/{}", world.exchange), &bodies)?, skipped))
 }
 
-/// What is sent to both servers.
+/// What is sent to a server.
+#[derive(Clone)]
 struct Load {
     requests: Arc<Requests>,
     connections: usize,
+    billing: Option<Billing>,
 }
 
 impl Load {
     /// Sends, and quotes the server if it died of it.
     async fn send(&self, target: &mut Target, until: Until, limit: Duration) -> anyhow::Result<Tally> {
-        let work = drive(target.bid, &self.requests, self.connections, until);
+        let work = drive(target.bid, &self.requests, self.connections, until, self.billing);
         let limit = match until {
             Until::Count(_) => limit,
             Until::Elapsed(length) => length + limit,

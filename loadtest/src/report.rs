@@ -116,6 +116,7 @@ struct Figures {
     server_bids: u64,
     server_no_bids: u64,
     server_other_answers: u64,
+    server_bills: u64,
     pairs: usize,
     round_secs: u64,
     connections: u32,
@@ -147,7 +148,7 @@ impl Report {
     /// broken on purpose, there are no statuses but 200 and 204.
     pub(crate) fn is_clean(&self, recorded: bool) -> bool {
         let side = |side: &Side| side.total.unreadable == 0 && (recorded || side.total.others.is_empty());
-        side(&self.floor) && side(&self.server)
+        side(&self.floor) && side(&self.server) && self.server.total.refused_bills == 0
     }
 
     /// Writes to standard output.
@@ -190,6 +191,7 @@ impl Report {
             server_bids: self.server.total.bids,
             server_no_bids: self.server.total.no_bids,
             server_other_answers: other_answers,
+            server_bills: self.server.total.bills,
             pairs: self.pairs,
             round_secs: self.setup.round_secs,
             connections: self.setup.connections,
@@ -224,6 +226,10 @@ impl Report {
             setup.body_bytes_mean,
             setup.response_bytes
         ));
+        if server.total.bills > 0 {
+            let share = 100.0 * server.total.bills as f64 / server.total.bids.max(1) as f64;
+            text.push_str(&format!("{} bills beside them, {share:.1} % of the bids\n", server.total.bills));
+        }
         let survivors =
             self.survivors.map(|value| value.map_or("unknown".to_owned(), |value| value.to_string()));
         text.push_str(&format!(
@@ -252,6 +258,9 @@ impl Report {
         for (name, side) in [("bare", &self.floor), ("outbid", &self.server)] {
             if side.total.unreadable > 0 {
                 text.push_str(&format!("{name}: {} answers are no JSON\n", side.total.unreadable));
+            }
+            if side.total.refused_bills > 0 {
+                text.push_str(&format!("{name}: {} bills were refused\n", side.total.refused_bills));
             }
             for (status, count) in &side.total.others {
                 text.push_str(&format!("{name}: {count} answers with status {status}\n"));
