@@ -13,7 +13,7 @@ use crate::report::{Report, Round, Setup};
 use crate::servers::{self, RealOptions, Target};
 use crate::world::World;
 use anyhow::{Context, ensure};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,10 @@ pub(crate) struct FloorArgs {
     /// Seed of the generated traffic; the world's own seed where it is not given.
     #[arg(long)]
     seed: Option<u64>,
+    /// Compare with the real server under this setting, on a copy of the data directory, instead of the bare one: what
+    /// the setting costs.
+    #[arg(long, value_name = "KEY=VALUE")]
+    against: Vec<String>,
     /// A further setting of the server, as `outbid serve --set` takes it.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -89,6 +93,10 @@ async fn measure(args: &FloorArgs, cores: Option<Cores>) -> anyhow::Result<Repor
     let world = World::read(&args.data_dir)?;
     let (requests, skipped) = requests(args, &world)?;
     let logs = Logs::create()?;
+    let copy = logs.0.join("data");
+    if !args.against.is_empty() {
+        copy_of(&args.data_dir, &copy)?;
+    }
     let options = RealOptions {
         program: args.server_cmd.as_deref(),
         data_dir: &args.data_dir,
@@ -103,7 +111,15 @@ async fn measure(args: &FloorArgs, cores: Option<Cores>) -> anyhow::Result<Repor
     let probe = load.send(&mut real.target, Until::Count(PROBE), GRACE * 6).await?;
     let response_bytes = probe.body_bytes.div_ceil(probe.answers().max(1));
     ensure!(response_bytes <= crate::bare::MAX_BYTES, "the mean answer has {response_bytes} bytes");
-    let mut bare = servers::start_bare(response_bytes, cores, &logs.0).await?;
+    let mut bare = match args.against.is_empty() {
+        true => servers::start_bare(response_bytes, cores, &logs.0).await?,
+        false => {
+            let settings = [&args.settings[..], &args.against].concat();
+            let options =
+                RealOptions { program: args.server_cmd.as_deref(), data_dir: &copy, settings: &settings };
+            servers::start_real(&options, cores, &logs.0).await?.target
+        }
+    };
     bare_load.send(&mut bare, Until::Elapsed(WARM_UP), GRACE).await?;
     load.send(&mut real.target, Until::Elapsed(WARM_UP), GRACE).await?;
     let mut pairs = Vec::new();
@@ -119,6 +135,10 @@ async fn measure(args: &FloorArgs, cores: Option<Cores>) -> anyhow::Result<Repor
             .corpus
             .as_ref()
             .map_or_else(|| "generated".to_owned(), |path| path.display().to_string()),
+        baseline: match args.against.is_empty() {
+            true => "bare".to_owned(),
+            false => args.against.join(" "),
+        },
         skipped_lines: skipped,
         body_bytes_mean: load.requests.body_bytes_mean,
         response_bytes,
@@ -178,6 +198,22 @@ impl Load {
         ensure!(tally.answers() > 0 && server_cpu_ns > 0, "a round without a measurable answer");
         Ok(Round { tally, server_cpu_ns, generator_cpu_ns: own_cpu_ns })
     }
+}
+
+/// Copies a directory with all that is in it but the lock of whoever serves it.
+fn copy_of(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_of(&entry.path(), &target)?;
+        } else if kind.is_file() && entry.file_name() != "lock" {
+            std::fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A directory of its own for the servers' output, removed at the end.

@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) bodies: String,
     /// Lines of the corpus that were no request.
     pub(crate) skipped_lines: usize,
+    /// What the server is compared with: "bare", or the settings of another one.
+    pub(crate) baseline: String,
     /// Mean length of the requests' bodies.
     pub(crate) body_bytes_mean: f64,
     /// Mean length of the real server's answers, which the bare one repeats.
@@ -117,6 +119,7 @@ struct Figures {
     server_no_bids: u64,
     server_other_answers: u64,
     server_bills: u64,
+    baseline: String,
     pairs: usize,
     round_secs: u64,
     connections: u32,
@@ -192,6 +195,7 @@ impl Report {
             server_no_bids: self.server.total.no_bids,
             server_other_answers: other_answers,
             server_bills: self.server.total.bills,
+            baseline: self.setup.baseline.clone(),
             pairs: self.pairs,
             round_secs: self.setup.round_secs,
             connections: self.setup.connections,
@@ -201,7 +205,12 @@ impl Report {
 
     fn table(&self) -> String {
         let (floor, server, setup) = (&self.floor, &self.server, &self.setup);
-        let mut text = format!("{:<34}{:>12}{:>12}\n", "", "bare", "outbid");
+        let is_bare = setup.baseline == "bare";
+        let mut text =
+            format!("{:<34}{:>12}{:>12}\n", "", if is_bare { "bare" } else { "against" }, "outbid");
+        if !is_bare {
+            text.insert_str(0, &format!("against the same server with {}\n", setup.baseline));
+        }
         let mut row = |name: &str, bare: f64, real: f64, decimals: usize| {
             text.push_str(&format!("{name:<34}{bare:>12.decimals$}{real:>12.decimals$}\n"));
         };
