@@ -178,6 +178,18 @@ impl Server {
         self.child.id()
     }
 
+    /// Its memory in RAM, in bytes.
+    pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1_024)
+    }
+
+    /// Its open descriptors.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
     /// What this process wrote so far.
     pub(crate) fn said(&self) -> String {
         let text = std::fs::read(&self.site.log).unwrap_or_default();
