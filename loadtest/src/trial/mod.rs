@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub(crate) mod kill9;
 pub(crate) mod latency;
 pub(crate) mod load;
+pub(crate) mod pressure;
 pub(crate) mod server;
 pub(crate) mod stop;
 pub(crate) mod sync;
@@ -77,6 +78,14 @@ enum What {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Let the server have no more descriptors, and no more memory.
+    Resources,
+    /// End the server under load, alone and behind a proxy.
+    Drain,
+    /// Let one exchange ask as fast as it is answered.
+    Flood,
+    /// Put a bad network between exchange and server.
+    Proxy,
     /// Watch the system calls of one bill: written, synced, then answered. Wants strace.
     SyncOrder,
     /// Let syncs and writes of the journal fail. Wants strace.
@@ -117,6 +126,10 @@ fn one(args: &TrialArgs, program: &Path, dir: &Path, say: &mut dyn FnMut(String)
             stop::run(program, dir, (*times, Duration::from_secs(*seconds)), seed, say)
         }
         What::Disk => disk::run(program, dir, seed, say),
+        What::Resources => pressure::resources::run(program, dir, seed, say),
+        What::Drain => pressure::drain::run(program, dir, seed, say),
+        What::Flood => pressure::flood::run(program, dir, seed, say),
+        What::Proxy => pressure::proxied::run(program, dir, seed, say),
         What::Latency { seconds } => latency::run(program, dir, Duration::from_secs(*seconds), seed, say),
         What::SyncOrder | What::SyncFails if !sync::has_strace() => anyhow::bail!("strace is not installed"),
         What::SyncOrder => sync::order(program, dir, seed, say),

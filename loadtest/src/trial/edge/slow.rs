@@ -19,8 +19,10 @@ const LONGEST: Duration = Duration::from_secs(6);
 const STRETCH: Duration = Duration::from_secs(10);
 /// p99 of good traffic may move by so many percent.
 const MOST_MOVED: f64 = 10.0;
-/// The slow ones take turns: each tenth sends at its tenth of the second.
-const TURNS: usize = 10;
+/// The slow ones take turns: each hundredth comes and sends at its hundredth of the second.
+const TURNS: usize = 100;
+/// A tenth of them is looked at in each turn.
+const LOOKED_AT: usize = 10;
 
 /// What is sent slowly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,28 +123,35 @@ impl Drip {
     }
 }
 
-/// Keeps all sockets open and dripping until told to stop; who is closed comes back at once.
+/// Keeps all sockets open and dripping until told to stop; who is closed comes back at the next look. They come one
+/// after the other in the first second, and so they are closed.
 fn press(to: SocketAddr, slow: Slow, stop: &AtomicBool) -> anyhow::Result<Lives> {
-    let mut drips = (0..SOCKETS).map(|_| Drip::open(to, slow)).collect::<Result<Vec<_>, _>>()?;
+    let mut drips: Vec<Option<Drip>> = (0..SOCKETS).map(|_| None).collect();
     let mut lives = Lives::default();
-    let tenth = Duration::from_secs(1) / TURNS as u32;
     let (mut next, mut turn) = (now(), 0);
     while !stop.load(Relaxed) {
-        for (number, drip) in drips.iter_mut().enumerate() {
-            if drip.is_over() {
+        for (number, place) in drips.iter_mut().enumerate() {
+            let (sends, is_seen) = (number % TURNS == turn % TURNS, number % LOOKED_AT == turn % LOOKED_AT);
+            let Some(drip) = place else {
+                if sends {
+                    *place = Some(Drip::open(to, slow)?);
+                }
+                continue;
+            };
+            if is_seen && drip.is_over() {
                 lives.ended += 1;
                 lives.longest = lives.longest.max(drip.since.elapsed());
                 *drip = Drip::open(to, slow)?;
-            } else if number % TURNS == turn {
+            } else if sends {
                 drip.drip(slow);
             }
         }
-        turn = (turn + 1) % TURNS;
-        next += tenth;
+        turn += 1;
+        next += Duration::from_secs(1) / TURNS as u32;
         std::thread::sleep(next.saturating_duration_since(now()));
     }
     // The ones that are still open have lived this long at least.
-    for drip in &mut drips {
+    for drip in drips.iter_mut().flatten() {
         if !drip.is_over() {
             lives.longest = lives.longest.max(drip.since.elapsed());
         }
