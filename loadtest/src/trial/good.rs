@@ -6,7 +6,7 @@
 use super::account::{self, EXCHANGE, LINES, UNIT};
 use super::http::{Client, now};
 use super::server::Site;
-use super::table::Verdict;
+use super::table::{Moved, Verdict};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -74,8 +74,7 @@ impl<'g> Good<'g> {
                 let wait = due.saturating_duration_since(now());
                 std::thread::sleep(wait);
                 let from = if wait.is_zero() { due } else { now() };
-                let body =
-                    account::request(&LINES[0], &format!("good-{}", NUMBERS.fetch_add(1, Relaxed)));
+                let body = account::request(&LINES[0], &format!("good-{}", NUMBERS.fetch_add(1, Relaxed)));
                 match client.bid(self.exchange, &body) {
                     Ok(reply) => {
                         seen.latencies_us.push(from.elapsed().as_micros().min(u128::from(u32::MAX)) as u32);
@@ -185,16 +184,11 @@ impl InTurn {
     /// How p99 moved and how far the calm halves lie apart, both in percent, and what follows for a limit of `most`.
     pub(crate) fn judge(&self, most: f64) -> (String, Verdict) {
         let p99 = |stretch: &Stretch| f64::from(stretch.quantile_us(990).max(1));
-        let (calm, halves) = (self.calm(), [p99(&self.calm[0]), p99(&self.calm[1])]);
-        let moved = 100.0 * (p99(&self.beside) / p99(&calm) - 1.0);
-        let noise = 100.0 * (halves[0].max(halves[1]) / halves[0].min(halves[1]) - 1.0);
-        let verdict = match moved {
-            moved if moved <= most => Verdict::Pass,
-            moved if self.turns >= 2 && moved <= noise => Verdict::Noise,
-            _ => Verdict::Fail,
-        };
+        let calm = self.calm();
+        let halves = [0, 1].map(|half| if self.turns < 2 { p99(&calm) } else { p99(&self.calm[half]) });
+        let Moved { percent, noise, verdict } = Moved::of(p99(&calm), halves, p99(&self.beside), most);
         let text = format!(
-            "p99 {moved:+.0} % ({} calm; {} beside); calm halves lie {noise:.0} % apart",
+            "p99 {percent:+.0} % ({} calm; {} beside); calm halves lie {noise:.0} % apart",
             calm.text(),
             self.beside.text()
         );
@@ -233,7 +227,10 @@ mod tests {
     fn quantiles_are_nearest_ranks() {
         let latencies_us = (1..=1_000).rev().collect();
         let stretch = Stretch { latencies_us, ..Stretch::default() };
-        assert_eq!((stretch.quantile_us(990), stretch.quantile_us(500), stretch.quantile_us(0)), (990, 500, 1));
+        assert_eq!(
+            (stretch.quantile_us(990), stretch.quantile_us(500), stretch.quantile_us(0)),
+            (990, 500, 1)
+        );
         assert_eq!(Stretch::default().quantile_us(990), 0);
     }
 }

@@ -119,9 +119,12 @@ fn one(args: &TrialArgs, program: &Path, dir: &Path, say: &mut dyn FnMut(String)
     let seed = args.seed;
     match &args.what {
         What::Edge { only, secs } => edge::run(program, dir, (only, Duration::from_secs(*secs)), seed, say),
-        What::Kill9 { cycles, short } => {
-            kill9::run(program, dir, &kill9::Options { cycles: *cycles, seed, to_the_end: !*short, timed: true }, say)
-        }
+        What::Kill9 { cycles, short } => kill9::run(
+            program,
+            dir,
+            &kill9::Options { cycles: *cycles, seed, to_the_end: !*short, timed: true },
+            say,
+        ),
         What::Stop { times, seconds } => {
             stop::run(program, dir, (*times, Duration::from_secs(*seconds)), seed, say)
         }

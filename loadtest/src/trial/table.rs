@@ -29,6 +29,31 @@ impl Verdict {
     }
 }
 
+/// How a figure beside a fault compares with the figure of calm stretches, both above 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    /// In percent of the calm one.
+    pub(crate) percent: f64,
+    /// How far two halves of the calm stretches lie apart, in percent.
+    pub(crate) noise: f64,
+    /// What follows.
+    pub(crate) verdict: Verdict,
+}
+
+impl Moved {
+    /// Of all calm stretches and their halves, with the most that it may move in percent.
+    pub(crate) fn of(calm: f64, halves: [f64; 2], beside: f64, most: f64) -> Moved {
+        let percent = 100.0 * (beside / calm - 1.0);
+        let noise = 100.0 * (halves[0].max(halves[1]) / halves[0].min(halves[1]) - 1.0);
+        let verdict = match percent {
+            percent if percent <= most => Verdict::Pass,
+            percent if percent <= noise => Verdict::Noise,
+            _ => Verdict::Fail,
+        };
+        Moved { percent, noise, verdict }
+    }
+}
+
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {

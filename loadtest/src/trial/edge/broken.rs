@@ -42,10 +42,20 @@ pub(crate) fn run(site: &Site, server: &Server, table: &mut Table<'_>) -> anyhow
                 None => told.push((said, 1)),
             }
             let reply = good.bid(EXCHANGE, &account::request(&LINES[0], &format!("after-{number}")))?;
-            ensure!(matches!(reply.status, 200 | 204), "{name}: a good request after it is answered {}", reply.status);
+            ensure!(
+                matches!(reply.status, 200 | 204),
+                "{name}: a good request after it is answered {}",
+                reply.status
+            );
         }
         let told: Vec<String> = told.iter().map(|(said, count)| format!("{said} × {count}")).collect();
-        table.check("E7", format!("{name} ({port})"), told.join(", "), "a good request after each is answered", true);
+        table.check(
+            "E7",
+            format!("{name} ({port})"),
+            told.join(", "),
+            "a good request after each is answered",
+            true,
+        );
         anyhow::Ok(())
     };
     done("half-closed after a whole request", bid, &|mut stream| {
@@ -63,7 +73,8 @@ pub(crate) fn run(site: &Site, server: &Server, table: &mut Table<'_>) -> anyhow
         stream.shutdown(Shutdown::Write)?;
         told(&mut stream)
     })?;
-    let resets = [("nothing", ""), ("half a head", &head[..40]), ("half a body", half), ("a whole request", &whole)];
+    let resets =
+        [("nothing", ""), ("half a head", &head[..40]), ("half a body", half), ("a whole request", &whole)];
     for (after, bytes) in resets {
         done(&format!("reset after {after}"), bid, &|mut stream| {
             raw::send(&mut stream, bytes.as_bytes());

@@ -110,10 +110,13 @@ pub(crate) const CASES: &[Case] = &[
     case("TE, then short CL", BeAnsweredLast(400), |o| {
         o.with("transfer-encoding: chunked\r\ncontent-length: 4\r\n", &chunks(HIDDEN))
     }),
-    case("CL of nothing, then TE", BeReadLast, |o| o.chunked("content-length: 0\r\ntransfer-encoding: chunked\r\n")),
+    case("CL of nothing, then TE", BeReadLast, |o| {
+        o.chunked("content-length: 0\r\ntransfer-encoding: chunked\r\n")
+    }),
     // Lengths that disagree, or are no numbers (RFC 9110 section 8.6).
     case("two different CL", BeRefused, |o| {
-        o.length(&format!("content-length: #\r\ncontent-length: {}\r\n", o.body.len() + HIDDEN.len())) + HIDDEN
+        o.length(&format!("content-length: #\r\ncontent-length: {}\r\n", o.body.len() + HIDDEN.len()))
+            + HIDDEN
     }),
     case("two equal CL", BeRead, |o| o.length("content-length: #\r\ncontent-length: #\r\n")),
     case("CL: n, n", BeRead, |o| o.length("content-length: #, #\r\n")),
@@ -131,12 +134,16 @@ pub(crate) const CASES: &[Case] = &[
     }),
     case("CL with a space before the colon", BeRefused, |o| o.length("content-length : #\r\n")),
     // Codings that are not chunked at their end, or are written so that some read them as none.
-    case("TE: chunked, identity", BeRefused, |o| o.chunked("transfer-encoding: chunked, identity\r\n") + HIDDEN),
+    case("TE: chunked, identity", BeRefused, |o| {
+        o.chunked("transfer-encoding: chunked, identity\r\n") + HIDDEN
+    }),
     case("TE: identity, chunked", BeRead, |o| o.chunked("transfer-encoding: identity, chunked\r\n")),
     case("TE: chunked, chunked", BeRead, |o| o.chunked("transfer-encoding: chunked, chunked\r\n")),
     case("TE: xchunked", BeRefused, |o| o.chunked("transfer-encoding: xchunked\r\n") + HIDDEN),
     case("TE: chunkedx", BeRefused, |o| o.chunked("transfer-encoding: chunkedx\r\n") + HIDDEN),
-    case("TE: \"chunked\" in quotes", BeRefused, |o| o.chunked("transfer-encoding: \"chunked\"\r\n") + HIDDEN),
+    case("TE: \"chunked\" in quotes", BeRefused, |o| {
+        o.chunked("transfer-encoding: \"chunked\"\r\n") + HIDDEN
+    }),
     case("TE: ChUnKeD", BeRead, |o| o.chunked("transfer-encoding: ChUnKeD\r\n")),
     case("TE: gzip", BeRefused, |o| o.chunked("transfer-encoding: gzip\r\n") + HIDDEN),
     case("TE twice, identity last", BeRefused, |o| {
@@ -145,7 +152,9 @@ pub(crate) const CASES: &[Case] = &[
     case("TE twice, chunked last", BeRead, |o| {
         o.chunked("transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n")
     }),
-    case("TE with a space before the colon", BeRefused, |o| o.chunked("transfer-encoding : chunked\r\n") + HIDDEN),
+    case("TE with a space before the colon", BeRefused, |o| {
+        o.chunked("transfer-encoding : chunked\r\n") + HIDDEN
+    }),
     case("TE with a tab before its value", BeRead, |o| o.chunked("transfer-encoding:\tchunked\r\n")),
     case("TE with a vertical tab before its value", BeRefused, |o| {
         o.chunked("transfer-encoding:\x0bchunked\r\n") + HIDDEN
@@ -153,10 +162,13 @@ pub(crate) const CASES: &[Case] = &[
     case("TE folded over two lines", BeRead, |o| o.chunked("transfer-encoding:\r\n chunked\r\n")),
     case("another field folded", BeRead, |o| o.length("x-a: b\r\n c\r\ncontent-length: #\r\n")),
     case("TE in a line that begins with a space", BeRead, |o| {
-        let fields = format!(" transfer-encoding: chunked\r\nhost: x\r\ncontent-length: {}\r\n", o.body.len());
+        let fields =
+            format!(" transfer-encoding: chunked\r\nhost: x\r\ncontent-length: {}\r\n", o.body.len());
         format!("{}\r\n{fields}\r\n{}", o.line, o.body)
     }),
-    case("TE in a name with an underscore", BeRead, |o| o.length("transfer_encoding: chunked\r\ncontent-length: #\r\n")),
+    case("TE in a name with an underscore", BeRead, |o| {
+        o.length("transfer_encoding: chunked\r\ncontent-length: #\r\n")
+    }),
     case("CL under another name's line end (bare CR)", BeRefused, |o| {
         o.length("x-a: b\rcontent-length: 4\r\ncontent-length: #\r\n")
     }),
@@ -176,7 +188,9 @@ pub(crate) const CASES: &[Case] = &[
     case("chunk extension of 64 KiB", BeRead, |o| {
         o.chunk(&format!("#;{}\r\n@\r\n0\r\n\r\n", "x".repeat(65_536)))
     }),
-    case("chunk extension with a bare LF in it", BeRefused, |o| o.chunk(&format!("#;\n@\r\n0\r\n\r\n{HIDDEN}"))),
+    case("chunk extension with a bare LF in it", BeRefused, |o| {
+        o.chunk(&format!("#;\n@\r\n0\r\n\r\n{HIDDEN}"))
+    }),
     case("many chunk extensions", BeRead, |o| {
         let mut body = String::new();
         for byte in o.body.chars() {
@@ -186,7 +200,9 @@ pub(crate) const CASES: &[Case] = &[
     }),
     case("CL as a trailer", BeRead, |o| o.chunk("#\r\n@\r\n0\r\ncontent-length: 100\r\n\r\n")),
     case("TE as a trailer", BeRead, |o| o.chunk("#\r\n@\r\n0\r\ntransfer-encoding: chunked\r\n\r\n")),
-    case("trailers of 64 KiB", BeRead, |o| o.chunk(&format!("#\r\n@\r\n0\r\nx: {}\r\n\r\n", "x".repeat(65_536)))),
+    case("trailers of 64 KiB", BeRead, |o| {
+        o.chunk(&format!("#\r\n@\r\n0\r\nx: {}\r\n\r\n", "x".repeat(65_536)))
+    }),
     // Lines and characters (RFC 9112 section 2.2).
     case("lines ended by a bare LF", BeRead, |o| o.length("content-length: #\r\n").replacen("\r\n", "\n", 4)),
     case("bare CR in a value", BeRead, |o| o.length("x-a: b\rc\r\ncontent-length: #\r\n")),
@@ -204,10 +220,15 @@ pub(crate) const CASES: &[Case] = &[
     case("host with a space in it", BeRefused, |o| {
         o.length("content-length: #\r\n").replacen("host: x", "host: x y", 1)
     }),
-    case("version twice", BeRefused, |o| o.length("content-length: #\r\n").replacen("HTTP/1.1", "HTTP/1.1 HTTP/1.1", 1)),
-    case("version in small letters", BeRefused, |o| o.length("content-length: #\r\n").replacen("HTTP/1.1", "http/1.1", 1)),
+    case("version twice", BeRefused, |o| {
+        o.length("content-length: #\r\n").replacen("HTTP/1.1", "HTTP/1.1 HTTP/1.1", 1)
+    }),
+    case("version in small letters", BeRefused, |o| {
+        o.length("content-length: #\r\n").replacen("HTTP/1.1", "http/1.1", 1)
+    }),
     case("HTTP/1.0 and TE", BeReadLast, |o| {
-        o.chunked("transfer-encoding: chunked\r\nconnection: keep-alive\r\n").replacen("1.1", "1.0", 1) + HIDDEN
+        o.chunked("transfer-encoding: chunked\r\nconnection: keep-alive\r\n").replacen("1.1", "1.0", 1)
+            + HIDDEN
     }),
     case("HTTP/1.0 with CL and TE", BeReadLast, |o| {
         let fields = "transfer-encoding: chunked\r\ncontent-length: 4\r\nconnection: keep-alive\r\n";
@@ -222,7 +243,9 @@ pub(crate) const CASES: &[Case] = &[
         format!("CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\ncontent-length: {}\r\n\r\n{HIDDEN}", HIDDEN.len())
     }),
     case("Expect: 100-continue", BeRead, |o| o.length("expect: 100-continue\r\ncontent-length: #\r\n")),
-    case("CL named by Connection", BeRead, |o| o.length("connection: content-length\r\ncontent-length: #\r\n")),
+    case("CL named by Connection", BeRead, |o| {
+        o.length("connection: content-length\r\ncontent-length: #\r\n")
+    }),
 ];
 
 /// What a payload came to: a word for the answer, or what is wrong with it.
@@ -247,7 +270,10 @@ pub(crate) fn judge(may: May, is_bid: bool, heard: &Heard) -> Result<String, Str
 }
 
 /// Sends all of them to both ports at once; what is wrong, each with its name and port, and what was told of all.
-pub(crate) fn run(bid: SocketAddr, track: SocketAddr) -> anyhow::Result<Vec<(String, Result<String, String>)>> {
+pub(crate) fn run(
+    bid: SocketAddr,
+    track: SocketAddr,
+) -> anyhow::Result<Vec<(String, Result<String, String>)>> {
     let ports = [("bid", bid, Outer::bid()), ("track", track, Outer::track())];
     std::thread::scope(|scope| {
         let mut hands = Vec::new();
@@ -313,7 +339,11 @@ mod tests {
         let (bid, mut seen) = (Outer::bid(), std::collections::BTreeSet::new());
         for case in CASES {
             let payload = (case.payload)(&bid);
-            assert!(seen.insert(case.name) && seen.insert(payload.clone().leak()), "{}: {payload}", case.name);
+            assert!(
+                seen.insert(case.name) && seen.insert(payload.clone().leak()),
+                "{}: {payload}",
+                case.name
+            );
             assert!(!payload.contains('#') && !payload.contains('@'), "{}: {payload}", case.name);
         }
     }

@@ -59,7 +59,13 @@ pub(crate) fn bombs(site: &Site, server: &Server, table: &mut Table<'_>) -> anyh
     Ok(())
 }
 
-fn one(to: SocketAddr, what: &str, request: &str, expected: &[u16], table: &mut Table<'_>) -> anyhow::Result<()> {
+fn one(
+    to: SocketAddr,
+    what: &str,
+    request: &str,
+    expected: &[u16],
+    table: &mut Table<'_>,
+) -> anyhow::Result<()> {
     let mut stream = raw::connect(to)?;
     raw::send(&mut stream, request.as_bytes());
     let heard = raw::listen(&mut stream, QUIET)?;
@@ -113,7 +119,9 @@ fn h2_frames() -> Vec<u8> {
 pub(crate) fn h2(site: &Site, table: &mut Table<'_>) -> anyhow::Result<()> {
     for (port, to) in [("bid", site.at[0]), ("track", site.at[1])] {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        for (name, bytes) in [("h2 preface", preface), ("h2 preface, 1,000 streams reset at once", h2_frames())] {
+        for (name, bytes) in
+            [("h2 preface", preface), ("h2 preface, 1,000 streams reset at once", h2_frames())]
+        {
             let mut stream = raw::connect(to)?;
             raw::send(&mut stream, &bytes);
             let heard = raw::listen(&mut stream, QUIET)?;

@@ -58,7 +58,13 @@ pub(crate) fn run(site: &Site, server: &Server, table: &mut Table<'_>) -> anyhow
         );
         let good = Good { connections: 20, ..Good::at(site.at[0]) }.calm(Duration::from_millis(500));
         let (failed, figure) = (good.failed(), good.text());
-        table.check("E6", format!("20 new connections beside those {name}"), figure, "all answered", failed == 0);
+        table.check(
+            "E6",
+            format!("20 new connections beside those {name}"),
+            figure,
+            "all answered",
+            failed == 0,
+        );
         let closed = wait_closed(&mut idle, LONGEST);
         let seconds = begun.elapsed().as_secs_f64();
         let figure = match closed {
@@ -82,8 +88,18 @@ fn one_address(site: &Site, table: &mut Table<'_>) -> anyhow::Result<()> {
     std::thread::sleep(Duration::from_millis(500));
     let good = Good { connections: 4, ..Good::at(site.at[0]) }.calm(Duration::from_millis(200));
     let more = metric(site, refused)? - before;
-    let figure = format!("{more} refused of {}, {} good answers of another address", streams.len(), good.bids + good.no_bids);
-    table.check("E6", "4,196 connections of one address", figure, "100 refused", more == 100.0 && good.failed() == 0);
+    let figure = format!(
+        "{more} refused of {}, {} good answers of another address",
+        streams.len(),
+        good.bids + good.no_bids
+    );
+    table.check(
+        "E6",
+        "4,196 connections of one address",
+        figure,
+        "100 refused",
+        more == 100.0 && good.failed() == 0,
+    );
     Ok(())
 }
 
@@ -104,7 +120,8 @@ fn open(site: &Site, count: u64, asked: bool) -> anyhow::Result<Vec<TcpStream>> 
     let mut streams = Vec::with_capacity(count as usize);
     for number in 0..count {
         let from = Ipv4Addr::new(127, 0, 2, 1 + (number % 10) as u8);
-        let mut stream = raw::connect_from(from, site.at[0]).with_context(|| format!("connection {number}"))?;
+        let mut stream =
+            raw::connect_from(from, site.at[0]).with_context(|| format!("connection {number}"))?;
         if asked {
             stream.write_all(request.as_bytes())?;
         }

@@ -48,7 +48,8 @@ pub(crate) fn run(
     use Which::{E1, E2, E3, E4, E5, E6, E7};
     idle::raise_descriptors();
     let mut table = Table::new(say);
-    for (which, name) in [(E1, "E1"), (E2, "E2"), (E3, "E3"), (E4, "E4"), (E5, "E5"), (E6, "E6"), (E7, "E7")] {
+    for (which, name) in [(E1, "E1"), (E2, "E2"), (E3, "E3"), (E4, "E4"), (E5, "E5"), (E6, "E6"), (E7, "E7")]
+    {
         if only.is_empty() || only.contains(&which) {
             let outcome = one(which, program, &dir.join(name), slow, seed, &mut table);
             table.carried(name, outcome);

@@ -115,7 +115,9 @@ fn body_length<'h>(status: u16, fields: impl Iterator<Item = &'h str>, rest: &[u
     let mut length = None;
     for (name, value) in fields.filter_map(|line| line.split_once(':')) {
         match name.to_ascii_lowercase().as_str() {
-            "transfer-encoding" => return Err("an answer in chunks, which this server never gives".to_owned()),
+            "transfer-encoding" => {
+                return Err("an answer in chunks, which this server never gives".to_owned());
+            }
             "content-length" => {
                 let value = value.trim();
                 length = Some(value.parse().map_err(|_| format!("content-length: {value}"))?);

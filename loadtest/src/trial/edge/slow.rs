@@ -69,12 +69,21 @@ pub(crate) fn run(to: SocketAddr, slow: Slow, time: Duration, table: &mut Table<
     }
     let seconds = count * STRETCH.as_secs();
     let (figure, verdict) = turns.judge(MOST_MOVED);
-    let (what, limit) = (format!("{SOCKETS} sockets × 1 byte/s of {what}, {seconds} s: good traffic"), "p99 +10 %".to_owned());
+    let (what, limit) = (
+        format!("{SOCKETS} sockets × 1 byte/s of {what}, {seconds} s: good traffic"),
+        "p99 +10 %".to_owned(),
+    );
     table.row(Row { trial, what, figure, limit, verdict });
     let failed = turns.beside().failed();
     table.check(trial, "good requests that fail beside it", failed.to_string(), "0", failed == 0);
     let figure = format!("{} ended, the oldest after {:.2} s", lives.ended, lives.longest.as_secs_f64());
-    table.check(trial, "slow sockets are closed", figure, "≤ 6 s", lives.ended > 0 && lives.longest <= LONGEST);
+    table.check(
+        trial,
+        "slow sockets are closed",
+        figure,
+        "≤ 6 s",
+        lives.ended > 0 && lives.longest <= LONGEST,
+    );
     Ok(())
 }
 

@@ -134,7 +134,8 @@ impl Shared {
                 Err(error) => return Err(error),
             }
             let place = self.next.fetch_add(1, Relaxed);
-            let backends = (0..self.backends.len()).map(|n| &self.backends[(place + n) % self.backends.len()]);
+            let backends =
+                (0..self.backends.len()).map(|n| &self.backends[(place + n) % self.backends.len()]);
             let passed = match backends.into_iter().find(|backend| backend.ready.load(SeqCst)) {
                 Some(backend) => backend.pass(&request, &mut answer).inspect_err(|_| {
                     self.lost.fetch_add(1, SeqCst);

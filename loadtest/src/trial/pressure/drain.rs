@@ -116,9 +116,17 @@ pub(crate) fn under_load(
     let [before, after] = [count(&seen.answers[0]), count(&seen.answers[1])];
     let (bills, told) = (count(&seen.bills), count(&seen.told));
     let failed = seen.failed.lock().clone();
-    let figure = format!("{failed:?} of {before} before and {after} after 503, {bills} bills; {told} connections told");
+    let figure = format!(
+        "{failed:?} of {before} before and {after} after 503, {bills} bills; {told} connections told"
+    );
     let is_right = failed.is_empty() && before > 0 && after > 0 && bills > 0 && told > 0;
-    table.check("B9", format!("{rounds} drains under load: requests that fail, resets"), figure, "0", is_right);
+    table.check(
+        "B9",
+        format!("{rounds} drains under load: requests that fail, resets"),
+        figure,
+        "0",
+        is_right,
+    );
     let figure = format!("exit 0, {:.2} s at most", longest.as_secs_f64());
     table.check("B9", "drains under load: end", figure, format!("{DEADLINE:?}"), longest <= DEADLINE);
     Ok(())
@@ -194,7 +202,8 @@ fn half_sent(site: &Site, seen: &Seen, signalled: &AtomicBool) {
     for mut stream in streams {
         raw::send(&mut stream, &body.as_bytes()[20..]);
         let heard = raw::listen(&mut stream, Duration::from_secs(2));
-        let answers = heard.as_ref().map_err(ToString::to_string).and_then(|heard| raw::answers(&heard.bytes));
+        let answers =
+            heard.as_ref().map_err(ToString::to_string).and_then(|heard| raw::answers(&heard.bytes));
         match (answers.as_deref(), heard.map(|heard| heard.end)) {
             (Ok([200 | 204]), Ok(End::Closed)) => seen.answered(),
             (answers, end) => seen.fail(format!("a request that was half sent: {answers:?} {end:?}")),
@@ -215,14 +224,18 @@ fn watch(site: &Site, seen: &Seen, ended: &AtomicBool) {
 
 /// B9: requests that never end do not keep the process, and a second signal ends it at once.
 fn stubborn(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> anyhow::Result<()> {
-    let patient = |site: Site| site.set("server.body_timeout_ms=600000").set("server.header_timeout_ms=600000");
+    let patient =
+        |site: Site| site.set("server.body_timeout_ms=600000").set("server.header_timeout_ms=600000");
     let site = patient(site(program, dir, seed)?);
     for (name, twice) in [("50 requests that never end", false), ("a second SIGTERM", true)] {
         let mut server = site.start()?;
         let mut hanging = Vec::new();
         for number in 0..50 {
             let mut stream = raw::connect(site.at[number % 2])?;
-            raw::send(&mut stream, b"POST /openrtb2/trial HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{");
+            raw::send(
+                &mut stream,
+                b"POST /openrtb2/trial HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
+            );
             hanging.push(stream);
         }
         std::thread::sleep(Duration::from_millis(300));
@@ -238,8 +251,20 @@ fn stubborn(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> any
         let (took, said) = (start.elapsed(), server.said());
         let figure = format!("exit {code:?} after {:.2} s", took.as_secs_f64());
         match twice {
-            false => table.check("B9", name, figure, format!("0, ≤ {DEADLINE:?} (+ {CLOSING:?} to close files)"), code == Some(0) && took <= DEADLINE + CLOSING),
-            true => table.check("B9", name, figure, "not 0, ≤ 1 s", code != Some(0) && took <= Duration::from_secs(1) && said.contains("second signal")),
+            false => table.check(
+                "B9",
+                name,
+                figure,
+                format!("0, ≤ {DEADLINE:?} (+ {CLOSING:?} to close files)"),
+                code == Some(0) && took <= DEADLINE + CLOSING,
+            ),
+            true => table.check(
+                "B9",
+                name,
+                figure,
+                "not 0, ≤ 1 s",
+                code != Some(0) && took <= Duration::from_secs(1) && said.contains("second signal"),
+            ),
         }
     }
     Ok(())
@@ -274,7 +299,13 @@ fn behind_a_proxy(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) 
         seen.others
     );
     let is_right = seen.failed() == 0 && lost + nowhere == 0 && seen.bids > 0;
-    table.check("F7", format!("{RESTARTS} restarts in turn behind a keep-alive proxy"), figure, "0 failed", is_right);
+    table.check(
+        "F7",
+        format!("{RESTARTS} restarts in turn behind a keep-alive proxy"),
+        figure,
+        "0 failed",
+        is_right,
+    );
     let figure = format!("exit 0, {:.2} s at most", longest.as_secs_f64());
     table.check("F7", "drains behind it: end", figure, format!("{DEADLINE:?}"), longest <= DEADLINE);
     for server in &mut servers {

@@ -5,8 +5,8 @@ use super::super::account::{self, LINES};
 use super::super::edge::is_well;
 use super::super::good::{self, Good, Stretch};
 use super::super::http::Client;
-use super::super::table::{Row, Table, Verdict};
 use super::super::server::Site;
+use super::super::table::{Row, Table, Verdict};
 use anyhow::Context;
 use serde_json::Value;
 use std::path::Path;
@@ -51,7 +51,9 @@ fn flood(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> anyhow
             trial: "F4",
             what: match cap {
                 Some(cap) => format!("flood of an exchange with max_qps {cap}: the other's goodput"),
-                None => "flood of an exchange without max_qps: the other's goodput (for comparison)".to_owned(),
+                None => {
+                    "flood of an exchange without max_qps: the other's goodput (for comparison)".to_owned()
+                }
             },
             figure: format!(
                 "{percent:.1} % ({:.0} → {:.0} bids/s, p99 {} → {} µs, {} → {} without a bid, {} failed); flood {:.0}/s; \

@@ -20,7 +20,10 @@ const MS: Duration = Duration::from_millis(1);
 /// What the network does, one after the other.
 const TOXICS: [(&str, Toxic); 8] = [
     ("nothing", Toxic::Nothing),
-    ("latency of 50 to 150 ms", Toxic::Latency { delay: MS.saturating_mul(50), jitter: MS.saturating_mul(100) }),
+    (
+        "latency of 50 to 150 ms",
+        Toxic::Latency { delay: MS.saturating_mul(50), jitter: MS.saturating_mul(100) },
+    ),
     ("bandwidth of 16 KB/s", Toxic::Bandwidth { bytes_per_s: 16_000 }),
     ("slicer, 1 to 40 bytes, 1 ms", Toxic::Slicer { most: 40, pause: MS }),
     ("reset_peer within 2,000 bytes", Toxic::ResetPeer { within: 2_000 }),
@@ -64,7 +67,8 @@ fn through(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> anyh
         book.check(&floor, &site.balances()?, &plan.budgets);
         let faults = book.faults();
         let (answers, bills) = (after.0 - before.0, after.1 - before.1);
-        let figure = format!("{answers} bid answers, {bills} bills, {cuts} connections cut; {} faults", faults.len());
+        let figure =
+            format!("{answers} bid answers, {bills} bills, {cuts} connections cut; {} faults", faults.len());
         let passes = toxic == Toxic::Nothing;
         let is_right = faults.is_empty() && (!passes || (answers > 1_000 && bills > 100));
         table.check("F5", name, figure, "no fault; all is well without one", is_right);

@@ -122,7 +122,9 @@ fn accept(listener: &TcpListener, to: SocketAddr, seed: u64, shared: &Arc<Shared
         let Ok(there) = raw::connect(to) else { continue };
         // A listener that does not wait gives sockets that do, but for systems where it does not.
         let whole = here.set_nonblocking(false).and_then(|()| here.set_nodelay(true));
-        let (Ok(()), Ok(here_too), Ok(there_too)) = (whole, here.try_clone(), there.try_clone()) else { continue };
+        let (Ok(()), Ok(here_too), Ok(there_too)) = (whole, here.try_clone(), there.try_clone()) else {
+            continue;
+        };
         for (from, onto) in [(here, there_too), (there, here_too)] {
             number += 1;
             let (shared, dice) = (Arc::clone(shared), Dice::new(seed, number));
@@ -207,7 +209,9 @@ fn carry(
             Toxic::Bandwidth { bytes_per_s } => {
                 let each = (bytes_per_s / 100).max(1);
                 for piece in bytes.chunks(each as usize) {
-                    std::thread::sleep(Duration::from_nanos(1_000_000_000 * piece.len() as u64 / bytes_per_s));
+                    std::thread::sleep(Duration::from_nanos(
+                        1_000_000_000 * piece.len() as u64 / bytes_per_s,
+                    ));
                     onto.write_all(piece)?;
                 }
             }
@@ -225,7 +229,11 @@ fn carry(
                 if left < read as u64 {
                     onto.write_all(&bytes[..left as usize])?;
                     shared.cut.fetch_add(1, SeqCst);
-                    return Ok(if matches!(toxic, Toxic::ResetPeer { .. }) { Over::Reset } else { Over::Closed });
+                    return Ok(if matches!(toxic, Toxic::ResetPeer { .. }) {
+                        Over::Reset
+                    } else {
+                        Over::Closed
+                    });
                 }
                 onto.write_all(bytes)?;
             }
