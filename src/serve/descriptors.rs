@@ -5,9 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Of a thread that serves: its runtime's, and the socket it listens on.
 const PER_THREAD: u64 = 5;
-/// For files that are opened while the process works (next segments, their directories, readers of the event log), and
-/// for connections that a listener accepts only to close them.
-const RESERVE: u64 = 14;
+/// For files that are opened while the process works: next segments, their directories, readers of the event log. A
+/// connection that a listener accepts only to close it has one of them for a moment.
+const RESERVE: u64 = 8;
 /// What is assumed to be open where the system does not say.
 const ASSUMED: u64 = 64;
 
@@ -33,7 +33,8 @@ pub(super) fn raise() -> Option<u64> {
 
 /// How many descriptors a process with `threads` serving threads takes without any connection, from what is open now.
 pub(super) fn needed(threads: u64) -> u64 {
-    let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED, |open| open.count() as u64);
+    // One of them is the directory that is being read.
+    let open = std::fs::read_dir("/proc/self/fd").map_or(ASSUMED, |open| (open.count() as u64).max(1) - 1);
     open + threads * PER_THREAD + RESERVE
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn descriptors(
     site.wrapper = limited(&format!("-n {DESCRIPTORS}"));
     let mut server = site.start()?;
     let pressure = Pressure {
-        bidders: 2,
+        bidders: 1,
         asks_per_s: 1_000,
         notifiers: 1,
         bills_per_s: 300,
