@@ -130,29 +130,38 @@ fn memory(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> anyho
     ] {
         site = site.set(&setting);
     }
+    // Address space that the allocator sets aside beforehand would hide what is used of it.
+    site.wrapper = limited("-v unlimited; export MIMALLOC_ARENA_RESERVE=32768");
     let mut server = site.start()?;
     Good::at(site.at[0]).calm(Duration::from_secs(1));
     let calm = server.address_space_bytes()?;
     server.stop()?;
     let limit = calm + TAKEN as u64 * CONNECTION + BODIES + BESIDES;
-    site.wrapper = limited(&format!("-v {}", limit >> 10));
+    site.wrapper = limited(&format!("-v {}; export MIMALLOC_ARENA_RESERVE=32768", limit >> 10));
     let mut server = site.start()?;
+    let before = server.rss_bytes()?;
     let stop = AtomicBool::new(false);
     let good = Good { rate: 200, connections: 4, ..Good::at(site.at[0]) };
     let (beside, pressed) = good.during(|| {
         std::thread::scope(|scope| {
             let hand = scope.spawn(|| press(&site, &stop));
-            std::thread::sleep(PRESSED);
+            let (start, mut peak) = (now(), 0);
+            while start.elapsed() < PRESSED {
+                peak = peak.max(server.rss_bytes().unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(20));
+            }
             stop.store(true, Relaxed);
-            hand.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let sent = hand.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            sent.map(|sent| (sent, peak))
         })
     });
-    let sent = pressed?;
+    let (sent, peak) = pressed?;
     let lives = server.rss_bytes();
     let figure = format!(
-        "{} MiB above the {} MiB of before allowed, {sent} MiB of bodies sent, {}",
+        "{} MiB above the {} MiB of before allowed, {} MiB more used in RAM, {sent} MiB of bodies sent, {}",
         (limit - calm) >> 20,
         calm >> 20,
+        peak.saturating_sub(before) >> 20,
         if lives.is_ok() { "it lives" } else { "it is gone" }
     );
     table.check(
