@@ -1,14 +1,16 @@
 //! `outbid-load tables`: what bids feel of a large import and of exports that never end.
 //!
 //! A seeded world with a control database is served; requests come at a steady rate, as `outbid-load reload` sends them.
-//! Each round measures for a while in peace, during the import of a table, in peace again, and during exports one after
-//! another.
+//! Each round measures for a while in peace, during the import of a table, in peace again, and so on: beside exports one
+//! after another, and beside somebody who reads a list page by page. This is trial F3 of the specification; with
+//! `--judge` it ends with the verdict on each kind, over all rounds.
 
 use crate::bodies::Bodies;
 use crate::client::{Requests, now};
 use crate::floor::Logs;
 use crate::reload::Load;
 use crate::servers::{self, RealOptions};
+use crate::trial::table::{Moved, Row, Table};
 use crate::world::World;
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
@@ -24,6 +26,8 @@ use std::time::Duration;
 const KEY: &str = "the key of one measurement";
 /// Bodies that are sent round and round.
 const BODIES: u64 = 5_000;
+/// The longest page of a list.
+const FIRST_PAGE: &str = "/v1/line_items?page_size=1000";
 /// Bytes of a row.
 const ROW: usize = 1_000;
 
@@ -48,6 +52,9 @@ pub(crate) struct TablesArgs {
     /// Keep-alive connections.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=1_024))]
     connections: u64,
+    /// End with a table of what each kind of work did to p99, and fail where that is more than 10 %.
+    #[arg(long)]
+    judge: bool,
     /// Seconds of each measurement that nothing else ends.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     secs: u64,
@@ -87,6 +94,7 @@ async fn measure(args: &TablesArgs) -> anyhow::Result<()> {
     )?;
     writeln!(out, "| beside | took | bid p50, p99 before | during | p99 |\n|---|---|---|---|---|")?;
     let admin = real.admin;
+    let mut kinds: Vec<Kind> = Vec::new();
     for round in 0..args.rounds {
         let table = table(args.megabytes, round);
         for (what, query) in [("a trial of an import", "?validate_only=true"), ("an import", "")] {
@@ -97,6 +105,7 @@ async fn measure(args: &TablesArgs) -> anyhow::Result<()> {
             let (during, job) = load.during(work).await?;
             let rows = job??;
             writeln!(out, "{}", row(&format!("{what}, {rows} rows"), begun.elapsed(), &before, &during))?;
+            Kind::add(&mut kinds, what, &before, &during)?;
         }
         let (before, ()) = load.during(calm()).await?;
         let (begun, until) = (now(), Duration::from_secs(args.secs));
@@ -105,8 +114,74 @@ async fn measure(args: &TablesArgs) -> anyhow::Result<()> {
         let (count, bytes) = count??;
         let what = format!("{count} exports, {} MB", bytes / 1_000_000);
         writeln!(out, "{}", row(&what, begun.elapsed(), &before, &during))?;
+        Kind::add(&mut kinds, "exports", &before, &during)?;
+        let (before, ()) = load.during(calm()).await?;
+        let begun = now();
+        let work = tokio::task::spawn_blocking(move || listing(admin, until));
+        let (during, pages) = load.during(work).await?;
+        let what = format!("{} pages of a list", pages??);
+        writeln!(out, "{}", row(&what, begun.elapsed(), &before, &during))?;
+        Kind::add(&mut kinds, "a list, page by page", &before, &during)?;
     }
-    Ok(())
+    if !args.judge {
+        return Ok(());
+    }
+    let mut say = |line: String| {
+        // Who closed standard output does not want to know.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    };
+    say(String::new());
+    let mut table = Table::new(&mut say);
+    kinds.iter().for_each(|kind| table.row(kind.row()));
+    table.end()
+}
+
+/// p99 of bids may move by so many percent.
+const MOST_MOVED: f64 = 10.0;
+
+/// One kind of work over all rounds: the calm stretches before it, in two halves, and those beside it.
+struct Kind {
+    name: &'static str,
+    calm: [Histogram<u64>; 2],
+    beside: Histogram<u64>,
+    rounds: usize,
+}
+
+impl Kind {
+    fn add(
+        kinds: &mut Vec<Kind>,
+        name: &'static str,
+        calm: &Histogram<u64>,
+        beside: &Histogram<u64>,
+    ) -> anyhow::Result<()> {
+        let Some(kind) = kinds.iter_mut().find(|kind| kind.name == name) else {
+            let none = Histogram::new_from(calm);
+            kinds.push(Kind { name, calm: [calm.clone(), none], beside: beside.clone(), rounds: 1 });
+            return Ok(());
+        };
+        kind.calm[kind.rounds % 2].add(calm)?;
+        kind.beside.add(beside)?;
+        kind.rounds += 1;
+        Ok(())
+    }
+
+    fn row(&self) -> Row {
+        let p99 = |of: &Histogram<u64>| of.value_at_quantile(0.99).max(1) as f64;
+        let mut calm = self.calm[0].clone();
+        // Both have the same bounds.
+        let _same = calm.add(&self.calm[1]);
+        let halves = [0, 1].map(|half| if self.rounds < 2 { p99(&calm) } else { p99(&self.calm[half]) });
+        let Moved { percent, noise, verdict } = Moved::of(p99(&calm), halves, p99(&self.beside), MOST_MOVED);
+        let figure = format!(
+            "p99 {percent:+.0} % ({:.0} µs of {} calm, {:.0} µs of {} beside); calm halves lie {noise:.0} % apart",
+            p99(&calm) / 1e3,
+            calm.len(),
+            p99(&self.beside) / 1e3,
+            self.beside.len()
+        );
+        let what = format!("bids beside {}", self.name);
+        Row { trial: "F3", what, figure, limit: "p99 +10 %".to_owned(), verdict }
+    }
 }
 
 fn make(program: &Path, data_dir: &Path, arguments: &[&str]) -> anyhow::Result<()> {
@@ -159,6 +234,20 @@ fn exports(to: SocketAddr, until: Duration) -> anyhow::Result<(u64, u64)> {
         count += 1;
     }
     Ok((count, bytes))
+}
+
+/// Reads a list page by page, from its beginning again at its end; how many pages.
+fn listing(to: SocketAddr, until: Duration) -> anyhow::Result<u64> {
+    let (begun, mut pages, mut path) = (now(), 0, FIRST_PAGE.to_owned());
+    while begun.elapsed() < until {
+        let page: serde_json::Value = serde_json::from_slice(&call(to, "GET", &path, b"")?)?;
+        path = match page["next_page_token"].as_str() {
+            Some(token) => format!("{FIRST_PAGE}&page_token={token}"),
+            None => FIRST_PAGE.to_owned(),
+        };
+        pages += 1;
+    }
+    Ok(pages)
 }
 
 /// A call on a thread of its own, so that the requests of others are sent in time: the body of a good answer.

@@ -30,13 +30,16 @@ const PIECES_PER_SYNC: u32 = 16;
 #[derive(Debug)]
 pub struct FileStorage {
     dir: PathBuf,
+    /// Held open, so that a sync of it does not fail for want of a descriptor.
+    handle: File,
 }
 
 impl FileStorage {
     /// Uses an existing directory.
     pub fn open(dir: &Path) -> io::Result<FileStorage> {
         std::fs::read_dir(dir).map_err(at(dir))?;
-        Ok(FileStorage { dir: dir.to_owned() })
+        let handle = File::open(dir).map_err(at(dir))?;
+        Ok(FileStorage { dir: dir.to_owned(), handle })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -100,7 +103,7 @@ impl Storage for FileStorage {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at(&self.dir))
+        self.handle.sync_all().map_err(at(&self.dir))
     }
 }
 

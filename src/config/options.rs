@@ -181,12 +181,16 @@ options! {
         max_header_bytes: usize = 32_768 in 8_192..=1_048_576;
         /// Most header fields of a request; more are answered 431.
         max_headers: usize = 64 in 8..=1_024;
-        /// Most open connections of one listener; further ones wait in the kernel's queue.
+        /// Most open connections of one listener; further ones are closed at once. Where the system allows too few open
+        /// files for it, it is less.
         max_connections: usize = 20_000 in 1..=1_000_000;
         /// Most open connections of one peer address; further ones are closed at once.
         max_connections_per_ip: usize = 4_096 in 1..=1_000_000;
         /// Most bid requests that are being read or answered at once; further ones are answered 204.
         max_in_flight: usize = 4_096 in 1..=1_000_000;
+        /// Memory of all request bodies that are being read and came in more than one piece, in bytes; with more, bid
+        /// requests are answered 204 and others 503.
+        body_memory_bytes: usize = 268_435_456 in 1_048_576..=1_099_511_627_776;
         /// A request that waited longer than this before it was looked at, in milliseconds, is a sign of overload ...
         queue_shed_ms: u32 = 2 in 1..=10_000;
         /// ... and when all of them did for this many milliseconds, late ones are answered 204 until it is over.

@@ -6,6 +6,7 @@ use super::account_api;
 use super::body::{self, BodyError};
 use super::http::{Answer, Handler, answer, last};
 use super::ledger_api;
+use super::limits::BodyRoom;
 use super::ops::json;
 use super::state::Shared;
 use crate::budget::{AccountKey, Balance};
@@ -281,13 +282,22 @@ fn refuse_body(why: BodyError, max_bytes: u64) -> ApiAnswer {
             let detail = format!("the body is longer than {max_bytes} bytes");
             problem(StatusCode::PAYLOAD_TOO_LARGE, "too large", &detail)
         }
+        BodyError::NoRoom => {
+            let detail = "bodies take as much memory as they may (server.body_memory_bytes); try again";
+            problem(StatusCode::SERVICE_UNAVAILABLE, "no room", detail)
+        }
         BodyError::Incomplete => problem(StatusCode::REQUEST_TIMEOUT, "incomplete", "the body did not come"),
     };
     last(answer.map(ApiBody::Whole))
 }
 
 /// A call of the API, from its head to its answer.
-async fn api_call(api: &Arc<dyn Api>, request: Request<Incoming>, peer: SocketAddr) -> ApiAnswer {
+async fn api_call(
+    api: &Arc<dyn Api>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    room: &BodyRoom,
+) -> ApiAnswer {
     let (head, body) = request.into_parts();
     let Parts { method, uri, headers, .. } = head;
     let path = uri.path().to_owned();
@@ -297,7 +307,7 @@ async fn api_call(api: &Arc<dyn Api>, request: Request<Incoming>, peer: SocketAd
             body::discard(body, MAX_BODY).await;
             return last(refused);
         }
-        Receive::Memory => match body::read(body, MAX_BODY, BODY_PATIENCE).await {
+        Receive::Memory => match body::read(body, MAX_BODY, room, BODY_PATIENCE).await {
             Ok(body) => (body, None),
             Err(why) => return refuse_body(why, MAX_BODY as u64),
         },
@@ -326,7 +336,7 @@ impl Handler for AdminHandler {
         // What this module answers itself until the API has taken it over.
         let is_own = path == "/v1/balances" || path == "/v1/account/reload" || ledger_api::has(path);
         match self.shared.api() {
-            Some(api) if !is_own => api_call(api, request, peer).await,
+            Some(api) if !is_own => api_call(api, request, peer, &self.shared.body_room).await,
             _ => self.own(request, peer).await,
         }
     }

@@ -420,7 +420,8 @@ impl Handler for BidHandler {
         let shed = self.must_shed(&known, place.is_some());
         let timeout = Duration::from_millis(u64::from(self.shared.config.server.body_timeout_ms));
         // The body is read in any case, or the connection could not be used again.
-        let body = body::read(body, self.shared.limits.load().body, timeout).await;
+        let (limit, room) = (self.shared.limits.load().body, &self.shared.body_room);
+        let body = body::read(body, limit, room, timeout).await;
         let is_whole = body.is_ok();
         let answer = match (body, shed) {
             (_, Some(reason)) => {
@@ -439,6 +440,10 @@ impl Handler for BidHandler {
             (Err(BodyError::TooLarge), None) => {
                 self.metrics.exchange(known.slot).parse_error(ParseErrorKind::Limit).inc();
                 self.refuse(known.slot, Outcome::TooLarge, StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            (Err(BodyError::NoRoom), None) => {
+                self.metrics.shed(Shed::BodyMemory).inc();
+                self.refuse(known.slot, Outcome::Shed, StatusCode::NO_CONTENT)
             }
             (Err(BodyError::Incomplete), None) => {
                 self.refuse(known.slot, Outcome::BadRequest, StatusCode::BAD_REQUEST)

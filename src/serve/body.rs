@@ -2,6 +2,7 @@
 //! the same length again: closing a socket while the peer still sends would reset it, and the peer would never read
 //! why. What is longer still is not waited for.
 
+use super::limits::{BodyPlace, BodyRoom};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -16,20 +17,34 @@ pub(super) enum BodyError {
     TooLarge,
     /// Not complete in time, or the connection broke.
     Incomplete,
+    /// All bodies together take as much memory as they may.
+    NoRoom,
 }
 
-/// Reads the whole body. A body that came in one piece is not copied.
-pub(super) async fn read(body: Incoming, max_bytes: usize, timeout: Duration) -> Result<Bytes, BodyError> {
+/// Reads the whole body. A body that came in one piece is not copied, and needs no room.
+pub(super) async fn read(
+    body: Incoming,
+    max_bytes: usize,
+    room: &BodyRoom,
+    timeout: Duration,
+) -> Result<Bytes, BodyError> {
     let declared = body.size_hint().lower();
     if declared > 2 * max_bytes as u64 {
         return Err(BodyError::TooLarge);
     }
     let kept = if declared > max_bytes as u64 { 0 } else { max_bytes };
-    tokio::time::timeout(timeout, collect(body, kept, max_bytes)).await.unwrap_or(Err(BodyError::Incomplete))
+    let collected = tokio::time::timeout(timeout, collect(body, kept, max_bytes, room.place()));
+    collected.await.unwrap_or(Err(BodyError::Incomplete))
 }
 
 /// Collects a body of at most `max_bytes`; of a longer one up to `discard_bytes` more are read and dropped.
-async fn collect(mut body: Incoming, max_bytes: usize, discard_bytes: usize) -> Result<Bytes, BodyError> {
+async fn collect(
+    mut body: Incoming,
+    max_bytes: usize,
+    discard_bytes: usize,
+    mut place: BodyPlace<'_>,
+) -> Result<Bytes, BodyError> {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(max_bytes);
     let mut first = Bytes::new();
     let mut joined: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {
@@ -39,16 +54,25 @@ async fn collect(mut body: Incoming, max_bytes: usize, discard_bytes: usize) -> 
             discard(body, discard_bytes).await;
             return Err(BodyError::TooLarge);
         }
-        match &mut joined {
-            Some(joined) => joined.extend_from_slice(&data),
-            None if first.is_empty() => first = data,
-            None => {
-                let mut both = BytesMut::with_capacity((first.len() + data.len()) * 2);
-                both.extend_from_slice(&first);
-                both.extend_from_slice(&data);
-                joined = Some(both);
-            }
+        if joined.is_none() && first.is_empty() {
+            first = data;
+            continue;
         }
+        let joined = joined.get_or_insert_default();
+        let needed = so_far + data.len();
+        if joined.capacity() < needed {
+            // At once what is announced; by doubling where nothing is.
+            let capacity = declared.max(2 * needed).min(max_bytes.max(needed));
+            if !place.grow(capacity) {
+                discard(body, discard_bytes).await;
+                return Err(BodyError::NoRoom);
+            }
+            let mut longer = BytesMut::with_capacity(capacity);
+            longer.extend_from_slice(joined);
+            *joined = longer;
+        }
+        joined.extend_from_slice(&std::mem::take(&mut first));
+        joined.extend_from_slice(&data);
     }
     Ok(joined.map_or(first, BytesMut::freeze))
 }

@@ -5,9 +5,9 @@ use super::state::{Phase, Shared};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,7 +27,9 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// Answers the requests of one listener on one thread.
 pub(super) trait Handler: 'static {
     /// What its answers consist of.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + From<Bytes>
+        + 'static;
 
     /// Answers one request of `peer`.
     fn handle(
@@ -56,6 +58,26 @@ pub(super) fn empty(status: StatusCode) -> Answer {
 /// used again, and the client must hear so before it sends its next request into it (RFC 9112 section 9.6).
 pub(super) fn last<B>(mut answer: Response<B>) -> Response<B> {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Whether it is said once for whom a request is, as HTTP/1.1 demands (RFC 9112 section 3.2). Where it is not, whatever
+/// stands in front of this process may have taken the request for another host's.
+fn has_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host
+            .as_bytes()
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)),
+        (None, None) => request.version() < Version::HTTP_11,
+        _ => false,
+    }
+}
+
+fn refused<B: From<Bytes>>() -> Response<B> {
+    let mut answer = Response::new(B::from(Bytes::new()));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
     answer
 }
 
@@ -122,7 +144,10 @@ pub(super) fn serve_connection<H: Handler>(
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, seen) = (Rc::clone(&handler), Rc::clone(&seen));
         async move {
-            let answer = handler.handle(request, peer).await;
+            let answer = match has_one_host(&request) {
+                true => handler.handle(request, peer).await,
+                false => last(refused()),
+            };
             // The phase is published once, when it is the closing one, and the publisher goes after that.
             let closing = !matches!(seen.has_changed(), Ok(false));
             Ok::<_, Infallible>(if closing { last(answer) } else { answer })

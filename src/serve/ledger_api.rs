@@ -155,7 +155,7 @@ async fn throw(shared: &Arc<Shared>, what: &str, body: Incoming) -> Answer {
         let (scope, _) = ledger_view::scope(stop);
         return not_found(&format!("there is no {scope} {:?}", what.rsplit('/').next().unwrap_or(what)));
     }
-    let read = body::read(body, MAX_BODY, BODY_TIMEOUT).await.ok();
+    let read = body::read(body, MAX_BODY, &shared.body_room, BODY_TIMEOUT).await.ok();
     let asked = read.and_then(|body| serde_json::from_slice::<Value>(&body).ok());
     let Some(stopped) = asked.as_ref().and_then(|asked| asked["stopped"].as_bool()) else {
         let detail = "send {\"stopped\": true} to stop it, {\"stopped\": false} to let it go on";

@@ -100,6 +100,48 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// Memory of bodies that come in more than one piece, over all threads.
+#[derive(Debug)]
+pub(super) struct BodyRoom {
+    used: AtomicUsize,
+    max: usize,
+}
+
+/// So much of it; given back on drop, also when the request is cancelled.
+#[derive(Debug)]
+pub(super) struct BodyPlace<'r>(&'r BodyRoom, usize);
+
+impl BodyRoom {
+    /// Room for `max` bytes.
+    pub(super) fn new(max: usize) -> BodyRoom {
+        BodyRoom { used: AtomicUsize::new(0), max }
+    }
+
+    /// A place of no bytes, to grow.
+    pub(super) fn place(&self) -> BodyPlace<'_> {
+        BodyPlace(self, 0)
+    }
+}
+
+impl BodyPlace<'_> {
+    /// Makes it `bytes` long; false, and as it was, where there is no room.
+    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.1);
+        if self.0.used.fetch_add(more, Relaxed).saturating_add(more) > self.0.max {
+            self.0.used.fetch_sub(more, Relaxed);
+            return false;
+        }
+        self.1 += more;
+        true
+    }
+}
+
+impl Drop for BodyPlace<'_> {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(self.1, Relaxed);
+    }
+}
+
 /// Overload of one core: a heartbeat measures how late ready work is looked at, as CoDel measures the sojourn time of
 /// a queue (Nichols and Jacobson 2012): one late beat is a burst, late beats for a whole window are overload.
 #[derive(Debug, Default)]
@@ -173,6 +215,18 @@ mod tests {
         assert!(overload.is_shedding());
         overload.beat(23 * ms, 0, 2 * ms, 20 * ms);
         assert!(!overload.is_shedding());
+    }
+
+    #[test]
+    fn bodies_share_their_room_and_give_it_back() {
+        let room = BodyRoom::new(10);
+        let (mut one, mut other) = (room.place(), room.place());
+        assert!(one.grow(6) && other.grow(4) && !other.grow(5) && one.grow(6));
+        drop(one);
+        assert!(other.grow(10) && !other.grow(11));
+        drop(other);
+        assert!(room.place().grow(10));
+        assert_eq!(room.used.load(Relaxed), 0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod bills;
 mod body;
 mod buffers;
 mod conversion;
+mod descriptors;
 mod explain;
 mod figures;
 pub mod forecast;

@@ -3,6 +3,7 @@
 //! the alternative for them.
 
 use super::bid::BidHandler;
+use super::descriptors;
 use super::http::{Handler, accept_loop, closing, serve_connection};
 use super::limits::{ConnectionSlot, Connections, Overload, Refused};
 use super::state::{Phase, Shared};
@@ -50,6 +51,14 @@ pub enum ServeError {
         /// The exchange.
         exchange: String,
     },
+    /// The process may open too few files.
+    #[error("the process may open {limit} files and needs more than {needed}; raise `ulimit -n`")]
+    Descriptors {
+        /// What it may.
+        limit: u64,
+        /// What it needs without any connection.
+        needed: u64,
+    },
     /// A thread or its runtime could not be made.
     #[error("cannot start the {0} thread: {1}")]
     Thread(String, std::io::Error),
@@ -89,7 +98,8 @@ pub fn start(shared: Arc<Shared>) -> Result<Running, ServeError> {
     let balanced = shared.config.server.acceptor == Acceptor::Balanced;
     let (phase, watched) = watch::channel(Phase::Serving);
     let mut starter = Starter { shared: &shared, phase: watched, threads: Vec::new(), open: Vec::new() };
-    let bid_connections = starter.connections("bid");
+    let shares = shares(&shared, cores as u64 + 3 + u64::from(balanced))?;
+    let bid_connections = starter.connections("bid", shares.bid);
     let first = bind("listen.bid", listen.bid, !balanced)?;
     let bid = local("listen.bid", &first)?;
     if balanced {
@@ -103,17 +113,17 @@ pub fn start(shared: Arc<Shared>) -> Result<Running, ServeError> {
             starter.bid_core(core as u16, socket, &bid_connections)?;
         }
     }
-    let track_connections = starter.connections("track");
+    let track_connections = starter.connections("track", shares.track);
     let track_socket = bind("listen.track", listen.track, false)?;
     let track = local("listen.track", &track_socket)?;
     starter
         .listener("track", track_socket, &track_connections, |shared| Rc::new(NoticeHandler::new(shared)))?;
-    let admin_connections = starter.connections("admin");
+    let admin_connections = starter.connections("admin", shares.admin);
     let admin_socket = bind("listen.admin", listen.admin, false)?;
     let admin = local("listen.admin", &admin_socket)?;
     starter
         .listener("admin", admin_socket, &admin_connections, |shared| Rc::new(AdminHandler::new(shared)))?;
-    let ops_connections = starter.connections("ops");
+    let ops_connections = starter.connections("ops", shares.ops);
     let ops_socket = bind("listen.ops", listen.ops, false)?;
     let ops = local("listen.ops", &ops_socket)?;
     starter.listener("ops", ops_socket, &ops_connections, |shared| Rc::new(OpsHandler::new(shared)))?;
@@ -161,6 +171,19 @@ impl Running {
     }
 }
 
+/// How many connections each listener may have; fewer than configured where the system allows fewer.
+fn shares(shared: &Shared, threads: u64) -> Result<descriptors::Shares, ServeError> {
+    let most = shared.config.server.max_connections;
+    let (limit, needed) = (descriptors::raise(), descriptors::needed(threads));
+    let shares = descriptors::shares(limit, needed, most);
+    let shares = shares.ok_or(ServeError::Descriptors { limit: limit.unwrap_or(u64::MAX), needed })?;
+    if shares.bid < most {
+        let (limit, bid, track) = (limit.unwrap_or(u64::MAX), shares.bid, shares.track);
+        tracing::warn!(limit, bid, track, "fewer connections than server.max_connections: raise `ulimit -n`");
+    }
+    Ok(shares)
+}
+
 fn refuse_unauthenticated(shared: &Shared, address: SocketAddr) -> Result<(), ServeError> {
     let snapshot = shared.snapshots.load();
     match snapshot.catalog.exchanges().iter().find(|profile| is_open_to_anyone(profile, address)) {
@@ -206,10 +229,10 @@ struct Starter<'s> {
 }
 
 impl Starter<'_> {
-    fn connections(&mut self, listener: &str) -> Arc<Connections> {
+    fn connections(&mut self, listener: &str, max: usize) -> Arc<Connections> {
         let (server, metrics) = (&self.shared.config.server, &self.shared.metrics);
         let connections = Connections::new(
-            server.max_connections,
+            max,
             server.max_connections_per_ip,
             Refused {
                 total: metrics.counter(catalogue::CONNECTIONS_REFUSED, &[listener, "total"]),

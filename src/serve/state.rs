@@ -3,6 +3,7 @@
 use super::admin::Api;
 use super::funnel::Funnels;
 use super::learning::Learner;
+use super::limits::BodyRoom;
 use super::notice::Delivery;
 use super::pacing::Pacing;
 use super::publish::Requests;
@@ -131,6 +132,8 @@ pub struct Shared {
     pub(crate) bootstrap_key: ArcSwapOption<Secret>,
     /// Bid requests being read or answered, over all cores.
     pub(crate) in_flight: AtomicUsize,
+    /// Memory of bodies that are being read.
+    pub(super) body_room: BodyRoom,
     /// Exchanges whose open holds are over their cap; set by maintenance.
     pub(crate) over_open_holds: ArcSwap<BTreeSet<ExchangeId>>,
     /// Which events of each bid were counted.
@@ -153,6 +156,7 @@ impl Shared {
     pub fn new(parts: SharedParts) -> Shared {
         Shared {
             limits: ArcSwap::from_pointee(limits(&parts.config)),
+            body_room: BodyRoom::new(parts.config.server.body_memory_bytes),
             bootstrap_key: ArcSwapOption::new(parts.config.admin.bootstrap_key.clone().map(Arc::new)),
             config: parts.config,
             snapshots: parts.snapshots,

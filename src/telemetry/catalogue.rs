@@ -64,7 +64,7 @@ catalogue! {
     PARSE_ERRORS = Counter "outbid_parse_errors_total" ["exchange", "kind"]
         "Bid requests that could not be read: syntax, depth, utf8, shape, limit, encoding.";
     SHED = Counter "outbid_shed_total" ["reason"]
-        "Bid requests answered 204 unread: queue, in_flight, qps, open_holds, draining.";
+        "Bid requests answered 204 unread: queue, in_flight, qps, open_holds, body_memory, draining.";
     PANICS = Counter "outbid_panics_total" [] "Panics that were caught on the bid path and answered 204; each is a bug.";
     DROPPED_EVENTS = Counter "outbid_dropped_events_total" [] "Bid and no-bid records dropped because a ring was full.";
     EVENTS = Counter "outbid_events_total" ["kind"]

@@ -88,6 +88,8 @@ label! {
         Qps = "qps",
         /// Over the exchange's value of open holds.
         OpenHolds = "open_holds",
+        /// All bodies together take as much memory as they may.
+        BodyMemory = "body_memory",
         /// The process is going down.
         Draining = "draining",
     }

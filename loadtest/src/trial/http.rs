@@ -40,6 +40,11 @@ impl Client {
         Client { to, stream: None, buffer: Vec::new(), sent: false }
     }
 
+    /// Whether the next request goes over a connection that is there already.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Posts a bid request.
     pub(crate) fn bid(&mut self, exchange: &str, body: &str) -> anyhow::Result<Reply> {
         let to = self.to;

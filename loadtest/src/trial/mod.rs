@@ -1,5 +1,5 @@
-//! `outbid-load trial`: what may happen to a server's process and disk, done to the real binary, with the exchange's
-//! own books beside the server's.
+//! `outbid-load trial`: what may happen to a server's process, disk and network, done to the real binary, with the
+//! exchange's own books beside the server's.
 //!
 //! Threads and blocking sockets, so that the program's own tests can compile this folder as it is. Nothing here knows
 //! the engine: an account file is written, HTTP is spoken, processes are killed.
@@ -8,13 +8,17 @@ pub(crate) mod account;
 pub(crate) mod book;
 pub(crate) mod dice;
 pub(crate) mod disk;
+pub(crate) mod edge;
+pub(crate) mod good;
 pub(crate) mod http;
 pub(crate) mod kill9;
 pub(crate) mod latency;
 pub(crate) mod load;
+pub(crate) mod pressure;
 pub(crate) mod server;
 pub(crate) mod stop;
 pub(crate) mod sync;
+pub(crate) mod table;
 
 use anyhow::Context;
 use std::io::Write;
@@ -37,8 +41,17 @@ pub(crate) struct TrialArgs {
     program: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
+#[derive(Clone, Debug, clap::Subcommand)]
 enum What {
+    /// Send what hostile and broken clients send: slow, endless, ambiguous, half.
+    Edge {
+        /// These alone; default: all.
+        #[arg(long, value_delimiter = ',', value_name = "E1,E3")]
+        only: Vec<edge::Which>,
+        /// Seconds of slow connections in E1 and E2, with as many calm ones between them.
+        #[arg(long, default_value_t = 60)]
+        secs: u64,
+    },
     /// Kill the server with SIGKILL under load, over and over, and hold its books against the exchange's.
     Kill9 {
         /// How often.
@@ -65,6 +78,14 @@ enum What {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Let the server have no more descriptors, and no more memory.
+    Resources,
+    /// End the server under load, alone and behind a proxy.
+    Drain,
+    /// Let one exchange ask as fast as it is answered.
+    Flood,
+    /// Put a bad network between exchange and server.
+    Proxy,
     /// Watch the system calls of one bill: written, synced, then answered. Wants strace.
     SyncOrder,
     /// Let syncs and writes of the journal fail. Wants strace.
@@ -96,15 +117,23 @@ pub(crate) fn run(args: &TrialArgs) -> anyhow::Result<()> {
 
 fn one(args: &TrialArgs, program: &Path, dir: &Path, say: &mut dyn FnMut(String)) -> anyhow::Result<()> {
     let seed = args.seed;
-    match args.what {
-        What::Kill9 { cycles, short } => {
-            kill9::run(program, dir, &kill9::Options { cycles, seed, to_the_end: !short, timed: true }, say)
-        }
+    match &args.what {
+        What::Edge { only, secs } => edge::run(program, dir, (only, Duration::from_secs(*secs)), seed, say),
+        What::Kill9 { cycles, short } => kill9::run(
+            program,
+            dir,
+            &kill9::Options { cycles: *cycles, seed, to_the_end: !*short, timed: true },
+            say,
+        ),
         What::Stop { times, seconds } => {
-            stop::run(program, dir, (times, Duration::from_secs(seconds)), seed, say)
+            stop::run(program, dir, (*times, Duration::from_secs(*seconds)), seed, say)
         }
         What::Disk => disk::run(program, dir, seed, say),
-        What::Latency { seconds } => latency::run(program, dir, Duration::from_secs(seconds), seed, say),
+        What::Resources => pressure::resources::run(program, dir, seed, say),
+        What::Drain => pressure::drain::run(program, dir, seed, say),
+        What::Flood => pressure::flood::run(program, dir, seed, say),
+        What::Proxy => pressure::proxied::run(program, dir, seed, say),
+        What::Latency { seconds } => latency::run(program, dir, Duration::from_secs(*seconds), seed, say),
         What::SyncOrder | What::SyncFails if !sync::has_strace() => anyhow::bail!("strace is not installed"),
         What::SyncOrder => sync::order(program, dir, seed, say),
         What::SyncFails => sync::fails(program, dir, seed, say),

@@ -178,6 +178,27 @@ impl Server {
         self.child.id()
     }
 
+    /// Its memory in RAM, in bytes.
+    pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most address space that it ever had, in bytes.
+    pub(crate) fn address_space_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmPeak:")
+    }
+
+    fn memory(&self, field: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let kib = status.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next());
+        Ok(kib.with_context(|| format!("no {field}"))?.parse::<u64>()? * 1_024)
+    }
+
+    /// Its open descriptors.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
     /// What this process wrote so far.
     pub(crate) fn said(&self) -> String {
         let text = std::fs::read(&self.site.log).unwrap_or_default();

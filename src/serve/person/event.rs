@@ -358,9 +358,11 @@ impl People {
     async fn body(&self, incoming: Incoming) -> Result<bytes::Bytes, Answer> {
         let (limit, patience) =
             (self.shared.config.limits.body_bytes, self.shared.config.server.body_timeout_ms);
-        match body::read(incoming, limit, Duration::from_millis(u64::from(patience))).await {
+        let patience = Duration::from_millis(u64::from(patience));
+        match body::read(incoming, limit, &self.shared.body_room, patience).await {
             Ok(body) => Ok(body),
             Err(BodyError::TooLarge) => Err(last(empty(StatusCode::PAYLOAD_TOO_LARGE))),
+            Err(BodyError::NoRoom) => Err(last(empty(StatusCode::SERVICE_UNAVAILABLE))),
             Err(BodyError::Incomplete) => Err(last(empty(StatusCode::REQUEST_TIMEOUT))),
         }
     }

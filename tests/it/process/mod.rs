@@ -37,6 +37,49 @@ fn no_hold_expires_while_the_process_is_stopped() {
     run(12, |dir, say| trial::stop::run(program(), dir, stops, 12, say));
 }
 
+/// Holds a table's claims; what fails is in the error.
+fn claims(
+    seed: u64,
+    trial: impl FnOnce(&trial::server::Site, &mut trial::table::Table<'_>) -> anyhow::Result<()>,
+) {
+    run(seed, |dir, say| {
+        let site = trial::good::site(program(), dir, seed)?;
+        let mut server = site.start()?;
+        let mut table = trial::table::Table::new(say);
+        trial(&site, &mut table)?;
+        table.end()?;
+        trial::edge::is_well(&site, &mut server)
+    });
+}
+
+#[test]
+fn requests_with_two_ends_are_refused_or_read_once() {
+    claims(15, |site, table| trial::edge::desync(site, table));
+}
+
+#[test]
+fn neither_port_speaks_anything_but_http_1_1() {
+    claims(16, |site, table| trial::edge::heads::h2(site, table));
+}
+
+#[test]
+fn a_drain_under_load_loses_no_request() {
+    run(17, |dir, say| {
+        let mut table = trial::table::Table::new(say);
+        trial::pressure::drain::under_load(program(), dir, 17, 1, &mut table)?;
+        table.end()
+    });
+}
+
+#[test]
+fn a_server_with_few_descriptors_goes_on_and_is_well_after_it() {
+    run(18, |dir, say| {
+        let mut table = trial::table::Table::new(say);
+        trial::pressure::resources::descriptors(program(), dir, 18, &mut table)?;
+        table.end()
+    });
+}
+
 #[test]
 fn a_bill_s_record_is_synced_before_its_answer_leaves() {
     if !trial::sync::has_strace() {

@@ -183,6 +183,9 @@ fn what_is_no_http_is_answered_400_once_or_not_at_all() {
         post("transfer-encoding: xchunked"),
         post("transfer-encoding : chunked"),
         post("x\0y: z"),
+        post("host: y"),
+        post(&format!("content-length: {length}")).replacen("host: x\r\n", "", 1),
+        post(&format!("content-length: {length}")).replacen("host: x", "host: x y", 1),
         post("no colon"),
     ];
     for request in bad {
@@ -194,6 +197,31 @@ fn what_is_no_http_is_answered_400_once_or_not_at_all() {
             assert!(client.is_closed(), "{request}");
         }
     }
+    assert_alive(&server);
+}
+
+#[test]
+fn bodies_beyond_the_room_for_them_are_shed_and_the_room_comes_back() {
+    let server = Setup::demo().set("server.body_memory_bytes=1048576").set("limits.body_bytes=900000");
+    let server = server.set("server.body_timeout_ms=60000").start();
+    let body = vec![b' '; 800_000];
+    let head = format!("POST /openrtb2/demo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    let room = "outbid_shed_total{reason=\"body_memory\"}";
+    let mut holder = server.exchange();
+    holder.raw(&[head.as_bytes(), &body[1..]].concat()).unwrap();
+    // Once the first body has its room, a second one has none, and a short one needs none.
+    super::until("a body finds no room", || {
+        let reply = server.exchange().bid("demo", &body).unwrap();
+        match reply.status {
+            204 => assert!(reply.closes()),
+            status => assert_eq!(status, 400, "white space is no JSON"),
+        }
+        server.metric(room) > 0
+    });
+    assert_eq!(server.exchange().bid("demo", &good()).unwrap().status, 200);
+    holder.raw(b" ").unwrap();
+    assert_eq!(holder.reply_to("POST").unwrap().status, 400);
+    super::until("the room is back", || server.exchange().bid("demo", &body).unwrap().status == 400);
     assert_alive(&server);
 }
 
