@@ -54,12 +54,12 @@ fn claims(
 
 #[test]
 fn requests_with_two_ends_are_refused_or_read_once() {
-    claims(15, |site, table| trial::edge::desync(site, table));
+    claims(15, trial::edge::desync);
 }
 
 #[test]
 fn neither_port_speaks_anything_but_http_1_1() {
-    claims(16, |site, table| trial::edge::heads::h2(site, table));
+    claims(16, trial::edge::heads::h2);
 }
 
 #[test]

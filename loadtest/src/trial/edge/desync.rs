@@ -19,17 +19,17 @@ const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum May {
     /// Nothing: 4xx or 501 and the connection ends, or it ends without a word.
-    BeRefused,
+    Refused,
     /// Be read once, and answered as a good request.
-    BeRead,
+    Read,
     /// Be read once, answered with this status on the bid port.
-    BeAnswered(u16),
+    Answered(u16),
     /// Be read once; then the connection must end (RFC 9112 section 6.1).
-    BeReadLast,
+    ReadLast,
     /// The same, answered with this status on the bid port.
-    BeAnsweredLast(u16),
+    AnsweredLast(u16),
     /// It is two requests, and has two answers: this shows that a second one would be seen.
-    BeTwo,
+    Two,
 }
 
 /// A payload.
@@ -90,162 +90,158 @@ const fn case(name: &'static str, may: May, payload: fn(&Outer) -> String) -> Ca
     Case { name, may, payload }
 }
 
-use May::{BeAnswered, BeAnsweredLast, BeRead, BeReadLast, BeRefused, BeTwo};
+use May::{Answered, AnsweredLast, Read, ReadLast, Refused, Two};
 
 /// All of them.
 pub(crate) const CASES: &[Case] = &[
-    case("control: two requests at once", BeTwo, |o| o.length("content-length: #\r\n") + HIDDEN),
+    case("control: two requests at once", Two, |o| o.length("content-length: #\r\n") + HIDDEN),
     // Both lengths at once (RFC 9112 section 6.3: the chunks count, and the connection ends).
-    case("CL over all, then TE", BeReadLast, |o| {
+    case("CL over all, then TE", ReadLast, |o| {
         let body = chunks(&o.body) + HIDDEN;
         o.with(&format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", body.len()), &body)
     }),
-    case("TE, then CL over all", BeReadLast, |o| {
+    case("TE, then CL over all", ReadLast, |o| {
         let body = chunks(&o.body) + HIDDEN;
         o.with(&format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", body.len()), &body)
     }),
-    case("short CL, then TE", BeAnsweredLast(400), |o| {
+    case("short CL, then TE", AnsweredLast(400), |o| {
         o.with("content-length: 4\r\ntransfer-encoding: chunked\r\n", &chunks(HIDDEN))
     }),
-    case("TE, then short CL", BeAnsweredLast(400), |o| {
+    case("TE, then short CL", AnsweredLast(400), |o| {
         o.with("transfer-encoding: chunked\r\ncontent-length: 4\r\n", &chunks(HIDDEN))
     }),
-    case("CL of nothing, then TE", BeReadLast, |o| {
+    case("CL of nothing, then TE", ReadLast, |o| {
         o.chunked("content-length: 0\r\ntransfer-encoding: chunked\r\n")
     }),
     // Lengths that disagree, or are no numbers (RFC 9110 section 8.6).
-    case("two different CL", BeRefused, |o| {
+    case("two different CL", Refused, |o| {
         o.length(&format!("content-length: #\r\ncontent-length: {}\r\n", o.body.len() + HIDDEN.len()))
             + HIDDEN
     }),
-    case("two equal CL", BeRead, |o| o.length("content-length: #\r\ncontent-length: #\r\n")),
-    case("CL: n, n", BeRead, |o| o.length("content-length: #, #\r\n")),
-    case("CL: n, m", BeRefused, |o| o.length("content-length: #, 6\r\n")),
-    case("CL: +n", BeRefused, |o| o.length("content-length: +#\r\n")),
-    case("CL: -n", BeRefused, |o| o.length("content-length: -#\r\n")),
-    case("CL: 0xn", BeRefused, |o| o.length("content-length: 0x5\r\n")),
-    case("CL: n n", BeRefused, |o| o.length("content-length: # #\r\n")),
-    case("CL: 1e2", BeRefused, |o| o.length("content-length: 1e2\r\n")),
-    case("CL: 5.0", BeRefused, |o| o.length("content-length: 5.0\r\n")),
-    case("CL of no characters", BeRefused, |o| o.length("content-length: \r\n")),
-    case("CL: 2^64", BeRefused, |o| o.length("content-length: 18446744073709551616\r\n")),
-    case("CL: 2^64 + n", BeRefused, |o| {
+    case("two equal CL", Read, |o| o.length("content-length: #\r\ncontent-length: #\r\n")),
+    case("CL: n, n", Read, |o| o.length("content-length: #, #\r\n")),
+    case("CL: n, m", Refused, |o| o.length("content-length: #, 6\r\n")),
+    case("CL: +n", Refused, |o| o.length("content-length: +#\r\n")),
+    case("CL: -n", Refused, |o| o.length("content-length: -#\r\n")),
+    case("CL: 0xn", Refused, |o| o.length("content-length: 0x5\r\n")),
+    case("CL: n n", Refused, |o| o.length("content-length: # #\r\n")),
+    case("CL: 1e2", Refused, |o| o.length("content-length: 1e2\r\n")),
+    case("CL: 5.0", Refused, |o| o.length("content-length: 5.0\r\n")),
+    case("CL of no characters", Refused, |o| o.length("content-length: \r\n")),
+    case("CL: 2^64", Refused, |o| o.length("content-length: 18446744073709551616\r\n")),
+    case("CL: 2^64 + n", Refused, |o| {
         o.length(&format!("content-length: {}\r\n", (1u128 << 64) + o.body.len() as u128))
     }),
-    case("CL with a space before the colon", BeRefused, |o| o.length("content-length : #\r\n")),
+    case("CL with a space before the colon", Refused, |o| o.length("content-length : #\r\n")),
     // Codings that are not chunked at their end, or are written so that some read them as none.
-    case("TE: chunked, identity", BeRefused, |o| {
+    case("TE: chunked, identity", Refused, |o| {
         o.chunked("transfer-encoding: chunked, identity\r\n") + HIDDEN
     }),
-    case("TE: identity, chunked", BeRead, |o| o.chunked("transfer-encoding: identity, chunked\r\n")),
-    case("TE: chunked, chunked", BeRead, |o| o.chunked("transfer-encoding: chunked, chunked\r\n")),
-    case("TE: xchunked", BeRefused, |o| o.chunked("transfer-encoding: xchunked\r\n") + HIDDEN),
-    case("TE: chunkedx", BeRefused, |o| o.chunked("transfer-encoding: chunkedx\r\n") + HIDDEN),
-    case("TE: \"chunked\" in quotes", BeRefused, |o| {
-        o.chunked("transfer-encoding: \"chunked\"\r\n") + HIDDEN
-    }),
-    case("TE: ChUnKeD", BeRead, |o| o.chunked("transfer-encoding: ChUnKeD\r\n")),
-    case("TE: gzip", BeRefused, |o| o.chunked("transfer-encoding: gzip\r\n") + HIDDEN),
-    case("TE twice, identity last", BeRefused, |o| {
+    case("TE: identity, chunked", Read, |o| o.chunked("transfer-encoding: identity, chunked\r\n")),
+    case("TE: chunked, chunked", Read, |o| o.chunked("transfer-encoding: chunked, chunked\r\n")),
+    case("TE: xchunked", Refused, |o| o.chunked("transfer-encoding: xchunked\r\n") + HIDDEN),
+    case("TE: chunkedx", Refused, |o| o.chunked("transfer-encoding: chunkedx\r\n") + HIDDEN),
+    case("TE: \"chunked\" in quotes", Refused, |o| o.chunked("transfer-encoding: \"chunked\"\r\n") + HIDDEN),
+    case("TE: ChUnKeD", Read, |o| o.chunked("transfer-encoding: ChUnKeD\r\n")),
+    case("TE: gzip", Refused, |o| o.chunked("transfer-encoding: gzip\r\n") + HIDDEN),
+    case("TE twice, identity last", Refused, |o| {
         o.chunked("transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n") + HIDDEN
     }),
-    case("TE twice, chunked last", BeRead, |o| {
+    case("TE twice, chunked last", Read, |o| {
         o.chunked("transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n")
     }),
-    case("TE with a space before the colon", BeRefused, |o| {
+    case("TE with a space before the colon", Refused, |o| {
         o.chunked("transfer-encoding : chunked\r\n") + HIDDEN
     }),
-    case("TE with a tab before its value", BeRead, |o| o.chunked("transfer-encoding:\tchunked\r\n")),
-    case("TE with a vertical tab before its value", BeRefused, |o| {
+    case("TE with a tab before its value", Read, |o| o.chunked("transfer-encoding:\tchunked\r\n")),
+    case("TE with a vertical tab before its value", Refused, |o| {
         o.chunked("transfer-encoding:\x0bchunked\r\n") + HIDDEN
     }),
-    case("TE folded over two lines", BeRead, |o| o.chunked("transfer-encoding:\r\n chunked\r\n")),
-    case("another field folded", BeRead, |o| o.length("x-a: b\r\n c\r\ncontent-length: #\r\n")),
-    case("TE in a line that begins with a space", BeRead, |o| {
+    case("TE folded over two lines", Read, |o| o.chunked("transfer-encoding:\r\n chunked\r\n")),
+    case("another field folded", Read, |o| o.length("x-a: b\r\n c\r\ncontent-length: #\r\n")),
+    case("TE in a line that begins with a space", Read, |o| {
         let fields =
             format!(" transfer-encoding: chunked\r\nhost: x\r\ncontent-length: {}\r\n", o.body.len());
         format!("{}\r\n{fields}\r\n{}", o.line, o.body)
     }),
-    case("TE in a name with an underscore", BeRead, |o| {
+    case("TE in a name with an underscore", Read, |o| {
         o.length("transfer_encoding: chunked\r\ncontent-length: #\r\n")
     }),
-    case("CL under another name's line end (bare CR)", BeRefused, |o| {
+    case("CL under another name's line end (bare CR)", Refused, |o| {
         o.length("x-a: b\rcontent-length: 4\r\ncontent-length: #\r\n")
     }),
     // Chunks (RFC 9112 section 7.1).
-    case("chunk size of 2^64 + n", BeRefused, |o| {
+    case("chunk size of 2^64 + n", Refused, |o| {
         o.chunk(&format!("{:x}\r\n@\r\n0\r\n\r\n", (1u128 << 64) + o.body.len() as u128))
     }),
-    case("chunk size of 2^64 - 1", BeRefused, |o| o.chunk("ffffffffffffffff\r\n@\r\n0\r\n\r\n")),
-    case("chunk size -n", BeRefused, |o| o.chunk("-#\r\n@\r\n0\r\n\r\n")),
-    case("chunk size 0xn", BeRefused, |o| o.chunk("0x#\r\n@\r\n0\r\n\r\n")),
-    case("chunk size of no digits", BeRefused, |o| o.chunk("\r\n@\r\n0\r\n\r\n")),
-    case("space before a chunk size", BeRefused, |o| o.chunk(" #\r\n@\r\n0\r\n\r\n")),
-    case("space after a chunk size", BeRead, |o| o.chunk("# \r\n@\r\n0\r\n\r\n")),
-    case("chunk longer than its size", BeRefused, |o| o.chunk("5\r\n@\r\n0\r\n\r\n")),
-    case("chunk size ended by a bare LF", BeRefused, |o| o.chunk("#\n@\r\n0\r\n\r\n")),
-    case("chunk ended by a bare LF", BeRefused, |o| o.chunk("#\r\n@\n0\r\n\r\n")),
-    case("chunk extension of 64 KiB", BeRead, |o| {
+    case("chunk size of 2^64 - 1", Refused, |o| o.chunk("ffffffffffffffff\r\n@\r\n0\r\n\r\n")),
+    case("chunk size -n", Refused, |o| o.chunk("-#\r\n@\r\n0\r\n\r\n")),
+    case("chunk size 0xn", Refused, |o| o.chunk("0x#\r\n@\r\n0\r\n\r\n")),
+    case("chunk size of no digits", Refused, |o| o.chunk("\r\n@\r\n0\r\n\r\n")),
+    case("space before a chunk size", Refused, |o| o.chunk(" #\r\n@\r\n0\r\n\r\n")),
+    case("space after a chunk size", Read, |o| o.chunk("# \r\n@\r\n0\r\n\r\n")),
+    case("chunk longer than its size", Refused, |o| o.chunk("5\r\n@\r\n0\r\n\r\n")),
+    case("chunk size ended by a bare LF", Refused, |o| o.chunk("#\n@\r\n0\r\n\r\n")),
+    case("chunk ended by a bare LF", Refused, |o| o.chunk("#\r\n@\n0\r\n\r\n")),
+    case("chunk extension of 64 KiB", Read, |o| {
         o.chunk(&format!("#;{}\r\n@\r\n0\r\n\r\n", "x".repeat(65_536)))
     }),
-    case("chunk extension with a bare LF in it", BeRefused, |o| {
+    case("chunk extension with a bare LF in it", Refused, |o| {
         o.chunk(&format!("#;\n@\r\n0\r\n\r\n{HIDDEN}"))
     }),
-    case("many chunk extensions", BeRead, |o| {
+    case("many chunk extensions", Read, |o| {
         let mut body = String::new();
         for byte in o.body.chars() {
             let _written = write!(body, "1;{}\r\n{byte}\r\n", "x".repeat(200));
         }
         o.chunk(&(body + "0\r\n\r\n"))
     }),
-    case("CL as a trailer", BeRead, |o| o.chunk("#\r\n@\r\n0\r\ncontent-length: 100\r\n\r\n")),
-    case("TE as a trailer", BeRead, |o| o.chunk("#\r\n@\r\n0\r\ntransfer-encoding: chunked\r\n\r\n")),
-    case("trailers of 64 KiB", BeRead, |o| {
+    case("CL as a trailer", Read, |o| o.chunk("#\r\n@\r\n0\r\ncontent-length: 100\r\n\r\n")),
+    case("TE as a trailer", Read, |o| o.chunk("#\r\n@\r\n0\r\ntransfer-encoding: chunked\r\n\r\n")),
+    case("trailers of 64 KiB", Read, |o| {
         o.chunk(&format!("#\r\n@\r\n0\r\nx: {}\r\n\r\n", "x".repeat(65_536)))
     }),
     // Lines and characters (RFC 9112 section 2.2).
-    case("lines ended by a bare LF", BeRead, |o| o.length("content-length: #\r\n").replacen("\r\n", "\n", 4)),
-    case("bare CR in a value", BeRead, |o| o.length("x-a: b\rc\r\ncontent-length: #\r\n")),
-    case("NUL in a value", BeRefused, |o| o.length("x-a: b\0c\r\ncontent-length: #\r\n")),
-    case("NUL in a name", BeRefused, |o| o.length("x\0a: b\r\ncontent-length: #\r\n")),
-    case("line without a colon", BeRefused, |o| o.length("x-a\r\ncontent-length: #\r\n")),
-    case("field without a name", BeRefused, |o| o.length(": b\r\ncontent-length: #\r\n")),
+    case("lines ended by a bare LF", Read, |o| o.length("content-length: #\r\n").replacen("\r\n", "\n", 4)),
+    case("bare CR in a value", Read, |o| o.length("x-a: b\rc\r\ncontent-length: #\r\n")),
+    case("NUL in a value", Refused, |o| o.length("x-a: b\0c\r\ncontent-length: #\r\n")),
+    case("NUL in a name", Refused, |o| o.length("x\0a: b\r\ncontent-length: #\r\n")),
+    case("line without a colon", Refused, |o| o.length("x-a\r\ncontent-length: #\r\n")),
+    case("field without a name", Refused, |o| o.length(": b\r\ncontent-length: #\r\n")),
     // The first line and the host (RFC 9112 sections 3 and 3.2).
-    case("absolute form, another host", BeRead, |o| {
+    case("absolute form, another host", Read, |o| {
         o.length("content-length: #\r\n").replacen(" /", " http://other.example/", 1)
     }),
-    case("no host", BeRefused, |o| o.length("content-length: #\r\n").replacen("host: x\r\n", "", 1)),
-    case("two hosts", BeRefused, |o| o.length("host: y\r\ncontent-length: #\r\n")),
-    case("two equal hosts", BeRefused, |o| o.length("host: x\r\ncontent-length: #\r\n")),
-    case("host with a space in it", BeRefused, |o| {
+    case("no host", Refused, |o| o.length("content-length: #\r\n").replacen("host: x\r\n", "", 1)),
+    case("two hosts", Refused, |o| o.length("host: y\r\ncontent-length: #\r\n")),
+    case("two equal hosts", Refused, |o| o.length("host: x\r\ncontent-length: #\r\n")),
+    case("host with a space in it", Refused, |o| {
         o.length("content-length: #\r\n").replacen("host: x", "host: x y", 1)
     }),
-    case("version twice", BeRefused, |o| {
+    case("version twice", Refused, |o| {
         o.length("content-length: #\r\n").replacen("HTTP/1.1", "HTTP/1.1 HTTP/1.1", 1)
     }),
-    case("version in small letters", BeRefused, |o| {
+    case("version in small letters", Refused, |o| {
         o.length("content-length: #\r\n").replacen("HTTP/1.1", "http/1.1", 1)
     }),
-    case("HTTP/1.0 and TE", BeReadLast, |o| {
+    case("HTTP/1.0 and TE", ReadLast, |o| {
         o.chunked("transfer-encoding: chunked\r\nconnection: keep-alive\r\n").replacen("1.1", "1.0", 1)
             + HIDDEN
     }),
-    case("HTTP/1.0 with CL and TE", BeReadLast, |o| {
+    case("HTTP/1.0 with CL and TE", ReadLast, |o| {
         let fields = "transfer-encoding: chunked\r\ncontent-length: 4\r\nconnection: keep-alive\r\n";
         o.with(fields, &chunks(HIDDEN)).replacen("1.1", "1.0", 1)
     }),
-    case("HTTP/0.9", BeRefused, |_| format!("GET /b/desync\r\n{HIDDEN}")),
+    case("HTTP/0.9", Refused, |_| format!("GET /b/desync\r\n{HIDDEN}")),
     // What a method or a field promises about the body.
-    case("GET with a body", BeAnswered(404), |_| {
+    case("GET with a body", Answered(404), |_| {
         format!("GET /b/desync HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{HIDDEN}", HIDDEN.len())
     }),
-    case("CONNECT, then a request in the tunnel", BeAnswered(404), |_| {
+    case("CONNECT, then a request in the tunnel", Answered(404), |_| {
         format!("CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\ncontent-length: {}\r\n\r\n{HIDDEN}", HIDDEN.len())
     }),
-    case("Expect: 100-continue", BeRead, |o| o.length("expect: 100-continue\r\ncontent-length: #\r\n")),
-    case("CL named by Connection", BeRead, |o| {
-        o.length("connection: content-length\r\ncontent-length: #\r\n")
-    }),
+    case("Expect: 100-continue", Read, |o| o.length("expect: 100-continue\r\ncontent-length: #\r\n")),
+    case("CL named by Connection", Read, |o| o.length("connection: content-length\r\ncontent-length: #\r\n")),
 ];
 
 /// What a payload came to: a word for the answer, or what is wrong with it.
@@ -254,17 +250,17 @@ pub(crate) fn judge(may: May, is_bid: bool, heard: &Heard) -> Result<String, Str
     let ended = heard.end != End::Open;
     let told = format!("{statuses:?}, {:?}", heard.end).to_lowercase();
     let is_right = match (may, statuses.as_slice()) {
-        (BeTwo, [_, _]) => true,
-        (BeTwo, _) | (_, [_, _, ..]) => false,
+        (Two, [_, _]) => true,
+        (Two, _) | (_, [_, _, ..]) => false,
         (_, []) => ended,
         (_, [400..=499 | 501]) if ended => true,
-        (BeRefused, _) => false,
+        (Refused, _) => false,
         // On the tracking port nothing of it is a notice, so the status says nothing of how it was read.
-        (_, [_]) if !is_bid => ended || !matches!(may, BeReadLast | BeAnsweredLast(_)),
-        (BeRead, [status]) => matches!(status, 200 | 204),
-        (BeAnswered(expected), [status]) => *status == expected,
-        (BeReadLast, [status]) => ended && matches!(status, 200 | 204),
-        (BeAnsweredLast(expected), [status]) => ended && *status == expected,
+        (_, [_]) if !is_bid => ended || !matches!(may, ReadLast | AnsweredLast(_)),
+        (Read, [status]) => matches!(status, 200 | 204),
+        (Answered(expected), [status]) => *status == expected,
+        (ReadLast, [status]) => ended && matches!(status, 200 | 204),
+        (AnsweredLast(expected), [status]) => ended && *status == expected,
     };
     if is_right { Ok(told) } else { Err(format!("{told}, may only {may:?} or be refused")) }
 }
@@ -313,7 +309,7 @@ mod tests {
             let judged = judge(may, true, &heard);
             assert_eq!(judged.is_ok(), expected, "{may:?} {stream:?} {end:?}: {judged:?}");
         };
-        for may in [BeRefused, BeRead, BeAnswered(404), BeReadLast, BeAnsweredLast(400)] {
+        for may in [Refused, Read, Answered(404), ReadLast, AnsweredLast(400)] {
             for first in [NOTHING, REFUSED] {
                 check(may, &[first, HIDDEN_ANSWER], End::Closed, false);
                 check(may, &[first, HIDDEN_ANSWER], End::Open, false);
@@ -324,14 +320,14 @@ mod tests {
             check(may, &[], End::Open, false);
             check(may, &[NOTHING, "x"], End::Closed, false);
         }
-        check(BeRefused, &[REFUSED], End::Open, false);
-        check(BeRefused, &[NOTHING], End::Closed, false);
-        check(BeRead, &[NOTHING], End::Open, true);
-        check(BeRead, &[REFUSED], End::Open, false);
-        check(BeReadLast, &[NOTHING], End::Open, false);
-        check(BeReadLast, &[NOTHING], End::Closed, true);
-        check(BeTwo, &[NOTHING], End::Open, false);
-        check(BeTwo, &[NOTHING, HIDDEN_ANSWER], End::Open, true);
+        check(Refused, &[REFUSED], End::Open, false);
+        check(Refused, &[NOTHING], End::Closed, false);
+        check(Read, &[NOTHING], End::Open, true);
+        check(Read, &[REFUSED], End::Open, false);
+        check(ReadLast, &[NOTHING], End::Open, false);
+        check(ReadLast, &[NOTHING], End::Closed, true);
+        check(Two, &[NOTHING], End::Open, false);
+        check(Two, &[NOTHING, HIDDEN_ANSWER], End::Open, true);
     }
 
     #[test]
