@@ -72,6 +72,10 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
         let line_items = imp.line_items.into_iter().map(|verdict| {
             let id = verdict.line_item;
             let mut row = view(verdict, &|| without_creative(inner, id));
+            if !knows_people && row["reason"] == NoBidReason::Breaker.as_str() {
+                // What an exchange is trusted with is between it and the platform.
+                row["detail"] = row["title"].clone();
+            }
             row["budget"] = budgets.get(&id).cloned().unwrap_or_default();
             row["caps"] = caps(inner, id);
             row

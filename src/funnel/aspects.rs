@@ -141,8 +141,9 @@ const ROWS: [Row; 49] = [
     (
         Budget,
         "lease",
-        "the core had no money at hand for a moment",
-        "nothing: all its budgets have money left, and the core waited for its next part of them",
+        "its money was not at hand for a moment",
+        "nothing where it is a small share: every budget has room now; a core waited for its next part, or one was used up \
+         earlier",
         "",
     ),
     (

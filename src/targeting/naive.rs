@@ -354,25 +354,15 @@ fn format(case: &Case<'_>, tell: Tell<'_>) -> bool {
         return true;
     }
     fail(tell, || {
-        let mut media = ours().collect::<Vec<MediaType>>();
+        let mut media: Vec<MediaType> = ours().collect();
         media.dedup();
-        let aspect = Some("no_creative").filter(|_| case.input.fits.is_empty());
-        let wanted = match (aspect.is_some(), media.is_empty()) {
-            (true, _) => "a creative that is active and approved".to_owned(),
-            (false, true) => format!(
-                "a creative of a targeted format: its creatives are {}",
-                list(dedup(case.input.fits.iter().map(|fit| fit.media_type())))
-            ),
-            (false, false) => list(media),
+        let (wanted, got) = match (case.input.fits.is_empty(), media.is_empty()) {
+            (true, _) => ("a creative that is active and approved".to_owned(), "none".to_owned()),
+            (false, true) => ("a creative of a targeted medium".to_owned(), list(case.input.fits)),
+            (false, false) => (list(media), list(offered())),
         };
-        Said { aspect, wanted, got: if aspect.is_some() { "none".to_owned() } else { list(offered()) } }
+        Said { aspect: case.input.fits.is_empty().then_some("no_creative"), wanted, got }
     })
-}
-
-fn dedup<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let mut values: Vec<T> = values.collect();
-    values.dedup();
-    values
 }
 
 fn allows<T: PartialEq>(rule: &Rule<T>, value: &T) -> bool {
