@@ -108,7 +108,7 @@ fn exchanges(inner: &Arc<Inner>) -> Result<Vec<Row>, Problem> {
     let serving = editor.exchanges().filter(|(_, serves)| *serves).map(|(profile, _)| profile);
     let alerts = serving.flat_map(|profile| {
         let stopped = stops.contains(&Stop::Exchange(profile.id));
-        let vitals = ExchangeVitals { stopped, hour: &hour.hour, now: &hour.now };
+        let vitals = ExchangeVitals { stopped, hour: &hour.hour, now: &hour.now, ended: &hour.ended };
         exchange_alerts(profile.id, &vitals).into_iter().map(|alert| Row {
             kind: Kind::Exchange,
             id: profile.id.0.into(),

@@ -12,9 +12,10 @@ use super::problem::{FieldError, Problem};
 use super::samples;
 use super::shape::Shape;
 use super::state::Inner;
+use super::status::Look;
 use super::tenants;
 use crate::budget::AccountKey;
-use crate::funnel::advice;
+use crate::funnel::advice_on;
 use crate::model::ids::{AdvertiserId, LineItemId};
 use crate::model::no_bid::NoBidReason;
 use crate::samples::Record;
@@ -70,17 +71,77 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
     let imps = told.imps.into_iter().map(|imp| {
         let line_items = imp.line_items.into_iter().map(|verdict| {
             let id = verdict.line_item;
-            let mut row = view(verdict);
+            let mut row = view(verdict, &|| without_creative(inner, id));
+            if !knows_people && row["reason"] == NoBidReason::Breaker.as_str() {
+                // What an exchange is trusted with is between it and the platform.
+                row["detail"] = row["title"].clone();
+            }
             row["budget"] = budgets.get(&id).cloned().unwrap_or_default();
             row["caps"] = caps(inner, id);
             row
         });
         json!({ "id": imp.id, "no_bid": as_a_whole(imp.no_bid), "line_items": line_items.collect::<Vec<_>>() })
     });
+    let imps: Vec<Value> = imps.collect();
     let body = json!({
-        "exchange": exchange, "no_bid": as_a_whole(told.no_bid), "imps": imps.collect::<Vec<_>>(),
+        "headline": headline(&imps, shape.kind == Kind::LineItem, asked.len()), "exchange": exchange,
+        "no_bid": as_a_whole(told.no_bid), "imps": imps,
     });
     Ok(Reply::new(StatusCode::OK, body))
+}
+
+/// The first line: what would become of the line item, or of the line item of the advertiser that gets furthest.
+fn headline(imps: &[Value], is_one: bool, asked: usize) -> String {
+    let rows = || {
+        imps.iter()
+            .flat_map(|imp| imp["line_items"].as_array().into_iter().flatten().map(move |row| (imp, row)))
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let who = |row: &Value| match is_one {
+        true => String::new(),
+        false => format!("line item {}: ", text(&row["line_item_id"])),
+    };
+    if imps.is_empty() {
+        return "nobody serves here, so that nothing can be said of a request; ask the process that does"
+            .to_owned();
+    }
+    let bidders: BTreeSet<String> =
+        rows().filter(|(_, row)| row["bids"] == true).map(|(_, row)| text(&row["line_item_id"])).collect();
+    if let Some((imp, row)) = rows().find(|(_, row)| row["bids"] == true) {
+        let count =
+            if is_one { String::new() } else { format!("{} of {asked} line items bid; ", bidders.len()) };
+        return format!(
+            "{count}{}bids {} on impression {}",
+            who(row),
+            text(&row["price"]["price"]),
+            imp["id"]
+        );
+    }
+    // Of several impressions the one in which somebody got furthest; each has those first that did.
+    let rank = |row: &Value| {
+        let reason = NoBidReason::ALL.into_iter().find(|reason| row["reason"] == reason.as_str());
+        reason.map_or(0, |reason| reason as usize)
+    };
+    let Some((_, row)) = rows().max_by_key(|(_, row)| rank(row)) else {
+        return match is_one {
+            true => "it is not among what serves: it is archived, or was made a moment ago".to_owned(),
+            false => "the advertiser has no line item that serves".to_owned(),
+        };
+    };
+    format!(
+        "{}{}: {} ({}); {}",
+        who(row),
+        text(&row["reason"]),
+        text(&row["title"]),
+        text(&row["detail"]),
+        text(&row["advice"])
+    )
+}
+
+/// Why nothing of a line item may be shown, where that is so.
+fn without_creative(inner: &Inner, id: LineItemId) -> Option<String> {
+    let editor = inner.editor.lock();
+    Look::at(inner, &editor, &[]).without_creative(id.0)
 }
 
 /// Which request is asked about.
@@ -221,6 +282,8 @@ pub struct ExplainedLineItem {
     pub line_item: LineItemId,
     /// Why it does not bid; `None` where it does.
     pub reason: Option<NoBidReason>,
+    /// What of the reason it was; `""` = the reason says it all.
+    pub aspect: &'static str,
     /// The values compared, in words.
     pub detail: String,
     /// Its price, term by term, where it got that far.
@@ -229,16 +292,21 @@ pub struct ExplainedLineItem {
 
 /// Why a request or an impression gets no bid, whoever would have bid; what others would have done is theirs.
 fn as_a_whole(reason: Option<NoBidReason>) -> Option<&'static str> {
-    reason.filter(|reason| *reason < NoBidReason::NoMatch).map(NoBidReason::as_str)
+    let is_whole = |reason: &NoBidReason| *reason < NoBidReason::NoMatch || *reason == NoBidReason::Deadline;
+    reason.filter(is_whole).map(NoBidReason::as_str)
 }
 
-fn view(verdict: ExplainedLineItem) -> Value {
-    let advice = verdict.reason.map(advice);
+fn view(verdict: ExplainedLineItem, without_creative: &dyn Fn() -> Option<String>) -> Value {
+    let advice = verdict.reason.map(|reason| advice_on(reason, verdict.aspect));
+    let detail = match (verdict.aspect == "no_creative").then(without_creative).flatten() {
+        Some(why) => format!("{}: {why}", verdict.detail),
+        None => verdict.detail,
+    };
     json!({
         "line_item_id": verdict.line_item.0.to_string(), "bids": verdict.reason.is_none(),
         "reason": verdict.reason.map(NoBidReason::as_str), "stage": advice.map(|advice| advice.stage),
         "title": advice.map(|advice| advice.title), "advice": advice.map(|advice| advice.advice),
-        "field": advice.map(|advice| advice.field), "detail": verdict.detail, "price": verdict.priced,
+        "field": advice.map(|advice| advice.field), "detail": detail, "price": verdict.priced,
     })
 }
 
@@ -316,11 +384,15 @@ pub(super) fn schema() -> Value {
     json!({
         "type": "object",
         "properties": {
+            "headline": {
+                "type": "string",
+                "description": "What would become of the line item, or of the one of the advertiser that gets furthest, and what to do.",
+            },
             "exchange": maybe("The exchange."),
             "no_bid": maybe("Why the whole request gets no bid, whoever would have bid."),
             "imps": { "type": "array", "items": imp, "description": "The impressions of the request." },
         },
-        "required": ["exchange", "no_bid", "imps"],
+        "required": ["headline", "exchange", "no_bid", "imps"],
         "additionalProperties": false,
     })
 }

@@ -146,8 +146,8 @@ fn worth(strategy: Strategy) -> i64 {
     }
 }
 
-/// The prices of the curve as parts of the configured one.
-fn parts(line: &LineItem, bids: &[String]) -> Result<Vec<i64>, Problem> {
+/// The prices of the curve as parts of the configured one, each with the amount that was asked for.
+fn parts(line: &LineItem, bids: &[String]) -> Result<Vec<(i64, Cpm)>, Problem> {
     let mut parts = Vec::new();
     for (at, text) in bids.iter().enumerate() {
         let amount = Cpm::parse_decimal(text, false).filter(|amount| amount.0 > 0);
@@ -159,10 +159,10 @@ fn parts(line: &LineItem, bids: &[String]) -> Result<Vec<i64>, Problem> {
             let message = "is no amount above 0 and at most a thousand times the configured one";
             refused(format!("/bids/{at}"), "out_of_range", message)
         })?;
-        parts.push(part as i64);
+        parts.push((part as i64, amount.unwrap_or_default()));
     }
     parts.sort_unstable();
-    parts.dedup();
+    parts.dedup_by_key(|(part, _)| *part);
     Ok(parts)
 }
 
@@ -175,7 +175,8 @@ fn answer(
 ) -> Result<Reply, Problem> {
     let gone = || Problem::not_found(&format!("line item {line_item}"));
     let line = account.line_items.iter().find(|line| line.id == line_item).ok_or_else(gone)?;
-    let grid_ppm = parts(line, bids)?;
+    let asked = parts(line, bids)?;
+    let grid_ppm = asked.iter().map(|(part, _)| *part).collect();
     let line = line.clone();
     let owner =
         account.campaigns.iter().find(|known| known.id == line.campaign).map(|known| known.advertiser);
@@ -189,7 +190,7 @@ fn answer(
         NotForecast::Gone(_) => gone(),
     })?;
     let told = told.unwrap_or_else(|| Told::nothing(line, currency, inner.clock.now().unix_ms));
-    Ok(Reply::new(StatusCode::OK, view(&told, exists)))
+    Ok(Reply::new(StatusCode::OK, view(&told, &asked, exists)))
 }
 
 fn money(nanos: f64) -> String {
@@ -205,7 +206,50 @@ fn share(part: f64) -> f64 {
     (part * 10_000.0).round() / 10_000.0
 }
 
-fn view(told: &Told, exists: bool) -> Value {
+/// The first line: what a day brings, or what keeps it from bringing anything.
+fn headline(told: &Told) -> String {
+    let currency = told.currency.as_str();
+    if let Some(numbers) = told.forecast.as_ref().filter(|numbers| count(numbers.bids) > 0) {
+        let (shown, spend) = (&numbers.impressions, &numbers.spend);
+        let limited = if numbers.limited { "; its budget does not last for more" } else { "" };
+        return format!(
+            "about {} impressions a day ({} to {} in 90 of 100) for {} {currency}{limited}",
+            count(shown.expected),
+            count(shown.low),
+            count(shown.high),
+            money(spend.expected),
+        );
+    }
+    if told.requests == 0 {
+        let why = told.warnings.first().map_or("there is no sampled request", String::as_str);
+        return format!("nothing can be said: {why}");
+    }
+    let most = |ends: &[(NoBidReason, f64)]| ends.iter().max_by(|a, b| a.1.total_cmp(&b.1)).copied();
+    // What meets the targeting and fails after it is nearest to a bid.
+    if let Some((reason, all)) = most(&told.ended) {
+        let advice = advice(reason);
+        return format!("no bids: {} of {} impressions a day; {}", advice.title, count(all), advice.advice);
+    }
+    if let Some(one) = told.relaxations.first() {
+        let names = Told::names(one.without).join(" and ");
+        return format!(
+            "no impressions meet its targeting; without {names} {} a day would",
+            count(one.avails)
+        );
+    }
+    match most(&told.refused) {
+        Some((reason, all)) => {
+            let advice = advice(reason);
+            format!("no bids: {}, of {} impressions a day; {}", advice.title, count(all), advice.advice)
+        }
+        None if told.forecast.is_some() => {
+            "no bids: every floor is above its price; raise the bid".to_owned()
+        }
+        None => "no impressions meet its targeting; see `dimensions`".to_owned(),
+    }
+}
+
+fn view(told: &Told, asked: &[(i64, Cpm)], exists: bool) -> Value {
     let Told { forecast, line_item, .. } = told;
     let moment = |at_ms: i64| shape::moment(at_ms.div_euclid(1_000) * 1_000);
     let interval = |of: &Interval, print: &dyn Fn(f64) -> Value| json!({ "expected": print(of.expected), "low": print(of.low), "high": print(of.high) });
@@ -215,7 +259,9 @@ fn view(told: &Told, exists: bool) -> Value {
     };
     let numbers = forecast.as_ref();
     let point = |(part, point): (&i64, &Point)| {
-        let bid = Cpm(line_item.bid.0 / worth(line_item.strategy)).scale_ppm(*part);
+        let configured = Cpm(line_item.bid.0 / worth(line_item.strategy));
+        let named = asked.iter().find(|(known, _)| known == part).map(|(_, amount)| *amount);
+        let bid = named.unwrap_or_else(|| configured.scale_ppm(*part));
         json!({
             "times": share(*part as f64 / PPM as f64),
             "bid": (!line_item.strategy.spends_all()).then(|| bid.to_string()),
@@ -237,6 +283,7 @@ fn view(told: &Told, exists: bool) -> Value {
         })
     });
     json!({
+        "headline": headline(told),
         "line_item_id": exists.then(|| line_item.id.0.to_string()), "currency": told.currency.as_str(),
         "from": moment(told.from_ms), "to": moment(told.until_ms), "n": told.requests,
         "requests": count(told.requests_a_day), "matched": count(told.matched),
@@ -343,6 +390,7 @@ pub(super) fn schema() -> Value {
         "approximate": { "type": "boolean", "description": "Always true: counted by a sketch and scaled." },
     }));
     closed(json!({
+        "headline": text("What a day brings, or what keeps it from bringing anything."),
         "line_item_id": maybe("The line item; null of a draft."), "currency": text("The advertiser's currency."),
         "from": { "type": "string", "format": "date-time", "description": "The samples are from here." },
         "to": { "type": "string", "format": "date-time", "description": "They are until here." },

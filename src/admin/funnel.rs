@@ -12,7 +12,8 @@ use super::shape::{self, Shape};
 use super::state::Inner;
 use super::status::Look;
 use super::tenants;
-use crate::funnel::{Span, Step, Way, Whose, advice, loss_advice};
+use crate::budget::Standing;
+use crate::funnel::{Advice, Span, Step, Way, Whose, advice_on, loss_advice};
 use crate::model::funnel::{After, Ends, ExchangeEnds};
 use crate::model::ids::{DealId, ExchangeId, LineItemId};
 use crate::model::no_bid::NoBidReason;
@@ -49,26 +50,44 @@ pub(super) fn show(inner: &Arc<Inner>, shape: &'static Shape, mut call: Call) ->
         spans.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string()))
     };
     let found = spans(step, [from_s, until_s])?;
-    let status = {
+    let (status, least) = {
         let editor = inner.editor.lock();
-        Look::at(inner, &editor, std::slice::from_ref(&row)).of(&row)
+        let look = Look::at(inner, &editor, std::slice::from_ref(&row));
+        (look.of(&row), look.least(id))
+    };
+    let standing = if shape.kind == Kind::LineItem { inner.serving.standing(LineItemId(id)) } else { None };
+    let has_money =
+        |standing: &Standing| standing.room.iter().all(|(_, room)| least.is_some_and(|least| *room >= least));
+    let asked = Asked {
+        whose,
+        without_creative: status.as_ref().is_some_and(|(status, _)| *status == "no_creative"),
+        has_money: standing.as_ref().is_some_and(has_money),
     };
     let total = sum(step, &found);
     let compared = |(step, time)| spans(step, time).map(|spans| (time, sum(step, &spans)));
     let compare = other.map(compared).transpose()?;
     let moment = |at_s: i64| shape::moment(at_s * 1_000);
+    let mut headline =
+        asked.headline(&total, status.as_ref().map(|(status, reasons)| (*status, reasons.as_slice())));
+    let made_s = row.created_ms.div_euclid(1_000);
+    if shape.kind == Kind::LineItem && made_s > from_s && total.requests().requests() > 0 {
+        headline.push_str(&format!(
+            "; requests from before it was made at {} count as not found",
+            moment(made_s)
+        ));
+    }
     let view = json!({
         "id": id.to_string(), "from": moment(from_s), "to": moment(until_s), "step": step.as_str(), "as_of": moment(now_s),
         "effective_status": status.as_ref().map(|(status, _)| *status),
-        "headline": headline(&total, &whose, status.as_ref().map(|(status, reasons)| (*status, reasons.as_slice()))),
-        "total": view(&total, &whose),
+        "headline": headline,
+        "total": asked.view(&total),
         "spans": found.iter().map(|span| {
-            let mut row = view(span, &whose);
+            let mut row = asked.view(span);
             row["from"] = moment(span.start_s);
             row
         }).collect::<Vec<Value>>(),
         "compare": compare.map(|([from_s, until_s], total)| json!({
-            "from": moment(from_s), "to": moment(until_s), "total": view(&total, &whose),
+            "from": moment(from_s), "to": moment(until_s), "total": asked.view(&total),
         })),
     });
     Ok(Reply::new(StatusCode::OK, view))
@@ -117,7 +136,17 @@ fn compared(
             // As finely as is still known.
             let is_kept = |step: &Step| from >= now_s - step.kept_s();
             let step = Step::ALL.into_iter().find(is_kept).unwrap_or(Step::Day);
-            let (from, until) = step.whole(from, until.unwrap_or(from.saturating_add(until_s - from_s)));
+            let (from, until) = match until {
+                Some(until) => step.whole(from, until),
+                None => {
+                    // As long as the time that is asked for, and before it rather than partly in it.
+                    let (_, length_s) = step.whole(0, until_s - from_s);
+                    let from = step.start_of(from);
+                    let overlaps = from < from_s && from.saturating_add(length_s) > from_s;
+                    let from = if overlaps { step.start_of(from_s - length_s) } else { from };
+                    (from, from.saturating_add(length_s))
+                }
+            };
             within(Step::Day, "compare_from", [from, until])?;
             Ok(Some((step, [from, until])))
         }
@@ -150,38 +179,128 @@ fn sum(step: Step, spans: &[Span]) -> Span {
     total
 }
 
-/// A span as people see it, of one line item, exchange or deal.
-fn view(span: &Span, whose: &Whose) -> Value {
-    match whose {
-        Whose::LineItem(id) => {
-            let all = span.requests();
-            let way = span.line_items.get(id).cloned().unwrap_or_default();
-            let refused = refused(&all);
-            let not_found = all.requests().saturating_sub(refused.sum()).saturating_sub(way.ends.sum());
-            let mut row = json!({
-                "requests": all.requests(), "refused": reasons(&refused), "not_found": not_found,
-                "not_found_because": estimates(not_found, &way, span.samples),
-                "found": way.ends.sum(), "reasons": reasons(&way.ends), "bids": way.ends.bids(),
-                "conversions": way.after.conversions, "spend": way.after.spend.to_string(),
-            });
-            follow(&mut row, way.ends.bids(), &way.after);
-            row
+/// Whose funnel it is, and what is known of it that its counts do not say.
+struct Asked {
+    whose: Whose,
+    /// None of its creatives may be shown.
+    without_creative: bool,
+    /// Every budget has room for a bid at this moment.
+    has_money: bool,
+}
+
+impl Asked {
+    fn advice(&self, reason: NoBidReason) -> Advice {
+        let aspect = match reason {
+            NoBidReason::Format if self.without_creative => "no_creative",
+            NoBidReason::Budget if self.has_money => "lease",
+            _ => "",
+        };
+        advice_on(reason, aspect)
+    }
+
+    /// A span as people see it, of one line item, exchange or deal.
+    fn view(&self, span: &Span) -> Value {
+        match &self.whose {
+            Whose::LineItem(id) => {
+                let all = span.requests();
+                let way = span.line_items.get(id).cloned().unwrap_or_default();
+                let refused = refused(&all);
+                let not_found = all.requests().saturating_sub(refused.sum()).saturating_sub(way.ends.sum());
+                let mut row = json!({
+                    "requests": all.requests(), "refused": self.reasons(&refused), "not_found": not_found,
+                    "not_found_because": self.estimates(not_found, &way, span.samples),
+                    "found": way.ends.sum(), "reasons": self.reasons(&way.ends), "bids": way.ends.bids(),
+                    "conversions": way.after.conversions, "spend": way.after.spend.to_string(),
+                });
+                follow(&mut row, way.ends.bids(), &way.after);
+                row
+            }
+            Whose::Exchange(id) => {
+                let ends = span.exchanges.get(id).cloned().unwrap_or_default();
+                let after = span.exchange_after.get(id).cloned().unwrap_or_default();
+                let mut row = json!({
+                    "requests": ends.requests(), "refused": self.reasons(&refused(&ends)),
+                    "not_found": ends.whole.of(NoBidReason::NoMatch), "found": ends.found.sum(),
+                    "reasons": self.reasons(&ends.found), "bids": ends.found.bids(),
+                });
+                follow(&mut row, ends.found.bids(), &after);
+                row
+            }
+            Whose::Everybody => Value::Null,
+            Whose::Deal(deal) => {
+                let ends = span.deals.get(deal).cloned().unwrap_or_default();
+                json!({ "requests": ends.sum(), "reasons": self.reasons(&ends), "bids": ends.bids() })
+            }
         }
-        Whose::Exchange(id) => {
-            let ends = span.exchanges.get(id).cloned().unwrap_or_default();
-            let after = span.exchange_after.get(id).cloned().unwrap_or_default();
-            let mut row = json!({
-                "requests": ends.requests(), "refused": reasons(&refused(&ends)),
-                "not_found": ends.whole.of(NoBidReason::NoMatch), "found": ends.found.sum(),
-                "reasons": reasons(&ends.found), "bids": ends.found.bids(),
-            });
-            follow(&mut row, ends.found.bids(), &after);
-            row
+    }
+
+    /// The reasons of some requests, in the order of evaluation.
+    fn reasons(&self, ends: &Ends) -> Vec<Value> {
+        let view = |(reason, requests): (NoBidReason, u64)| {
+            let advice = self.advice(reason);
+            json!({
+                "reason": reason.as_str(), "stage": advice.stage, "requests": requests, "title": advice.title,
+                "advice": advice.advice, "field": advice.field,
+            })
+        };
+        ends.reasons().map(view).collect()
+    }
+
+    /// Why a line item was not found, as the sample has it: the most frequent reason first.
+    fn estimates(&self, not_found: u64, way: &Way, samples: u64) -> Value {
+        let n = way.missed.sum();
+        let mut rows: Vec<(NoBidReason, u64)> = way.missed.reasons().collect();
+        rows.sort_by_key(|(_, hits)| std::cmp::Reverse(*hits));
+        let view = |(reason, hits): (NoBidReason, u64)| {
+            let (advice, (low, high)) = (self.advice(reason), wilson(hits, n));
+            let scaled = |share: f64| (share * not_found as f64).round() as u64;
+            json!({
+                "reason": reason.as_str(), "stage": advice.stage, "requests": scaled(hits as f64 / n as f64),
+                "low": scaled(low), "high": scaled(high), "title": advice.title, "advice": advice.advice,
+                "field": advice.field,
+            })
+        };
+        json!({ "n": n, "samples": samples, "reasons": rows.into_iter().map(view).collect::<Vec<_>>() })
+    }
+
+    /// The first line: what keeps it from bidding or winning most, and what to do.
+    fn headline(&self, total: &Span, status: Option<(&str, &[String])>) -> String {
+        if let Some((status, [why, ..])) = status.filter(|(status, _)| *status != "serving") {
+            return format!("{status}: {why}");
         }
-        Whose::Everybody => Value::Null,
-        Whose::Deal(deal) => {
-            let ends = span.deals.get(deal).cloned().unwrap_or_default();
-            json!({ "requests": ends.sum(), "reasons": reasons(&ends), "bids": ends.bids() })
+        let row = self.view(total);
+        let number = |name: &str| row[name].as_u64().unwrap_or(0);
+        let (requests, bids) = (number("requests"), number("bids"));
+        if requests == 0 {
+            return "no requests came in this time: see whether the exchange sends any, and to which address"
+                .to_owned();
+        }
+        let mut largest: Option<(u64, &Value)> = None;
+        let estimated = row["not_found_because"]["reasons"].as_array();
+        let rows = [row["refused"].as_array(), estimated, row["reasons"].as_array()];
+        for reason in rows.into_iter().flatten().flatten() {
+            let count = reason["requests"].as_u64().unwrap_or(0);
+            if largest.is_none_or(|(most, _)| count > most) {
+                largest = Some((count, reason));
+            }
+        }
+        let percent = |count: u64| format!("{:.1} %", count as f64 * 100.0 / requests as f64);
+        let bid = format!("bids on {bids} of {requests} requests ({})", percent(bids));
+        match largest.filter(|(count, _)| *count > bids) {
+            Some((count, reason)) => format!(
+                "{}: {} ({}); {bid}; {}",
+                reason["reason"].as_str().unwrap_or_default(),
+                reason["title"].as_str().unwrap_or_default(),
+                percent(count),
+                reason["advice"].as_str().unwrap_or_default(),
+            ),
+            None if number("not_found") > bids => {
+                format!(
+                    "{bid}; it is not found for {}, and no sample says why yet",
+                    percent(number("not_found"))
+                )
+            }
+            None => bid,
         }
     }
 }
@@ -214,35 +333,6 @@ fn refused(ends: &ExchangeEnds) -> Ends {
     refused
 }
 
-/// The reasons of some requests, in the order of evaluation.
-fn reasons(ends: &Ends) -> Vec<Value> {
-    let view = |(reason, requests): (NoBidReason, u64)| {
-        let advice = advice(reason);
-        json!({
-            "reason": reason.as_str(), "stage": advice.stage, "requests": requests, "title": advice.title,
-            "advice": advice.advice, "field": advice.field,
-        })
-    };
-    ends.reasons().map(view).collect()
-}
-
-/// Why a line item was not found, as the sample has it: the most frequent reason first.
-fn estimates(not_found: u64, way: &Way, samples: u64) -> Value {
-    let n = way.missed.sum();
-    let mut rows: Vec<(NoBidReason, u64)> = way.missed.reasons().collect();
-    rows.sort_by_key(|(_, hits)| std::cmp::Reverse(*hits));
-    let view = |(reason, hits): (NoBidReason, u64)| {
-        let (advice, (low, high)) = (advice(reason), wilson(hits, n));
-        let scaled = |share: f64| (share * not_found as f64).round() as u64;
-        json!({
-            "reason": reason.as_str(), "stage": advice.stage, "requests": scaled(hits as f64 / n as f64),
-            "low": scaled(low), "high": scaled(high), "title": advice.title, "advice": advice.advice,
-            "field": advice.field,
-        })
-    };
-    json!({ "n": n, "samples": samples, "reasons": rows.into_iter().map(view).collect::<Vec<_>>() })
-}
-
 /// The interval that a share lies in, in 95 of 100 cases, where it was seen `hits` times out of `n`.
 fn wilson(hits: u64, n: u64) -> (f64, f64) {
     const Z: f64 = 1.959_964;
@@ -254,44 +344,6 @@ fn wilson(hits: u64, n: u64) -> (f64, f64) {
     let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + Z * Z / n;
     (((middle - half) / whole).max(0.0), ((middle + half) / whole).min(1.0))
-}
-
-/// The first line: what keeps it from bidding or winning most, and what to do.
-fn headline(total: &Span, whose: &Whose, status: Option<(&str, &[String])>) -> String {
-    if let Some((status, [why, ..])) = status.filter(|(status, _)| *status != "serving") {
-        return format!("{status}: {why}");
-    }
-    let row = view(total, whose);
-    let number = |name: &str| row[name].as_u64().unwrap_or(0);
-    let (requests, bids) = (number("requests"), number("bids"));
-    if requests == 0 {
-        return "no requests came in this time: see whether the exchange sends any, and to which address"
-            .to_owned();
-    }
-    let mut largest: Option<(u64, &Value)> = None;
-    let estimated = row["not_found_because"]["reasons"].as_array();
-    let rows = [row["refused"].as_array(), estimated, row["reasons"].as_array()];
-    for reason in rows.into_iter().flatten().flatten() {
-        let count = reason["requests"].as_u64().unwrap_or(0);
-        if largest.is_none_or(|(most, _)| count > most) {
-            largest = Some((count, reason));
-        }
-    }
-    let percent = |count: u64| format!("{:.1} %", count as f64 * 100.0 / requests as f64);
-    let bid = format!("bids on {bids} of {requests} requests ({})", percent(bids));
-    match largest.filter(|(count, _)| *count > bids) {
-        Some((count, reason)) => format!(
-            "{}: {} ({}); {bid}; {}",
-            reason["reason"].as_str().unwrap_or_default(),
-            reason["title"].as_str().unwrap_or_default(),
-            percent(count),
-            reason["advice"].as_str().unwrap_or_default(),
-        ),
-        None if number("not_found") > bids => {
-            format!("{bid}; it is not found for {}, and no sample says why yet", percent(number("not_found")))
-        }
-        None => bid,
-    }
 }
 
 /// What is answered.

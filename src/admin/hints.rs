@@ -34,8 +34,12 @@ pub(super) fn about(
             let owner =
                 editor.campaign(item.campaign.0).and_then(|above| editor.advertiser(above.advertiser.0));
             budget(item.budget, owner.map(|owner| one_bid(item, owner)), &mut hints);
-            if item.targeting.segments.needs_user() && has_audience() == Some(false) {
-                let message = "no user is in any segment yet, so that nobody is reached";
+            let segments = &item.targeting.segments;
+            if segments.needs_user()
+                && !editor.is_named_outside(&segments.wanted())
+                && has_audience() == Some(false)
+            {
+                let message = "no user is in any segment yet, and no request can name one of these, so that nobody is reached";
                 hints.push(odd("/targeting/audience", message.to_owned()));
             }
         }

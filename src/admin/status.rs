@@ -13,7 +13,7 @@ use crate::budget::{Purse, Spending, Standing, Stop, Terms, hold_for};
 use crate::funnel::{
     Alert, FunnelError, PacingHealth, Span, Step, Vitals, Way, Whose, line_item_alerts, pacing_health,
 };
-use crate::model::creative::{Approval, Creative};
+use crate::model::creative::{Approval, Approvals, Creative};
 use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::{AdvertiserId, CampaignId, LineItemId};
 use crate::model::line_item::{Advertiser, Budget, Flight, LineItem, Multipliers, Predicts};
@@ -195,6 +195,10 @@ impl<'e> Look<'e> {
             progress: planned.min_by_key(|progress| progress.of_plan_permille()),
             way: hour.and_then(|hour| hour.hour.line_items.get(&item.id)).unwrap_or(&none),
             requests: hour.map_or(0, |hour| hour.requests),
+            refused: hour.and_then(|hour| hour.refused),
+            ended_bids: hour
+                .and_then(|hour| hour.ended.line_items.get(&item.id))
+                .map_or(0, |way| way.ends.bids()),
         };
         Some((pacing_health(&vitals), line_item_alerts(&vitals)))
     }
@@ -221,8 +225,8 @@ impl<'e> Look<'e> {
             Kind::Creative => {
                 let creative = self.editor.creative(row.id);
                 if let Some((creative, _)) = creative.filter(|(creative, _)| !creative.approvals.any()) {
-                    let message =
-                        format!("its approval is {}; set `approval` to approved", approval(creative));
+                    let state = name_of(creative.approvals.everywhere);
+                    let message = format!("its approval is {state}; {}", approval_fix(&[creative]));
                     found.note("not_approved", message);
                 }
             }
@@ -393,12 +397,27 @@ impl<'e> Look<'e> {
             _ => exchanges.iter().any(|exchange| creative.approvals.at(exchange.id)),
         };
         if !active.iter().any(is_shown) {
-            let names =
-                named(active.iter().map(|creative| format!("{} is {}", creative.id, approval(creative))));
+            let names = named(active.iter().map(|creative| approval(creative, exchanges)));
             let message =
-                format!("none of its active creatives is approved ({names}); set `approval` to approved");
+                format!("none of its active creatives is approved ({names}); {}", approval_fix(&active));
             found.note("no_creative", message);
         }
+    }
+
+    /// Why nothing of a line item may be shown, where that is so.
+    pub(super) fn without_creative(&self, id: u32) -> Option<String> {
+        let mut found = Found::default();
+        let item = self.editor.line_item(id)?;
+        let exchanges = self.exchanges(item, &mut Found::default());
+        self.creatives(item, &exchanges, &mut found);
+        found.reasons.pop()
+    }
+
+    /// What one bid of a line item takes at least.
+    pub(super) fn least(&self, id: u32) -> Option<Nanos> {
+        let item = self.editor.line_item(id)?;
+        let campaign = self.editor.campaign(item.campaign.0)?;
+        Some(one_bid(item, self.editor.advertiser(campaign.advertiser.0)?))
     }
 
     /// What nothing can meet.
@@ -423,8 +442,13 @@ impl<'e> Look<'e> {
             };
             found.note("error", message);
         }
-        if targeting.segments.needs_user() && self.has_audience == Some(false) {
-            let message = "it targets segments, and no user is in any; load some by `outbid segment load`";
+        let segments = &targeting.segments;
+        if segments.needs_user()
+            && self.has_audience == Some(false)
+            && !self.editor.is_named_outside(&segments.wanted())
+        {
+            let message = "it targets segments, and no user is in any; load some by `outbid segment load`, or give them the \
+                           names by which requests say them (`external`)";
             found.note("no_audience", message.to_owned());
         }
     }
@@ -486,12 +510,36 @@ pub(super) fn one_bid(item: &LineItem, owner: &Advertiser) -> Nanos {
     hold_for(price, &terms).unwrap_or(Nanos(1)).max(Nanos(1))
 }
 
-/// What was decided about a creative that is not approved.
-fn approval(creative: &Creative) -> &'static str {
-    match creative.approvals.everywhere {
+fn name_of(approval: Approval) -> &'static str {
+    match approval {
         Approval::Rejected => "rejected",
         Approval::Pending => "pending",
-        Approval::Approved => "not given on its exchanges",
+        Approval::Approved => "approved",
+    }
+}
+
+/// What was decided about a creative that may not be shown, and on which of the exchanges where not everywhere.
+fn approval(creative: &Creative, exchanges: &[&ExchangeProfile]) -> String {
+    let Approvals { everywhere, exceptions } = &creative.approvals;
+    let own = exceptions.iter().filter(|(_, approval)| *approval != Approval::Approved);
+    let own = own.filter_map(|(id, approval)| {
+        let exchange = exchanges.iter().find(|exchange| exchange.id == *id)?;
+        Some(format!("{} on {}", name_of(*approval), exchange.name))
+    });
+    let own: Vec<String> = own.collect();
+    match (own.is_empty(), everywhere) {
+        (false, Approval::Approved) => format!("{} is {}", creative.id, own.join(" and ")),
+        _ => format!("{} is {}", creative.id, name_of(*everywhere)),
+    }
+}
+
+/// What makes one of these creatives fit to be shown.
+fn approval_fix(creatives: &[&Creative]) -> &'static str {
+    match creatives.iter().all(|creative| creative.approvals.everywhere == Approval::Approved) {
+        true => {
+            "mend what the exchange rejected it for and submit it there again, then set its entry in `approvals` to approved"
+        }
+        false => "set `approval` to approved",
     }
 }
 

@@ -51,7 +51,7 @@ impl HoldRequest {
     }
 
     /// The amount in units of the exchange's currency.
-    pub(super) fn units(&self) -> i64 {
+    pub fn units(&self) -> i64 {
         units(self.amount.0, self.unit_rate)
     }
 }

@@ -164,6 +164,7 @@ pub(super) fn told(explanation: &Explanation) -> Explained {
     let line_item = |verdict: &LineItemVerdict| ExplainedLineItem {
         line_item: verdict.line_item,
         reason: verdict.reason,
+        aspect: verdict.aspect,
         detail: verdict.detail.clone(),
         priced: price_json(verdict),
     };
@@ -189,6 +190,7 @@ fn price_json(verdict: &LineItemVerdict) -> Value {
         "price": offer.price.to_string(), "factors_ppm": factors, "value": offer.base_value.to_string(),
         "click_ppb": offer.predicted.click_ppb, "conversion_ppb": offer.predicted.conversion_ppb,
         "win_ppm": offer.win_ppm, "explored_ppm": offer.explored_ppm,
+        "exchange_cap": priced.exchange_cap.map(|cap| cap.to_string()),
     })
 }
 

@@ -60,11 +60,12 @@ fn percent(value: &Value) -> String {
 /// A forecast of the API, for a terminal.
 fn picture(forecast: &Value) -> String {
     let mut out = format!(
-        "line item {}, a day like {} to {}, from {} sampled requests\n\n",
+        "line item {}, a day like {} to {}, from {} sampled requests\n{}\n\n",
         text(&forecast["line_item_id"]),
         text(&forecast["from"]),
         text(&forecast["to"]),
         text(&forecast["n"]),
+        text(&forecast["headline"]),
     );
     let mut row = |name: &str, told: String| out.push_str(format!("  {name:<14}{told}\n").as_str());
     let between = |of: &Value| match of {
@@ -95,6 +96,13 @@ fn picture(forecast: &Value) -> String {
     if !forecast["reach"].is_null() {
         let reach = &forecast["reach"];
         row("people", format!("≈ {}, shown to ≈ {}", text(&reach["people"]), text(&reach["shown"])));
+    }
+    for (name, reasons) in [("refused", &forecast["refused"]), ("no bid", &forecast["ended"])] {
+        let mut name = name;
+        for reason in list(reasons) {
+            let told = format!("{}   {}", text(&reason["impressions"]), text(&reason["title"]));
+            row(std::mem::take(&mut name), told);
+        }
     }
     let curve = list(&forecast["curve"]);
     let most = curve.iter().filter_map(|point| point["impressions"].as_f64()).fold(1.0, f64::max);
@@ -150,11 +158,15 @@ mod tests {
             "spend": { "expected": "0.44", "low": "0.33", "high": "0.55" }, "currency": "USD", "budget": "0.50",
             "limited": true, "unlimited_spend": "0.61", "reach": { "people": 410, "shown": 160, "approximate": true },
             "curve": [{ "times": 1.0, "bid": "2.00", "bids": 700, "win_rate": 0.312, "impressions": 218, "spend": "0.44" }],
+            "headline": "about 218 impressions a day", "refused": [],
+            "ended": [{ "reason": "below_floor", "title": "its price is under the floor", "impressions": 90 }],
             "relaxations": [{ "without": ["city"], "times": 3.1, "avails": 2_480, "n": 55 }],
             "warnings": ["it rests on few"],
         });
         let picture = picture(&forecast);
         for part in [
+            "sampled requests\nabout 218 impressions a day\n",
+            "no bid        90   its price is under the floor",
             "218   [170 to 271]",
             "0.44   [0.33 to 0.55] USD",
             "0.50 USD a day; without it 0.61",

@@ -21,8 +21,7 @@ impl<'c> Deadline<'c> {
         profile: &ExchangeProfile,
         engine_budget_us: u32,
     ) -> Deadline<'c> {
-        let tmax_ms = tmax_ms.unwrap_or(profile.default_tmax_ms).min(profile.max_tmax_ms);
-        let left_ns = u64::from(tmax_ms.saturating_sub(profile.network_margin_ms)) * 1_000_000;
+        let left_ns = u64::from(left_ms(tmax_ms, profile)) * 1_000_000;
         let budget_ns = u64::from(engine_budget_us) * 1_000;
         Deadline { clock: Some(clock), at_ns: arrived_ns + left_ns.min(budget_ns) }
     }
@@ -32,8 +31,19 @@ impl<'c> Deadline<'c> {
         Deadline { clock: None, at_ns: u64::MAX }
     }
 
+    /// For explanations, where time itself does not count: passed where `tmax` leaves none at all.
+    pub(super) fn unless_hopeless(tmax_ms: Option<u32>, profile: &ExchangeProfile) -> Deadline<'static> {
+        Deadline { clock: None, at_ns: if left_ms(tmax_ms, profile) == 0 { 0 } else { u64::MAX } }
+    }
+
     /// Whether it is too late.
     pub fn passed(&self) -> bool {
-        self.clock.is_some_and(|clock| clock.mono_ns() >= self.at_ns)
+        self.clock.map_or(self.at_ns == 0, |clock| clock.mono_ns() >= self.at_ns)
     }
+}
+
+/// What `tmax` leaves for the decision once the network's part is taken off, in milliseconds.
+pub(super) fn left_ms(tmax_ms: Option<u32>, profile: &ExchangeProfile) -> u32 {
+    let tmax_ms = tmax_ms.unwrap_or(profile.default_tmax_ms).min(profile.max_tmax_ms);
+    tmax_ms.saturating_sub(profile.network_margin_ms)
 }

@@ -93,7 +93,7 @@ fn preflight(request: &Request<'_>, core: &mut Core) -> Result<Currency, NoBidRe
 
 /// The profile's currency where the request allows it, else the first allowed one that has a rate. An absent `cur`
 /// means USD (market convention, OpenRTB 2.6 section 3.2.1).
-fn bid_currency(request: &Request<'_>) -> Option<Currency> {
+pub(super) fn bid_currency(request: &Request<'_>) -> Option<Currency> {
     let rates = &request.snapshot.rates;
     let preferred = request.profile.currency;
     let implied = [Currency::USD];

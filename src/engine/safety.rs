@@ -86,6 +86,87 @@ impl CompiledSafety {
         nodes.iter().any(|node| self.is_blocked_seller(node)).then_some(NoBidReason::BlockedSeller)
     }
 
+    /// What of a request meets a refusal of [`CompiledSafety::refuses`]: which list, and in words.
+    pub(super) fn told(
+        &self,
+        auction: &Auction<'_>,
+        profile: &ExchangeProfile,
+        refusal: NoBidReason,
+    ) -> (&'static str, String) {
+        let inventory = auction.channel.inventory();
+        match refusal {
+            NoBidReason::DataCentre => {
+                let mut given = targeting::addresses(auction);
+                let listed = given.find(|address| self.addresses.contains(*address));
+                let what = listed.map_or("the address".to_owned(), |address| format!("address {address}"));
+                ("", format!("{what} is in a range of the account's list `safety.addresses`"))
+            }
+            NoBidReason::BlockedInventory => {
+                let Some(inventory) = inventory else { return ("", String::new()) };
+                let on = |set: &Set<String>, text: Option<&str>| {
+                    text.is_some_and(|text| lower(text.trim(), |text| set.contains(text)))
+                };
+                let below = |text: Option<&str>| {
+                    text.and_then(|text| {
+                        lower(text.trim().trim_end_matches('.'), |text| {
+                            parents(text).find(|part| self.domains.contains(*part)).map(str::to_owned)
+                        })
+                    })
+                };
+                let (bundle, publisher) = (inventory.bundle, inventory.publisher_id);
+                let domains =
+                    [("domain", inventory.domain), ("publisher's domain", inventory.publisher_domain)];
+                let domain = domains.into_iter().find_map(|(what, text)| Some((what, text?, below(text)?)));
+                match (on(&self.bundles, bundle), on(&self.publishers, publisher), domain) {
+                    (true, ..) => {
+                        ("bundle", format!("app {:?} is on `safety.bundles`", bundle.unwrap_or_default()))
+                    }
+                    (_, true, _) => {
+                        let publisher = publisher.unwrap_or_default();
+                        ("publisher", format!("publisher {publisher:?} is on `safety.publishers`"))
+                    }
+                    (.., Some((what, text, listed))) => {
+                        ("domain", format!("{what} {text:?} is on `safety.domains`, by the entry {listed:?}"))
+                    }
+                    _ => ("", String::new()),
+                }
+            }
+            NoBidReason::AdsTxt => (
+                "",
+                format!(
+                    "the ads.txt of {:?} does not name {:?} with publisher {:?}",
+                    inventory
+                        .and_then(|at| match auction.channel {
+                            Channel::App(_) => at.publisher_domain,
+                            _ => at.inventory_partner_domain.or(at.domain),
+                        })
+                        .unwrap_or_default(),
+                    profile.seller_system.as_deref().unwrap_or_default(),
+                    inventory.and_then(|at| at.publisher_id).unwrap_or_default(),
+                ),
+            ),
+            NoBidReason::SupplyChain => (
+                "",
+                format!(
+                    "`source.schain` has {} nodes and `complete` is {}; `safety.complete_supply_chain` asks for one that is \
+                 complete",
+                    auction.source.schain_nodes.len(),
+                    match auction.source.schain_complete {
+                        Some(true) => "1",
+                        Some(false) => "0",
+                        None => "absent",
+                    },
+                ),
+            ),
+            _ => {
+                let node = auction.source.schain_nodes.iter().find(|node| self.is_blocked_seller(node));
+                let told = node
+                    .map(|node| format!("seller {:?} of {:?} is on `safety.sellers`", node.sid, node.asi));
+                ("", told.unwrap_or_default())
+            }
+        }
+    }
+
     fn is_data_centre(&self, auction: &Auction<'_>) -> bool {
         // Where the server fetches the ad, the address is the server's by right.
         if auction.imps.iter().any(|imp| imp.ssai == Some(3)) {

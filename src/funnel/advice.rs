@@ -58,15 +58,15 @@ pub fn advice(reason: NoBidReason) -> Advice {
         NonHuman => (0, "the device contradicts itself", "nothing: it is not believed to be a person's", ""),
         DataCentre => (
             0,
-            "the address is of a data centre or a proxy",
-            "take the range off the account's list if it is wrong",
-            "safety.data_centres",
+            "the address is on the account's own list of data centres, proxies and others",
+            "take the range off the list if it is wrong",
+            "safety.addresses",
         ),
         BlockedInventory => (
             0,
             "the publisher, domain or app is blocked for the whole account",
-            "take it off the account's block list",
-            "safety.blocked",
+            "take it off the account's lists of domains, publishers or bundles if it is wrong",
+            "safety.domains",
         ),
         AdsTxt => (
             0,
@@ -78,7 +78,7 @@ pub fn advice(reason: NoBidReason) -> Advice {
             0,
             "the supply chain is not complete",
             "ask the exchange for complete chains, or stop asking for them",
-            "safety.supply_chain",
+            "safety.complete_supply_chain",
         ),
         BlockedSeller => (
             0,
@@ -193,7 +193,7 @@ pub fn advice(reason: NoBidReason) -> Advice {
             9,
             "the publisher blocks the creative's category",
             "check the creative's categories; where they are right, nothing",
-            "creatives.categories",
+            "creatives.iab_categories",
         ),
         BlockedAdvertiser => (
             9,
@@ -247,14 +247,15 @@ pub fn advice(reason: NoBidReason) -> Advice {
         Budget => (
             13,
             "a budget has not enough left",
-            "pay in, or raise the budget of the line item, its campaign or its day",
+            "where it is a small share, nothing: a core waits a moment for its next part; else pay in, or raise the budget of \
+             the line item, its campaign or its day",
             "budget",
         ),
         Breaker => (
             13,
             "the exchange may not be sent this bid now",
-            "see the stops and breakers of the exchange",
-            "ledger",
+            "see `GET /v1/ledger` for the exchange's gate: a kill switch, a tripped breaker, or a first trust that is used up",
+            "exchanges.house",
         ),
         Pacing => (
             14,

@@ -64,6 +64,10 @@ pub struct Vitals<'v> {
     pub way: &'v Way,
     /// … and the requests of all exchanges in it.
     pub requests: u64,
+    /// What most of those were refused for as a whole, whoever would have bid, and how many; `None` = none were.
+    pub refused: Option<(NoBidReason, u64)>,
+    /// Its bids of the hour that have had time to win: their holds have ended.
+    pub ended_bids: u64,
 }
 
 /// How bad it is.
@@ -101,7 +105,7 @@ pub struct Alert {
 }
 
 /// Every code of an alert.
-pub const CODES: [&str; 12] = [
+pub const CODES: [&str; 13] = [
     "not_serving",
     "under_delivering",
     "over_target",
@@ -114,6 +118,7 @@ pub const CODES: [&str; 12] = [
     "no_traffic",
     "invalid_requests",
     "stopped",
+    "breaker",
 ];
 
 /// Under this share of its plan a budget is under pace: 99 %.
@@ -124,6 +129,8 @@ const UNDER_DELIVERY_PERMILLE: i64 = 800;
 const EARLY_PERMILLE: i64 = 50;
 /// An hour with fewer requests says nothing of who did not bid.
 const FEW_REQUESTS: u64 = 1_000;
+/// Bids that a gate refused in ten minutes, which are told where they are most of those that would have been made.
+const FEW_REFUSED: u64 = 50;
 /// An hour with fewer bids says nothing of who did not win.
 const FEW_BIDS: u64 = 200;
 /// An hour with fewer wins says nothing of what was not billed.
@@ -194,7 +201,7 @@ pub fn line_item_alerts(vitals: &Vitals<'_>) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let (after, bids) = (&vitals.way.after, vitals.way.ends.bids());
     alerts.extend(no_bids(vitals));
-    alerts.extend(after_bids(after, bids));
+    alerts.extend(after_bids(after, (bids, vitals.ended_bids)));
     if let Some(progress) = vitals.progress.filter(|progress| {
         progress.planned_permille() >= EARLY_PERMILLE && progress.of_plan_permille() < UNDER_DELIVERY_PERMILLE
     }) {
@@ -237,6 +244,20 @@ fn no_bids(vitals: &Vitals<'_>) -> Option<Alert> {
     }
     let most = |ends: &Ends| ends.reasons().max_by_key(|(_, requests)| *requests).map(|(reason, _)| reason);
     // Where it was found for something, what it met then is nearest to a bid.
+    let refused = vitals.refused.filter(|(_, refused)| refused.saturating_mul(2) > vitals.requests);
+    if let Some((reason, refused)) = refused {
+        let advice = advice(reason);
+        return Some(Alert {
+            code: "no_bids",
+            severity: Severity::Error,
+            message: format!(
+                "it bid on none of {} requests in the last hour: {refused} were refused whoever would have bid; {}",
+                vitals.requests, advice.title
+            ),
+            advice: advice.advice.to_owned(),
+            field: advice.field,
+        });
+    }
     let (message, reason) = match most(ends).or_else(|| most(missed)) {
         Some(reason) => {
             let title = advice(reason).title;
@@ -272,7 +293,7 @@ const FAULTS: [Fault; 2] = [
 ];
 
 /// What is wrong with what came of bids.
-fn after_bids(after: &After, bids: u64) -> Vec<Alert> {
+fn after_bids(after: &After, (bids, ended): (u64, u64)) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let is_many = |faults: u64| faults >= FEW_FAULTS && faults.saturating_mul(FAULTS_ONE_IN) >= bids;
     for (code, severity, is_meant, what) in FAULTS {
@@ -285,13 +306,15 @@ fn after_bids(after: &After, bids: u64) -> Vec<Alert> {
         }
     }
     let won = after.wins.max(after.billed);
-    if bids >= FEW_BIDS && won == 0 {
+    if ended >= FEW_BIDS && won == 0 {
         let mostly = after.lost.iter().max_by_key(|(_, losses)| *losses).map(|(why, _)| loss_advice(*why));
         let told = mostly.map_or_else(String::new, |told| format!("; mostly: {}", told.title));
         alerts.push(Alert {
             code: "no_wins",
             severity: Severity::Warning,
-            message: format!("none of {bids} bids of the last hour won{told}"),
+            message: format!(
+                "none of {bids} bids of the last hour won, and {ended} of them were open for long enough{told}"
+            ),
             advice: mostly
                 .map_or("raise the bid, or see whether the exchange tells wins at all", |told| told.advice)
                 .to_owned(),
@@ -317,8 +340,10 @@ pub struct ExchangeVitals<'v> {
     pub stopped: bool,
     /// What was counted of it in the last hour, …
     pub hour: &'v Span,
-    /// … and in the last ten minutes of it.
+    /// … and in the last ten minutes of it, …
     pub now: &'v Span,
+    /// … and in the part of it whose bids have had time to win.
+    pub ended: &'v Span,
 }
 
 /// What is wrong with an exchange, the worst first.
@@ -329,12 +354,25 @@ pub fn exchange_alerts(exchange: ExchangeId, vitals: &ExchangeVitals<'_>) -> Vec
     let (hour, now) = (ends_in(vitals.hour), ends_in(vitals.now));
     let after = vitals.hour.exchange_after.get(&exchange).cloned().unwrap_or_default();
     let (requests, bids) = (hour.requests(), hour.found.bids());
+    let ended_bids = vitals.ended.exchanges.get(&exchange).map_or(0, |ends| ends.found.bids());
     let mut alert = |code, severity, message: String, advice: &str| {
         alerts.push(Alert { code, severity, message, advice: advice.to_owned(), field: "" });
     };
     if vitals.stopped {
-        let advice = "see `GET /v1/breakers` for why; release it when that is mended";
+        let advice =
+            "see `GET /v1/kill_switches` and `GET /v1/ledger` for why; release it when that is mended";
         alert("stopped", Severity::Error, "nothing is bid on it: it is stopped".to_owned(), advice);
+    }
+    let gated = now.found.of(NoBidReason::Breaker) + now.whole.of(NoBidReason::Breaker);
+    if !vitals.stopped && gated >= FEW_REFUSED && gated > now.found.bids() {
+        let message = format!(
+            "{gated} requests of the last ten minutes would have got a bid that its breaker or its first trust forbids; {} \
+             did get one",
+            now.found.bids()
+        );
+        let advice = "see `GET /v1/ledger` for its gate, and whether its billing notices arrive; what is trusted to an exchange \
+                      that never billed is `house.first_trust`";
+        alert("breaker", Severity::Error, message, advice);
     }
     if now.requests() == 0 && requests >= FEW_REQUESTS {
         let message = format!("no request came for ten minutes, after {requests} in the hour before");
@@ -362,7 +400,7 @@ pub fn exchange_alerts(exchange: ExchangeId, vitals: &ExchangeVitals<'_>) -> Vec
         let message = format!("{invalid} of {requests} requests of the last hour break OpenRTB");
         alert("invalid_requests", Severity::Warning, message, advice(NoBidReason::InvalidRequest).advice);
     }
-    alerts.extend(after_bids(&after, bids));
+    alerts.extend(after_bids(&after, (bids, ended_bids)));
     alerts.sort_by_key(|alert| alert.severity);
     alerts
 }

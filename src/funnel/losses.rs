@@ -25,7 +25,7 @@ pub fn loss_advice(why: Loss) -> Advice {
         6 => (
             "the advertiser's domain is malformed",
             "give a plain domain such as shop.example",
-            "advertiser.domain",
+            "creatives.adomain",
         ),
         7 => ("the exchange misses the ad's markup", OURS, ""),
         8 => ("the exchange misses the creative's id", OURS, ""),
@@ -47,7 +47,7 @@ pub fn loss_advice(why: Loss) -> Advice {
         203 => (
             "the creative's size is not allowed",
             "give the creative a size that is offered",
-            "creatives.sizes",
+            "creatives.size",
         ),
         204 => (
             "the creative has the wrong format",
@@ -67,7 +67,7 @@ pub fn loss_advice(why: Loss) -> Advice {
         209 => (
             "the creative's category is excluded",
             "see the categories of the creative and of the advertiser",
-            "creatives.categories",
+            "creatives.iab_categories",
         ),
         210 => (
             "an attribute of the creative is excluded",

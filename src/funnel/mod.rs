@@ -10,12 +10,14 @@
 //! [`Funnel::count`]; a file is written whole or not at all. A crash costs what was counted since the last [`Funnel::save`].
 
 mod advice;
+mod aspects;
 mod health;
 mod losses;
 mod span;
 mod store;
 
 pub use advice::{Advice, STAGES, advice};
+pub use aspects::{advice_on, aspects};
 pub use health::{
     Alert, CODES, ExchangeVitals, PacingHealth, Severity, Vitals, exchange_alerts, line_item_alerts,
     pacing_health,

@@ -130,6 +130,11 @@ impl SegmentRule {
         self.all_of.is_empty() && self.any_of.is_empty() && self.none_of.is_empty()
     }
 
+    /// The nodes of which one or all must be held.
+    pub fn wanted(&self) -> Vec<SegmentId> {
+        [&self.all_of[..], &self.any_of].concat()
+    }
+
     /// Whether the rule needs to know the user's segments to be met.
     pub fn needs_user(&self) -> bool {
         !self.all_of.is_empty() || !self.any_of.is_empty()

@@ -22,6 +22,8 @@ pub struct Failure {
     pub reason: NoBidReason,
     /// The dimension, such as `region`.
     pub dimension: &'static str,
+    /// What of it: mostly the dimension itself.
+    pub aspect: &'static str,
     /// What the line item asks for, such as `one of us-ca, us-ny`.
     pub wanted: String,
     /// What the request has, or `unknown`.
@@ -48,6 +50,7 @@ pub fn first_failure(
         (!passes).then_some(Failure {
             reason: check.reason,
             dimension: check.dimension,
+            aspect: said.aspect.unwrap_or(check.dimension),
             wanted: said.wanted,
             got: said.got,
         })
@@ -116,6 +119,8 @@ struct Case<'c> {
 
 #[derive(Default)]
 struct Said {
+    /// Where it is not the dimension alone.
+    aspect: Option<&'static str>,
     wanted: String,
     got: String,
 }
@@ -212,6 +217,7 @@ fn listed(
         }
     }
     fail(tell, || Said {
+        aspect: None,
         wanted: match (excluded, own.exclude.iter().find(|value| hit(value))) {
             (Some(list), _) => format!("not on {}", called(list)),
             (None, Some(value)) => format!("not {value}"),
@@ -224,9 +230,19 @@ fn listed(
     })
 }
 
-fn called(list: &List) -> String {
-    let what = if list.exchange.is_some() { "deal" } else { "list" };
-    format!("{what} {} ({})", list.id, list.name)
+fn called(used: &List) -> String {
+    match used.kind {
+        // What has to agree with the exchange letter by letter is shown.
+        ListKind::Deal if used.exchange.is_some() => {
+            format!(
+                "{} (deal {}, {})",
+                list(used.values.iter().map(|id| format!("{id:?}"))),
+                used.id,
+                used.name
+            )
+        }
+        _ => format!("list {} ({})", used.id, used.name),
+    }
 }
 
 fn fail(tell: Tell<'_>, said: impl FnOnce() -> Said) -> bool {
@@ -302,8 +318,9 @@ fn daypart(case: &Case<'_>, tell: Tell<'_>) -> bool {
         return true;
     }
     fail(tell, || Said {
-        wanted: format!("an hour of the daypart in {}", daypart.time_zone),
-        got: hour.map_or_else(|| "unknown time zone".to_owned(), |hour| format!("hour {hour} of the week")),
+        aspect: None,
+        wanted: format!("{} {}", week::readable(&daypart.hours), daypart.time_zone),
+        got: hour.map_or_else(|| "unknown time zone".to_owned(), week::hour_of),
     })
 }
 
@@ -316,12 +333,16 @@ fn deal(case: &Case<'_>, tell: Tell<'_>) -> bool {
     let (imp, deals) = (case.imp, &case.input.targeting.deals);
     if imp.private_auction && !case.input.targeting.wants_deals() {
         return fail(tell, || Said {
+            aspect: Some("private_auction"),
             wanted: "an auction open to bids without a deal".to_owned(),
             got: "private auction".to_owned(),
         });
     }
     let offered = |listed: &String| !listed.is_empty() && imp.deals.iter().any(|deal| deal.id == listed);
-    listed(case, ListKind::Deal, deals, offered, tell, || list(imp.deals.iter().map(|deal| deal.id)))
+    listed(case, ListKind::Deal, deals, offered, tell, || match imp.deals {
+        [] => "no deal".to_owned(),
+        deals => list(deals.iter().map(|deal| format!("{:?}", deal.id))),
+    })
 }
 
 /// A medium must be both offered and allowed, and there must be a creative for it.
@@ -332,15 +353,15 @@ fn format(case: &Case<'_>, tell: Tell<'_>) -> bool {
     if ours().any(|medium| offered().any(|other| other == medium)) {
         return true;
     }
-    fail(tell, || Said {
-        wanted: match ours().collect::<Vec<MediaType>>() {
-            ours if ours.is_empty() => "a medium without creatives".to_owned(),
-            mut ours => {
-                ours.dedup();
-                list(&ours)
-            }
-        },
-        got: list(offered()),
+    fail(tell, || {
+        let mut media: Vec<MediaType> = ours().collect();
+        media.dedup();
+        let (wanted, got) = match (case.input.fits.is_empty(), media.is_empty()) {
+            (true, _) => ("a creative that is active and approved".to_owned(), "none".to_owned()),
+            (false, true) => ("a creative of a targeted medium".to_owned(), list(case.input.fits)),
+            (false, false) => (list(media), list(offered())),
+        };
+        Said { aspect: case.input.fits.is_empty().then_some("no_creative"), wanted, got }
     })
 }
 
@@ -364,6 +385,7 @@ fn size(case: &Case<'_>, tell: Tell<'_>) -> bool {
         return true;
     }
     fail(tell, || Said {
+        aspect: None,
         wanted: format!("one of {}", list(case.input.fits.iter().filter(usable))),
         got: list(offered),
     })
@@ -421,6 +443,7 @@ fn address(case: &Case<'_>, tell: Tell<'_>) -> bool {
         return true;
     }
     fail(tell, || Said {
+        aspect: None,
         wanted: match excluded {
             Some(list) => format!("not on {}", called(list)),
             None => format!("one of {}", list(wanted.map(called))),
@@ -521,6 +544,7 @@ fn consent(case: &Case<'_>, tell: Tell<'_>) -> bool {
         return true;
     }
     fail(tell, || Said {
+        aspect: None,
         wanted: "permission to use the user's segments".to_owned(),
         got: "no permission".to_owned(),
     })
@@ -542,6 +566,7 @@ fn segment(case: &Case<'_>, tell: Tell<'_>) -> bool {
     match unmet {
         None => true,
         Some((how, nodes)) => fail(tell, || Said {
+            aspect: None,
             wanted: format!("{how} {nodes}"),
             got: list(held.iter().map(|id| case.taxonomy.label(*id))),
         }),

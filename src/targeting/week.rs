@@ -4,6 +4,7 @@
 //! counts twice and the missing hour of a spring night never. [`Hours`] recomputes only when a local hour has ended
 //! or an offset has changed in one of the zones, which costs the hot path two comparisons.
 
+use crate::model::targeting::HourMask;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
@@ -27,6 +28,43 @@ pub struct ZoneIx(u32);
 pub fn civil_hour_of_week(name: &str, unix_s: i64) -> Option<usize> {
     let local = instant(unix_s).to_zoned(TimeZone::get(name).ok()?);
     Some(local.weekday().to_monday_zero_offset() as usize * 24 + local.hour() as usize)
+}
+
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// An hour of the week for people: `Mon 09–10`.
+pub fn hour_of(hour: usize) -> String {
+    let of_day = hour % 24;
+    format!("{} {of_day:02}–{:02}", DAYS[hour / 24 % 7], of_day + 1)
+}
+
+/// Hours of the week for people: `Mon–Fri 09–17, Sat 10–12`. Days in a row with the same hours are told together.
+pub fn readable(hours: &HourMask) -> String {
+    let of_day = |day: usize| {
+        let mut spans: Vec<(usize, usize)> = Vec::new();
+        for hour in (0..24).filter(|hour| hours.contains(day * 24 + hour)) {
+            match spans.last_mut() {
+                Some((_, end)) if *end == hour => *end += 1,
+                _ => spans.push((hour, hour + 1)),
+            }
+        }
+        spans.iter().map(|(from, to)| format!("{from:02}–{to:02}")).collect::<Vec<_>>().join(" and ")
+    };
+    let mut rows: Vec<(usize, usize, String)> = Vec::new();
+    for (day, told) in (0..7).map(|day| (day, of_day(day))).filter(|(_, told)| !told.is_empty()) {
+        match rows.last_mut() {
+            Some((_, last, same)) if *last + 1 == day && *same == told => *last = day,
+            _ => rows.push((day, day, told)),
+        }
+    }
+    let row = |(from, to, told): &(usize, usize, String)| match from == to {
+        true => format!("{} {told}", DAYS[*from]),
+        false => format!("{}–{} {told}", DAYS[*from], DAYS[*to]),
+    };
+    match rows.is_empty() {
+        true => "no hour".to_owned(),
+        false => rows.iter().map(row).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn instant(unix_s: i64) -> Timestamp {
@@ -140,6 +178,17 @@ mod tests {
         ] {
             check_weeks_around(zone, around);
         }
+    }
+
+    #[test]
+    fn hours_are_told_as_people_write_them() {
+        let mut hours = HourMask::NONE;
+        assert_eq!(readable(&hours), "no hour");
+        (0..5).flat_map(|day| (9..17).map(move |hour| day * 24 + hour)).for_each(|hour| hours.insert(hour));
+        [144, 150, 151].into_iter().for_each(|hour| hours.insert(hour));
+        assert_eq!(readable(&hours), "Mon–Fri 09–17, Sun 00–01 and 06–08");
+        assert_eq!(readable(&HourMask::ALL), "Mon–Sun 00–24");
+        assert_eq!((hour_of(0), hour_of(167)), ("Mon 00–01".to_owned(), "Sun 23–24".to_owned()));
     }
 
     #[test]

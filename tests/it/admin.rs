@@ -27,6 +27,7 @@ mod people;
 mod pixels;
 mod property;
 mod reference;
+mod refusals;
 mod rough;
 mod schema;
 mod segments;

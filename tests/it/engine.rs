@@ -21,4 +21,5 @@ mod run;
 mod safety;
 mod sampled;
 mod selection;
+mod told;
 pub(crate) mod world;

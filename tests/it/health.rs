@@ -36,6 +36,8 @@ fn vitals(way: &Way) -> Vitals<'_> {
         progress: None,
         way,
         requests: 10_000,
+        refused: None,
+        ended_bids: way.ends.bids(),
     }
 }
 
@@ -99,6 +101,14 @@ fn what_is_wrong_is_told_from_where_chance_ends() {
     assert_eq!(told(&unfound).field, "targeting.countries");
     let floor = Way { ends: ends(&[(Ends::cell(NoBidReason::BelowFloor), 7)]), missed, ..Way::default() };
     assert!(told(&floor).advice.contains("raise the bid"), "{:?}", told(&floor));
+    // Where most requests were refused whoever would have bid, that is said, and the sample, which has none of them, is not promised.
+    let refused = Some((NoBidReason::InvalidRequest, 9_000));
+    let all_refused = line_item_alerts(&Vitals { refused, ..vitals(&idle) })[0].clone();
+    assert!(all_refused.message.contains("9000 were refused whoever would have bid"), "{all_refused:?}");
+    assert!(all_refused.advice.contains("outbid check openrtb"), "{all_refused:?}");
+    let some = Some((NoBidReason::InvalidRequest, 5_000));
+    let some_refused = line_item_alerts(&Vitals { refused: some, ..vitals(&unfound) })[0].clone();
+    assert_eq!(some_refused.field, "targeting.countries");
     // Losses by fault: three, and one in a hundred bids.
     assert_eq!(of(&way(300, 50, &[(Some(203), 2), (Some(102), 200)])), [""; 0]);
     assert_eq!(of(&way(300, 50, &[(Some(203), 3)])), ["creative_rejected"]);
@@ -115,6 +125,8 @@ fn what_is_wrong_is_told_from_where_chance_ends() {
     // Bids that never win, wins that are never billed.
     assert_eq!(of(&way(199, 0, &[])), [""; 0]);
     assert_eq!(of(&way(200, 0, &[(Some(102), 150)])), ["no_wins"]);
+    let open = way(200, 0, &[]);
+    assert_eq!(line_item_alerts(&Vitals { ended_bids: 199, ..vitals(&open) }), [], "they may win yet");
     assert!(told(&way(200, 0, &[(Some(102), 150)])).message.contains("another bid was higher"));
     let mut unbilled = way(200, 50, &[]);
     unbilled.after.billed = 0;
@@ -142,7 +154,7 @@ fn an_exchange_is_told_of_when_it_falls_silent_or_answers_come_late() {
         span
     };
     let of = |hour: &Span, now: &Span, stopped| {
-        codes(&exchange_alerts(id, &ExchangeVitals { stopped, hour, now }))
+        codes(&exchange_alerts(id, &ExchangeVitals { stopped, hour, now, ended: hour }))
     };
     let (none, bid) = (Span::new(Step::Minute, 0), Ends::BID);
     let won = After { wins: 500, billed: 500, ..After::default() };
@@ -166,5 +178,15 @@ fn an_exchange_is_told_of_when_it_falls_silent_or_answers_come_late() {
     let invalid = Ends::cell(NoBidReason::InvalidRequest);
     assert_eq!(of(&span(&[(invalid, 50)], &[(bid, 950)], won.clone()), &good, false), ["invalid_requests"]);
     assert_eq!(of(&span(&[(invalid, 50)], &[(bid, 951)], won), &good, false), [""; 0]);
-    assert_eq!(of(&span(&[], &[(bid, 200)], After::default()), &good, false), ["no_wins"]);
+    let unwon = span(&[], &[(bid, 200)], After::default());
+    assert_eq!(of(&unwon, &good, false), ["no_wins"]);
+    let vitals = ExchangeVitals { stopped: false, hour: &unwon, now: &good, ended: &none };
+    assert_eq!(exchange_alerts(id, &vitals), [], "they may win yet");
+    // What its gate forbids, of what would have been bid in the last ten minutes.
+    let breaker = Ends::cell(NoBidReason::Breaker);
+    let gated = |refused: u64, bids: u64| span(&[], &[(bid, bids), (breaker, refused)], After::default());
+    assert_eq!(of(&good, &gated(49, 0), false), [""; 0]);
+    assert_eq!(of(&good, &gated(50, 50), false), [""; 0]);
+    assert_eq!(of(&good, &gated(51, 50), false), ["breaker"]);
+    assert_eq!(of(&good, &gated(51, 50), true), ["stopped"]);
 }

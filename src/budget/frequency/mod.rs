@@ -16,7 +16,7 @@ mod rules;
 
 pub use delay::FIRST_GUESS_S;
 pub use log::FrequencyError;
-pub use rules::{Rules, Scope};
+pub use rules::{Reached, Rules, Scope};
 
 use crate::model::ids::{BidId, CampaignId, ExchangeId, UserKey};
 use crate::model::storage::Storage;
@@ -160,13 +160,28 @@ impl Seen {
         if self.user.is_none() {
             return rules.serves_unknown();
         }
+        let (total, times) = self.times_of(rules);
+        rules.allow(total, times, self.open_of(rules), self.now_s)
+    }
+
+    /// The cap that forbids one more impression; `None` where none does, or nobody can tell whose it would be.
+    pub fn reached(&self, rules: &Rules) -> Option<Reached> {
+        self.user?;
+        let (total, times) = self.times_of(rules);
+        rules.reached(total, times, self.open_of(rules), self.now_s)
+    }
+
+    fn times_of(&self, rules: &Rules) -> (u32, &[u32]) {
         let at = self.shown.iter().position(|(scope, ..)| *scope == rules.scope);
-        let (total, times) = at.map_or((0, &[][..]), |at| {
+        at.map_or((0, &[][..]), |at| {
             let from = at.checked_sub(1).map_or(0, |before| self.shown[before].2);
             (self.shown[at].1, &self.times[from..self.shown[at].2])
-        });
-        let open = self.open.iter().filter(|(scope, _)| *scope == rules.scope).map(|(_, at)| *at);
-        rules.allow(total, times, open, self.now_s)
+        })
+    }
+
+    fn open_of(&self, rules: &Rules) -> impl Iterator<Item = u32> + Clone {
+        let scope = rules.scope;
+        self.open.iter().filter(move |(known, _)| *known == scope).map(|(_, at)| *at)
     }
 }
 

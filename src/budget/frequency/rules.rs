@@ -127,4 +127,47 @@ impl Rules {
         let gap_s = self.frequency.min_gap_s;
         within && (gap_s == 0 || recent(gap_s) == 0)
     }
+
+    /// The first cap that [`Rules::allow`] finds reached.
+    pub(super) fn reached(
+        &self,
+        total: u32,
+        times: &[u32],
+        open: impl Iterator<Item = u32> + Clone,
+        now_s: u32,
+    ) -> Option<Reached> {
+        let shown = |within_s: Option<u32>| match within_s {
+            Some(within_s) => {
+                let after = now_s.saturating_sub(within_s);
+                times.iter().filter(|at| **at > after).count() as u32
+            }
+            None => total,
+        };
+        let gap = Some((1, Some(self.frequency.min_gap_s))).filter(|_| self.frequency.min_gap_s > 0);
+        let caps = self.frequency.caps.iter().map(|cap| (cap.max, cap.within_s)).chain(gap);
+        let open = open.count() as u32;
+        let mut all = caps.map(|(max, within_s)| Reached {
+            scope: self.scope,
+            max,
+            within_s,
+            shown: shown(within_s),
+            open,
+        });
+        all.find(|cap| cap.shown + cap.open >= u32::from(cap.max))
+    }
+}
+
+/// A cap that one person has reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reached {
+    /// Whose it is.
+    pub scope: Scope,
+    /// So many impressions at most …
+    pub max: u16,
+    /// … within so many seconds; `None` = for ever.
+    pub within_s: Option<u32>,
+    /// Impressions in that time.
+    pub shown: u32,
+    /// Bids that may still become one.
+    pub open: u32,
 }

@@ -3,9 +3,11 @@
 mod native;
 mod rotation;
 mod stream;
+mod told;
 
 pub use rotation::Assigned;
 pub(super) use rotation::Audience;
+pub(super) use told::failing;
 
 use super::catalog::{Catalog, CatalogCreative, CatalogLineItem};
 use super::context::Request;

@@ -17,7 +17,7 @@ use crate::forecast::{Forecast, Relaxation, Removed, Spread, forecast, upper_bou
 use crate::model::account::Account;
 use crate::model::frequency::{Frequency, UnknownUsers};
 use crate::model::ids::LineItemId;
-use crate::model::line_item::{Budget, Flight, LineItem};
+use crate::model::line_item::{Budget, Flight, LineItem, PacingMode};
 use crate::model::money::{Currency, Nanos, PPM};
 use crate::model::no_bid::NoBidReason;
 use std::collections::BTreeMap;
@@ -226,8 +226,8 @@ impl Shared {
         standing.room.iter().all(|(key, room)| key.day().is_some() || room.0 > 0)
     }
 
-    /// What a day may cost: the least of the day's budgets, of what is left of the longer ones by the days that are left, and of the
-    /// wallet.
+    /// What a day may cost: the least of the day's budgets, of what is left of the longer ones, and of the wallet. What is left of a
+    /// longer one is for all the days that are left, unless the line item spends as soon as possible: then it may go in one.
     fn daily_nanos(
         &self,
         catalog: &Catalog,
@@ -236,7 +236,8 @@ impl Shared {
         now_ms: i64,
     ) -> Option<i64> {
         let campaign = &catalog.campaigns()[line.campaign];
-        let days_left = |ends: Option<i64>| match ends {
+        let is_spread = asked.pacing.mode != PacingMode::Asap;
+        let days_left = |ends: Option<i64>| match ends.filter(|_| is_spread) {
             Some(ends_ms) => ((ends_ms - now_ms) as f64 / DAY_MS as f64).max(1.0),
             None => 1.0,
         };

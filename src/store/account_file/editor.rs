@@ -23,7 +23,7 @@ use crate::model::account::Account;
 use crate::model::behaviour::{Pixel, Source};
 use crate::model::creative::Creative;
 use crate::model::exchange::ExchangeProfile;
-use crate::model::ids::{CreativeId, ListId};
+use crate::model::ids::{CreativeId, ListId, SegmentId};
 use crate::model::line_item::{Advertiser, Campaign, LineItem};
 use crate::model::list::{Conversion, Deal, List};
 use crate::model::money::Currency;
@@ -326,6 +326,18 @@ impl Editor {
     /// Every segment, with the tenant that it belongs to.
     pub fn segments(&self) -> impl Iterator<Item = (u32, &Segment)> {
         self.segments.values().map(|kept| (kept.tenant, &kept.value))
+    }
+
+    /// Whether requests themselves may name one of `nodes` or what is below them: exchanges and publishers have names for it.
+    pub fn is_named_outside(&self, nodes: &[SegmentId]) -> bool {
+        let named = self.segments.values().filter(|kept| !kept.value.external.is_empty());
+        named.map(|kept| &kept.value).any(|segment| {
+            let above = |known: &&Segment| {
+                let parent = known.parent.filter(|parent| *parent != known.id);
+                parent.and_then(|parent| self.segments.get(&parent.0)).map(|kept| &kept.value)
+            };
+            std::iter::successors(Some(segment), above).any(|node| nodes.contains(&node.id))
+        })
     }
 
     /// Whether a segment or one above it is sensitive.

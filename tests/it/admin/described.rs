@@ -4,6 +4,9 @@
 use super::calls::{Bare, Calls, JSON, KEY};
 use super::schema::Judge;
 use super::world::{BOOTSTRAP, World};
+use outbid::funnel::{advice, advice_on, aspects, loss_advice};
+use outbid::model::funnel::Loss;
+use outbid::model::no_bid::NoBidReason;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -272,4 +275,55 @@ fn the_page_has_every_route_and_every_member_and_runs_nothing() {
 fn attribute<'p>(page: &'p str, name: &str) -> BTreeSet<&'p str> {
     let begin = format!(" {name}=\"");
     page.match_indices(&begin).map(|(at, _)| page[at + begin.len()..].split('"').next().unwrap()).collect()
+}
+
+/// The schema of a member, through references and lists.
+fn member<'d>(document: &'d Value, of: &'d Value, name: &str) -> Option<&'d Value> {
+    let mut at = of;
+    loop {
+        if let Some(target) = at.get("$ref").and_then(Value::as_str) {
+            at = document.pointer(target.trim_start_matches('#'))?;
+        } else if let Some(items) = at.get("items") {
+            at = items;
+        } else if let Some(either) = at.get("anyOf").or_else(|| at.get("oneOf")).and_then(Value::as_array) {
+            at = either.iter().find(|one| one["type"] != "null")?;
+        } else {
+            return at.get("properties")?.get(name);
+        }
+    }
+}
+
+/// Whether a field that people are sent to is a member of a line item, or of one of the resources of a collection.
+fn is_described(document: &Value, field: &str) -> bool {
+    let parts: Vec<&str> = field.split('.').collect();
+    let schema = |name: &str| &document["components"]["schemas"][name];
+    let leads = |of: &Value, path: &[&str]| {
+        let mut at = Some(of.clone());
+        for name in path {
+            at = at.and_then(|of| member(document, &of, name).cloned());
+        }
+        at.is_some()
+    };
+    let kind = match parts[0] {
+        known @ ("safety" | "rates") => known,
+        collection => collection.strip_suffix('s').unwrap_or(collection),
+    };
+    field.is_empty()
+        || leads(schema("line_item"), &parts)
+        || (schema(kind).is_object() && leads(schema(kind), &parts[1..]))
+}
+
+#[test]
+fn every_field_that_people_are_sent_to_is_a_member_of_a_resource() {
+    let document = World::new().get(BOOTSTRAP, "/openapi.json").expect(200);
+    let reasons = NoBidReason::ALL.into_iter().map(|reason| advice(reason).field);
+    let aspects = aspects().map(|(reason, aspect)| advice_on(reason, aspect).field);
+    let losses = (0..600).map(|code| loss_advice(Loss::of(Some(code))).field);
+    let untold = [loss_advice(Loss::UNTOLD).field, "status_reasons", "budget.daily", "bid", "targeting"];
+    let all: BTreeSet<&str> = reasons.chain(aspects).chain(losses).chain(untold).collect();
+    let wrong: Vec<&str> = all.into_iter().filter(|field| !is_described(&document, field)).collect();
+    assert!(wrong.is_empty(), "no resource has {wrong:?}");
+    for made_up in ["safety.blocked", "creatives.categories", "ledger", "targeting.weather"] {
+        assert!(!is_described(&document, made_up), "{made_up}");
+    }
 }

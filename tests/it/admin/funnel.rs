@@ -108,6 +108,33 @@ fn mistakes() -> Vec<Mistake> {
     ]
 }
 
+/// Of some of them the member that one explained request points to, and a part of what was compared.
+const EXPLAINED: [(&str, &str, &str); 19] = [
+    ("flight over", "flight", "until 2020-01-01T00:00:00Z; it is 2"),
+    ("paused", "status", "the line item is not active"),
+    ("campaign paused", "campaigns.status", "its campaign 2 is not active"),
+    ("no creative", "creatives.approval", "it has no creative; assign one"),
+    (
+        "creative not approved",
+        "creatives.approval",
+        "none of its active creatives is approved (2 is pending)",
+    ),
+    ("wallet without money", "advertisers.wallet", "the wallet of advertiser 2 has 0.00 left"),
+    ("another medium", "targeting.formats", "a creative of a targeted medium"),
+    ("floor above the bid", "multipliers", "its multipliers make 0.30 of 3.00"),
+    ("the wrong region", "targeting.regions", "wants one of us-ca"),
+    ("the wrong system", "targeting.os", "wants one of ios, has windows"),
+    ("no such app", "targeting.bundles", "has unknown"),
+    ("hours that are closed", "targeting.dayparts", " 11–12 Europe/Berlin, has "),
+    ("a deal's id with a typo", "deal_ids", "wants one of PMP-4712, has \"PMP-4711\""),
+    ("the wrong position", "targeting.placement", "the position is 1"),
+    ("a blocked category", "creatives.iab_categories", "`bcat` blocks IAB8-5"),
+    ("a blocked domain", "creatives.adomain", "`badv` blocks rival.example, and its domain is rival.example"),
+    ("a blocked attribute", "creatives.attributes", "`battr` blocks attribute 3"),
+    ("a factor of nothing", "creatives", "a factor of 0 excludes its size 300x250"),
+    ("beaten from within", "bid", "worth 2.40, another offered more"),
+];
+
 #[test]
 fn the_first_line_names_the_mistake_and_the_fix() {
     let site = Site::fresh(&["engine.max_candidates=256"]);
@@ -193,6 +220,28 @@ fn the_first_line_names_the_mistake_and_the_fix() {
     let requests = exchange["total"]["requests"].as_u64().unwrap();
     assert!(requests >= sent && best["total"]["requests"] == requests, "{exchange:#}");
     let url = format!("http://{}", site.admin);
+    // One request of them, explained: the dimension's own member, and the values that were compared.
+    let explained = |id: &str| {
+        let asked = json!({ "exchange": "north", "request": body }).to_string();
+        let reply = site.call("POST", &format!("/v1/line_items/{id}:explain"), &[super::calls::JSON], &asked);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    for (name, field, detail) in EXPLAINED {
+        let (id, _) = ids.iter().find(|(_, mistake)| mistake.0 == name).unwrap();
+        let told = explained(id);
+        let row = &told["imps"][0]["line_items"][0];
+        assert_eq!(row["field"], field, "{name}: {row:#}");
+        assert!(row["detail"].as_str().unwrap().contains(detail), "{name}: {row:#}");
+        let headline = told["headline"].as_str().unwrap();
+        let reason = row["reason"].as_str().unwrap();
+        assert!(
+            headline.starts_with(&format!("{reason}: ")) && headline.contains(detail),
+            "{name}: {headline}"
+        );
+        assert!(headline.ends_with(row["advice"].as_str().unwrap()), "{name}: {headline}");
+    }
+    assert_eq!(explained("1")["headline"], "bids 2.50 on impression \"1\"");
     let picture = run(&["why", &ids[7].0, "--url", &url, "--key", super::calls::KEY]);
     assert!(picture.contains("\nsize: ") && picture.contains("█"), "{picture}");
 }
@@ -296,6 +345,19 @@ fn a_posted_request_is_explained_to_its_owner() {
     assert_eq!(reasons.len(), 3);
     let [one] = &explain("/v1/line_items/2:explain")[..] else { panic!("one line item was asked about") };
     assert_eq!((&one["reason"], &one["field"]), (&json!("geo"), &json!("targeting.countries")));
+    let whole = site.call("POST", "/v1/advertisers/1:explain", &headers, &asked).json();
+    let headline = whole["headline"].as_str().unwrap();
+    assert_eq!(headline, "1 of 3 line items bid; line item 1: bids 2.50 on impression \"1\"");
+    // No time is left of what the exchange gives.
+    let mut late = request();
+    late["tmax"] = 1.into();
+    site.patch("/v1/exchanges/1", &json!({ "network_margin_ms": 20 }));
+    let late = json!({ "exchange": "north", "request": late }).to_string();
+    let told = |_: &Site| site.call("POST", "/v1/line_items/1:explain", &headers, &late).json();
+    site.until("the margin", |site| told(site)["no_bid"] == "deadline");
+    let said = told(&site);
+    assert_eq!(said["imps"][0]["line_items"][0]["field"], "exchanges.network_margin_ms", "{said:#}");
+    assert!(said["headline"].as_str().unwrap().contains("`tmax` leaves 0 ms"), "{said:#}");
     let detail = one["detail"].as_str().unwrap();
     assert!(detail.to_lowercase().contains("deu") || detail.contains("DE"), "{detail}");
     // What is known of a person is told to the platform, and to no tenant: anybody could post an id.
@@ -437,6 +499,16 @@ fn sampled_requests_are_found_and_explained_to_everybody_as_far_as_it_is_theirs(
         assert!(told["budget"]["wallet"].is_string() && told["caps"].is_array(), "{told}");
     }
     assert_eq!(explain(json!({ "request_id": "dear" }))["reason"], "below_floor");
+    // A curve has the prices that were asked for, to the letter, also where they are no round part of the configured one.
+    let bid = json!({ "strategy": "fixed_cpm", "amount": "3.00", "max": "3.00" });
+    let tried = json!({ "changes": { "bid": bid }, "bids": ["1", "2"] }).to_string();
+    let reply = site.call("POST", "/v1/line_items/1:forecast", &headers, &tried);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let forecast = reply.json();
+    let prices: Vec<&Value> =
+        forecast["curve"].as_array().unwrap().iter().map(|point| &point["bid"]).collect();
+    assert_eq!(prices, ["1.00", "2.00"], "{forecast:#}");
+    assert!(forecast["headline"].as_str().unwrap().contains(" impressions a day"), "{forecast:#}");
     for (body, pointer) in [
         (json!({ "sample": "1-1" }), "/sample"),
         (json!({ "sample": "x" }), "/sample"),

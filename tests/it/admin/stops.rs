@@ -46,6 +46,15 @@ fn stops() -> Vec<Stop> {
         stop(CREATIVE, approval("rejected"), "no_creative", "approved (1 is rejected); set `approval`"),
         stop(CREATIVE, approval("pending"), "no_creative", "approved (1 is pending); set `approval`"),
         stop(
+            CREATIVE,
+            [
+                json!({ "approvals": [{ "exchange": "north", "approval": "rejected" }] }),
+                json!({ "approvals": [] }),
+            ],
+            "no_creative",
+            "approved (1 is rejected on north); mend what the exchange rejected it for",
+        ),
+        stop(
             ITEM,
             targeting(json!({ "dayparts": { "exclude": week } })),
             "error",
@@ -97,7 +106,7 @@ fn every_stop_that_configuration_or_books_show_is_named_with_the_way_back() {
         site.until(&what, |site| site.price().is_none());
         let (is, reasons) = status(&site, ITEM);
         assert!(is == effective && reasons.contains(why), "{what}: {is} because {reasons}");
-        if path == CREATIVE {
+        if path == CREATIVE && make.get("approval").is_some() {
             let (is, reasons) = status(&site, path);
             assert!(is == "not_approved" && reasons.contains("set `approval`"), "{what}: {is} {reasons}");
         }
@@ -107,6 +116,13 @@ fn every_stop_that_configuration_or_books_show_is_named_with_the_way_back() {
         site.patch(path, &back);
         serves(&format!("{what} is taken back"));
     }
+    // Requests themselves may say who somebody is.
+    site.patch("/v1/segments/1", &json!({ "external": [{ "segtax": 600, "id": "buyers" }] }));
+    let warned = site.patch(ITEM, &json!({ "targeting": { "audience": { "any_of": ["crm.buyers"] } } }));
+    assert_eq!(warned["warnings"], json!([]), "{warned}");
+    assert_eq!(status(&site, ITEM), ("serving".to_owned(), String::new()));
+    site.patch(ITEM, &json!({ "targeting": null }));
+    serves("anybody");
     // An hour that is not named is no restriction, and neither is one that names none.
     site.patch(ITEM, &json!({ "targeting": { "dayparts": { "include": [] } } }));
     serves("no hours");

@@ -5,7 +5,9 @@ use outbid::budget::file_storage::FileStorage;
 use outbid::model::account::Account;
 use outbid::model::clock::Clock;
 use outbid::model::ids::ExchangeId;
+use outbid::model::line_item::PacingMode;
 use outbid::model::mix::splitmix64;
+use outbid::model::money::Nanos;
 use outbid::model::no_bid::NoBidReason;
 use outbid::model::sample::SampledRequest;
 use outbid::samples::{Record, Samples};
@@ -80,6 +82,19 @@ fn a_server_forecasts_what_its_samples_say_of_a_line_item_that_is_off() {
     assert!(forecast.curve.len() == 13 && forecast.curve.is_sorted_by(|a, b| a.win_rate <= b.win_rate));
     assert!(told.until_ms <= SystemClock::new().now().unix_ms + 1_000);
     assert_eq!(ask(vec![500_000, 1_000_000]).unwrap().forecast.unwrap().curve.len(), 2);
+    // What is left of a lifetime is for the days that are left; who spends as soon as possible may spend it in one.
+    let budget = |mode| {
+        let mut account = account.clone();
+        let line = &mut account.line_items[0];
+        line.pacing.mode = mode;
+        line.budget.lifetime = Some(Nanos(10_000_000_000));
+        line.flight.end_ms = Some(now_ms + 10 * 86_400_000);
+        let asked = Asked { account, line_item, days: 1, grid_ppm: Vec::new() };
+        server.shared.forecast(asked).unwrap().budget_nanos.unwrap()
+    };
+    let even = budget(PacingMode::Even);
+    assert!((990_000_000..1_010_000_000).contains(&even), "{even}");
+    assert_eq!(budget(PacingMode::Asap), 10_000_000_000);
     let gone = outbid::model::ids::LineItemId(4_000_000);
     let asked = Asked { account: account.clone(), line_item: gone, days: 1, grid_ppm: Vec::new() };
     assert_eq!(server.shared.forecast(asked).err(), Some(NotForecast::Gone(gone)));

@@ -1,24 +1,31 @@
 //! Why each line item did or did not bid: the same [`decide`] with a recorder. It holds no money and signs nothing.
 //! Line items that the index never visited get their reason from the naive evaluator.
 
+mod not_found;
+mod peek;
+mod whole;
+mod words;
+
 use super::context::{Core, Request};
 use super::deadline::Deadline;
-use super::decide::{decide, facts, look_up};
-use super::observer::{Observer, Rejection};
+use super::decide::{decide, look_up};
+use super::observer::{Market, Observer, Rejection};
 use crate::audience::Lookup;
-use crate::budget::{AccountKey, BudgetDay, Granted, HoldRequest, HoldSource, Ledger};
+use crate::budget::Ledger;
 use crate::model::auction::{Imp, Size};
 use crate::model::bid::Bid;
-use crate::model::ids::{CreativeId, LeaseId, LineItemId, SegmentId};
+use crate::model::ids::{CreativeId, LineItemId, SegmentId};
 use crate::model::money::{Cpm, Currency};
 use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::MediaType;
-use crate::model::token::Bucket;
 use crate::pricing::{Factors, Offer};
 use crate::privacy::{Permissions, Restriction};
-use crate::targeting::{LineItemIx, naive};
+use crate::targeting::LineItemIx;
+use not_found::{Known, not_found, reason_not_found};
+use peek::Peek;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use words::{Scene, Told};
 
 /// What happened to one request.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +115,8 @@ pub struct LineItemVerdict {
     pub line_item: LineItemId,
     /// Why it does not bid; `None` when it does.
     pub reason: Option<NoBidReason>,
+    /// What of the reason it was, such as the dimension of targeting or whose budget; `""` = the reason says it all.
+    pub aspect: &'static str,
     /// The values compared, in words.
     pub detail: String,
     /// Its price, term by term, where it got that far.
@@ -123,6 +132,8 @@ pub struct Priced {
     pub offer: Offer,
     /// The factors; `None` where the offer failed before they were reported.
     pub factors: Option<Factors>,
+    /// The most that may be bid on the exchange, in the currency of the offer.
+    pub exchange_cap: Option<Cpm>,
 }
 
 /// Explains one request; `ledger` is looked at, not moved.
@@ -138,8 +149,9 @@ pub fn explain_some(
     wanted: &dyn Fn(LineItemId) -> bool,
 ) -> Explanation {
     let mut recorder = Recorder::default();
-    let mut peek = Peek { ledger, taken: BTreeMap::new() };
-    let decided = decide(request, core, &mut peek, &Deadline::never(), &mut recorder);
+    let mut peek = Peek::new(ledger, request.catalog());
+    let deadline = Deadline::unless_hopeless(request.auction.tmax_ms, request.profile);
+    let decided = decide(request, core, &mut peek, &deadline, &mut recorder);
     let mut explanation = recorder.explanation;
     tell_provided(request, &mut explanation);
     explanation.no_bid = decided.as_ref().err().copied();
@@ -149,13 +161,18 @@ pub fn explain_some(
     for (position, imp) in request.auction.imps.iter().enumerate() {
         let mut seen = recorder.imps.remove(&position).unwrap_or_default();
         // What rules out the whole impression or request comes before anything that a line item could meet.
-        let blocked = seen.no_bid.or(explanation.no_bid).filter(|reason| *reason < NoBidReason::NoMatch);
+        let rules_out =
+            |reason: &NoBidReason| *reason < NoBidReason::NoMatch || *reason == NoBidReason::Deadline;
+        let blocked = seen.no_bid.or(explanation.no_bid).filter(rules_out);
+        let blocked = blocked.map(|reason| (reason, whole::told(request, core, imp, reason)));
         let line_items = request.catalog().line_items();
         let mut verdicts: Vec<LineItemVerdict> = (0u32..line_items.len() as u32)
             .filter(|ix| wanted(line_items[*ix as usize].item.id))
-            .map(|ix| match (blocked, seen.line_items.remove(&ix)) {
-                (Some(reason), _) => ruled_out(request, LineItemIx(ix), reason),
-                (None, Some(tries)) => tried(request, LineItemIx(ix), tries),
+            .map(|ix| match (&blocked, seen.line_items.remove(&ix)) {
+                (Some((reason, told)), _) => verdict(request, LineItemIx(ix), (*reason, told.clone())),
+                (None, Some(tries)) => {
+                    tried(&Scene { request, core, imp, peek: &peek }, LineItemIx(ix), tries)
+                }
                 (None, None) => unvisited(request, core, imp, LineItemIx(ix), &seen.candidates),
             })
             .collect();
@@ -200,7 +217,7 @@ pub fn missed(
     mut tell: impl FnMut(LineItemIx, NoBidReason),
 ) -> bool {
     let mut seen = Candidates::default();
-    let mut peek = Peek { ledger, taken: BTreeMap::new() };
+    let mut peek = Peek::new(ledger, request.catalog());
     let _decided = decide(request, core, &mut peek, &Deadline::never(), &mut seen);
     if seen.imps.is_empty() {
         return false;
@@ -219,14 +236,6 @@ pub fn missed(
     true
 }
 
-/// What the request at hand says of the person and the device, for all line items alike.
-struct Known<'k> {
-    lookup: &'k Lookup,
-    user_permitted: bool,
-    /// Operating system and browser.
-    families: (Option<&'k str>, Option<&'k str>),
-}
-
 #[derive(Default)]
 struct Candidates {
     /// The impressions that line items were looked for.
@@ -238,30 +247,6 @@ impl Observer for Candidates {
     fn candidates(&mut self, imp: usize, found: &[LineItemIx]) {
         self.imps.push(imp);
         self.found.extend(found.iter().map(|ix| ix.0));
-    }
-}
-
-/// A look at the books in place of holds. It remembers what this one request would hold, so that two of its bids are
-/// not both explained with the same last money.
-struct Peek<'l> {
-    ledger: &'l Ledger,
-    taken: BTreeMap<AccountKey, i64>,
-}
-
-impl HoldSource for Peek<'_> {
-    type Hold = ();
-    const MOVES: bool = false;
-
-    fn try_hold(&mut self, request: &HoldRequest) -> Result<Granted<()>, NoBidReason> {
-        let amount = request.amount.0;
-        let standing = self.ledger.standing(request.line_item, request.now).ok_or(NoBidReason::Budget)?;
-        let taken = |key| self.taken.get(key).copied().unwrap_or(0);
-        let fits = standing.room.iter().all(|(key, room)| room.0.saturating_sub(taken(key)) >= amount);
-        if amount < 1 || !fits {
-            return Err(NoBidReason::Budget);
-        }
-        standing.room.iter().for_each(|(key, _)| *self.taken.entry(*key).or_default() += amount);
-        Ok(Granted { hold: (), lease: LeaseId(0), day: BudgetDay(0), bucket: Bucket::default() })
     }
 }
 
@@ -285,6 +270,7 @@ struct Try {
     reason: Option<NoBidReason>,
     offer: Option<Offer>,
     factors: Option<Factors>,
+    exchange_cap: Option<Cpm>,
 }
 
 impl Recorder {
@@ -293,7 +279,8 @@ impl Recorder {
         let tries = self.imps.entry(imp).or_default().line_items.entry(ix.0).or_default();
         let known = tries.iter().position(|at| at.deal.as_deref() == deal);
         let at = known.unwrap_or_else(|| {
-            tries.push(Try { deal: deal.map(str::to_owned), reason: None, offer: None, factors: None });
+            let deal = deal.map(str::to_owned);
+            tries.push(Try { deal, reason: None, offer: None, factors: None, exchange_cap: None });
             tries.len() - 1
         });
         &mut tries[at]
@@ -323,6 +310,10 @@ impl Observer for Recorder {
         place.offer = place.offer.or(rejection.offer.copied());
     }
 
+    fn asked(&mut self, imp: usize, ix: LineItemIx, deal: Option<&str>, _: &Offer, market: &Market) {
+        self.place(imp, ix, deal).exchange_cap = Some(market.exchange_cap);
+    }
+
     fn offered(&mut self, imp: usize, ix: LineItemIx, deal: Option<&str>, offer: &Offer, factors: &Factors) {
         let place = self.place(imp, ix, deal);
         // Unless it is chosen, or its money cannot be held, another one beat it.
@@ -339,46 +330,24 @@ impl Observer for Recorder {
     }
 }
 
-/// The verdict on a line item of an impression or request that nothing may be bid on.
-fn ruled_out(request: &Request<'_>, ix: LineItemIx, reason: NoBidReason) -> LineItemVerdict {
-    verdict(request, ix, (reason, "the request or the impression cannot be bid on".to_owned()))
-}
-
-fn verdict(request: &Request<'_>, ix: LineItemIx, why: (NoBidReason, String)) -> LineItemVerdict {
+fn verdict(request: &Request<'_>, ix: LineItemIx, (reason, told): (NoBidReason, Told)) -> LineItemVerdict {
     let line_item = request.catalog().line_item(ix).item.id;
-    LineItemVerdict { line_item, reason: Some(why.0), detail: why.1, priced: None }
+    let (aspect, detail) = told;
+    LineItemVerdict { line_item, reason: Some(reason), aspect, detail, priced: None }
 }
 
 /// The verdict on a line item that was asked, in one place or more: the one in which it got furthest.
-fn tried(request: &Request<'_>, ix: LineItemIx, tries: Vec<Try>) -> LineItemVerdict {
-    let line_item = request.catalog().line_item(ix).item.id;
+fn tried(scene: &Scene<'_, '_>, ix: LineItemIx, tries: Vec<Try>) -> LineItemVerdict {
+    let line_item = scene.request.catalog().line_item(ix).item.id;
     let furthest = tries.into_iter().max_by_key(|at| (at.reason.is_none(), at.reason));
-    let Some(Try { deal, reason, offer, factors }) = furthest else {
-        return verdict(request, ix, (NoBidReason::NoMatch, String::new()));
+    let Some(place) = furthest else {
+        return verdict(scene.request, ix, (NoBidReason::NoMatch, Told::default()));
     };
-    let detail = match (reason, &offer) {
-        (None, _) => "bids".to_owned(),
-        (Some(NoBidReason::BelowFloor), Some(offer)) if offer.worth < offer.floor => {
-            format!("worth {} < floor {}", offer.worth, offer.floor)
-        }
-        (Some(NoBidReason::BelowFloor), Some(_)) => "its price is nothing".to_owned(),
-        (Some(NoBidReason::BelowFloor), None) => "the floor cannot be read or converted".to_owned(),
-        (Some(NoBidReason::Budget), Some(offer)) => format!("no room for price {}", offer.price),
-        (Some(NoBidReason::LostInternal), Some(offer)) => {
-            format!("worth {}, another offered more", offer.worth)
-        }
-        (Some(NoBidReason::LostInternal), None) => "more line items match than are priced".to_owned(),
-        (Some(NoBidReason::Deal), None) => "the deal is not open to this seat".to_owned(),
-        (Some(NoBidReason::Inactive), _) => INACTIVE.to_owned(),
-        (Some(NoBidReason::Flight), _) => OUT_OF_FLIGHT.to_owned(),
-        (Some(_), _) => "no creative passes, or a factor of 0 excludes it".to_owned(),
-    };
-    let priced = offer.map(|offer| Priced { deal, offer, factors });
-    LineItemVerdict { line_item, reason, detail, priced }
+    let (aspect, detail) = scene.told(ix, &place);
+    let Try { deal, reason, offer, factors, exchange_cap } = place;
+    let priced = offer.map(|offer| Priced { deal, offer, factors, exchange_cap });
+    LineItemVerdict { line_item, reason, aspect, detail, priced }
 }
-
-const INACTIVE: &str = "the line item, its campaign or its advertiser is not active";
-const OUT_OF_FLIGHT: &str = "outside the flight of the line item or its campaign";
 
 /// The verdict on a line item that was not asked: the naive evaluator says why, unless the index did find it.
 fn unvisited(
@@ -389,89 +358,9 @@ fn unvisited(
     candidates: &[LineItemIx],
 ) -> LineItemVerdict {
     let why = if candidates.contains(&ix) {
-        (NoBidReason::LostInternal, "its campaign bids on this impression already".to_owned())
+        (NoBidReason::LostInternal, ("", "its campaign bids on this impression already".to_owned()))
     } else {
         not_found(request, core, imp, ix)
     };
     verdict(request, ix, why)
-}
-
-/// Why the index did not find a line item.
-fn not_found(request: &Request<'_>, core: &mut Core, imp: &Imp<'_>, ix: LineItemIx) -> (NoBidReason, String) {
-    let catalog = request.catalog();
-    let line = catalog.line_item(ix);
-    if !line.active {
-        return (NoBidReason::Inactive, INACTIVE.to_owned());
-    }
-    let campaign = &catalog.campaigns()[line.campaign];
-    let now_ms = request.now.unix_ms;
-    if !line.item.flight.contains(now_ms) || !campaign.flight.contains(now_ms) {
-        return (NoBidReason::Flight, OUT_OF_FLIGHT.to_owned());
-    }
-    let families = core.families.resolve(&request.auction.device);
-    let user_permitted = core.user_permitted;
-    let input = line.match_input();
-    let failure_with = |segments: &[SegmentId]| {
-        naive::first_failure(
-            &input,
-            &facts(request, segments, user_permitted, families),
-            imp,
-            catalog.taxonomy(),
-        )
-    };
-    let Some(failure) = failure_with(&core.lookup.segments) else {
-        return (NoBidReason::NoMatch, "its rules are met, but the index did not find it".to_owned());
-    };
-    if failure.reason == NoBidReason::Consent
-        && let Some(restriction) = core.last_permissions.and_then(|permissions| permissions.restriction())
-    {
-        return (
-            NoBidReason::Consent,
-            format!("the user's segments may not be used: {}", restriction.as_str()),
-        );
-    }
-    if failure.reason == NoBidReason::Audience {
-        let mut with_refused: Vec<SegmentId> = [&core.lookup.segments[..], &core.lookup.refused].concat();
-        with_refused.sort_unstable();
-        if failure_with(&with_refused).is_none_or(|f| f.reason != NoBidReason::Audience) {
-            let detail = "the user is in a sensitive segment without explicit consent on record, or the request \
-                          forbids sensitive segments";
-            return (NoBidReason::Consent, detail.to_owned());
-        }
-    }
-    (failure.reason, format!("{}: wants {}, has {}", failure.dimension, failure.wanted, failure.got))
-}
-
-/// The reason of [`not_found`] alone.
-fn reason_not_found(
-    request: &Request<'_>,
-    known: &Known<'_>,
-    imp: &Imp<'_>,
-    ix: LineItemIx,
-) -> NoBidReason {
-    let catalog = request.catalog();
-    let line = catalog.line_item(ix);
-    if !line.active {
-        return NoBidReason::Inactive;
-    }
-    let now_ms = request.now.unix_ms;
-    if !line.item.flight.contains(now_ms) || !catalog.campaigns()[line.campaign].flight.contains(now_ms) {
-        return NoBidReason::Flight;
-    }
-    let (input, lookup) = (line.match_input(), known.lookup);
-    let reason_with = |segments: &[SegmentId]| {
-        let facts = facts(request, segments, known.user_permitted, known.families);
-        naive::first_reason(&input, &facts, imp, catalog.taxonomy())
-    };
-    match reason_with(&lookup.segments) {
-        Some(NoBidReason::Audience) if !lookup.refused.is_empty() => {
-            let mut with_refused = [&lookup.segments[..], &lookup.refused].concat();
-            with_refused.sort_unstable();
-            match reason_with(&with_refused) {
-                Some(NoBidReason::Audience) => NoBidReason::Audience,
-                _ => NoBidReason::Consent,
-            }
-        }
-        reason => reason.unwrap_or(NoBidReason::NoMatch),
-    }
 }
