@@ -142,7 +142,7 @@ fn compared(
                     // As long as the time that is asked for, and before it rather than partly in it.
                     let (_, length_s) = step.whole(0, until_s - from_s);
                     let from = step.start_of(from);
-                    let overlaps = from < from_s && from.saturating_add(length_s) > from_s;
+                    let overlaps = from < until_s && from.saturating_add(length_s) > from_s;
                     let from = if overlaps { step.start_of(from_s - length_s) } else { from };
                     (from, from.saturating_add(length_s))
                 }

@@ -63,15 +63,14 @@ impl<'l> Peek<'l> {
 
     /// Kill switches, which line items are told of by their leases.
     fn stopped(&mut self, line_item: LineItemId) -> Result<(), (NoBidReason, Refused)> {
-        let (ledger, catalog) = (self.ledger, self.catalog);
-        let stops = self.stops.get_or_insert_with(|| ledger.stops());
+        let catalog = self.catalog;
+        let stops = self.stops();
         if stops.is_empty() {
             return Ok(());
         }
         let line = catalog.line_item_ix(line_item).map(|ix| catalog.line_item(ix));
         let advertiser = line.map(|line| catalog.advertisers()[line.advertiser].id);
         let scopes = [
-            Some((Stop::All, "everything".to_owned())),
             advertiser.map(|id| (Stop::Advertiser(id), format!("advertiser {id}"))),
             line.map(|line| (Stop::Campaign(line.campaign_id), format!("campaign {}", line.campaign_id))),
         ];
@@ -81,11 +80,21 @@ impl<'l> Peek<'l> {
         })
     }
 
-    fn gate(&self, request: &HoldRequest) -> Result<(), (NoBidReason, Refused)> {
+    /// Looked at once.
+    fn stops(&mut self) -> &BTreeSet<Stop> {
+        let ledger = self.ledger;
+        self.stops.get_or_insert_with(|| ledger.stops())
+    }
+
+    fn gate(&mut self, request: &HoldRequest) -> Result<(), (NoBidReason, Refused)> {
         let gate = self.ledger.gates().gate(request.exchange);
         let refused = |aspect, detail: String| Err((NoBidReason::Breaker, (aspect, detail)));
         match gate.state() {
-            GateState::Stopped => return refused("stopped", "the exchange is stopped".to_owned()),
+            GateState::Stopped => {
+                let all = self.stops().contains(&Stop::All);
+                let what = if all { "everything" } else { "the exchange" };
+                return refused("stopped", format!("{what} is stopped by a kill switch"));
+            }
             GateState::Probing => {
                 let detail = "the exchange's breaker has tripped: it gets one bid in a hundred, or one a second, until \
                               its notices come again";

@@ -15,6 +15,9 @@ fn an_exchange_that_is_trusted_no_further_is_told_of_wherever_somebody_looks() {
     south["house"] = json!({ "first_trust": { "amount": "0.02", "currency": "USD" } });
     site.make("exchanges", &south);
     site.until("the first bid", |site| site.price() == Some(2.5));
+    let asked = json!({ "exchange": "south", "request": request() }).to_string();
+    let explain = || site.call("POST", "/v1/line_items/1:explain", &[super::calls::JSON], &asked);
+    site.until("the second exchange", |_| explain().status == 200);
     let mut client = Client::connect(site.bid);
     let mut ask = |from: usize, until: usize| {
         (from..until)
@@ -27,8 +30,7 @@ fn an_exchange_that_is_trusted_no_further_is_told_of_wherever_somebody_looks() {
     };
     assert!(ask(0, 40) <= 8, "no more than it is trusted with");
     assert_eq!(ask(40, 140), 0);
-    let asked = json!({ "exchange": "south", "request": request() }).to_string();
-    let told = site.call("POST", "/v1/line_items/1:explain", &[super::calls::JSON], &asked).json();
+    let told = explain().json();
     let row = &told["imps"][0]["line_items"][0];
     assert_eq!((&row["bids"], &row["reason"]), (&json!(false), &json!("breaker")), "{told:#}");
     assert_eq!(row["field"], "exchanges.house.first_trust", "{row:#}");

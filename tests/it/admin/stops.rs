@@ -119,7 +119,7 @@ fn every_stop_that_configuration_or_books_show_is_named_with_the_way_back() {
     // Requests themselves may say who somebody is.
     site.patch("/v1/segments/1", &json!({ "external": [{ "segtax": 600, "id": "buyers" }] }));
     let warned = site.patch(ITEM, &json!({ "targeting": { "audience": { "any_of": ["crm.buyers"] } } }));
-    assert_eq!(warned["warnings"], json!([]), "{warned}");
+    assert!(warned["warnings"].as_array().is_none_or(Vec::is_empty), "{warned}");
     assert_eq!(status(&site, ITEM), ("serving".to_owned(), String::new()));
     site.patch(ITEM, &json!({ "targeting": null }));
     serves("anybody");

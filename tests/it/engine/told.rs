@@ -278,7 +278,7 @@ fn what_stops_serving_stops_the_explanation() {
     for (stop, reason, word) in [
         (Stop::Exchange(ExchangeId(1)), Breaker, "the exchange is stopped"),
         (Stop::Campaign(CampaignId(1)), Inactive, "campaign 1 is stopped by a kill switch"),
-        (Stop::All, Inactive, "everything is stopped"),
+        (Stop::All, Breaker, "everything is stopped"),
     ] {
         let mut server = Server::new(&world);
         let ours = |bids: Result<Vec<super::run::Told>, NoBidReason>| {
