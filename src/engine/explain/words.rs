@@ -254,6 +254,6 @@ pub(super) fn flight(request: &Request<'_>, line: &CatalogLineItem, at_ms: i64) 
 /// A window for people.
 fn seconds(all: u32) -> String {
     let units = [(604_800, "weeks"), (86_400, "days"), (3_600, "hours"), (60, "minutes")];
-    let whole = units.into_iter().find(|(unit, _)| all % unit == 0 && all >= *unit);
+    let whole = units.into_iter().find(|(unit, _)| all.is_multiple_of(*unit) && all >= *unit);
     whole.map_or_else(|| format!("{all} seconds"), |(unit, name)| format!("{} {name}", all / unit))
 }
