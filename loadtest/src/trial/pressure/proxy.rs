@@ -125,10 +125,14 @@ fn accept(listener: &TcpListener, to: SocketAddr, seed: u64, shared: &Arc<Shared
         let (Ok(()), Ok(here_too), Ok(there_too)) = (whole, here.try_clone(), there.try_clone()) else {
             continue;
         };
+        let is_reset = Arc::new(AtomicBool::new(false));
         for (from, onto) in [(here, there_too), (there, here_too)] {
             number += 1;
-            let (shared, dice) = (Arc::clone(shared), Dice::new(seed, number));
-            pumps.extend(std::thread::Builder::new().spawn(move || pump(&from, &onto, &shared, dice)));
+            let (shared, dice, is_reset) =
+                (Arc::clone(shared), Dice::new(seed, number), Arc::clone(&is_reset));
+            pumps.extend(
+                std::thread::Builder::new().spawn(move || pump(&from, &onto, &shared, dice, &is_reset)),
+            );
         }
     }
     for pump in pumps {
@@ -146,7 +150,8 @@ enum Over {
     Reset,
 }
 
-fn pump(mut from: &TcpStream, mut onto: &TcpStream, shared: &Shared, mut dice: Dice) {
+/// `is_reset` is of the connection: its other pump must not say goodbye then.
+fn pump(mut from: &TcpStream, mut onto: &TcpStream, shared: &Shared, mut dice: Dice, is_reset: &AtomicBool) {
     let over = match carry(&mut from, &mut onto, shared, &mut dice) {
         Ok(over) => over,
         // One end is gone, and so goes the other.
@@ -154,17 +159,21 @@ fn pump(mut from: &TcpStream, mut onto: &TcpStream, shared: &Shared, mut dice: D
     };
     let both = [from, onto];
     match over {
+        Over::Said | Over::Closed if is_reset.load(SeqCst) => {}
         Over::Said => {
             let _gone = onto.shutdown(Shutdown::Write);
         }
         Over::Closed => both.iter().for_each(|end| {
             let _gone = end.shutdown(Shutdown::Both);
         }),
-        Over::Reset => both.iter().for_each(|end| {
-            // With a linger of 0 the last one who closes it resets; a connection to nowhere resets at once.
-            let _gone = socket2::SockRef::from(*end).set_linger(Some(Duration::ZERO));
-            let _gone = end.shutdown(Shutdown::Read);
-        }),
+        Over::Reset => {
+            is_reset.store(true, SeqCst);
+            both.iter().for_each(|end| {
+                // With a linger of 0 the last one who closes it resets; a connection to nowhere resets at once.
+                let _gone = socket2::SockRef::from(*end).set_linger(Some(Duration::ZERO));
+                let _gone = end.shutdown(Shutdown::Read);
+            });
+        }
     }
 }
 
@@ -338,6 +347,11 @@ mod tests {
         turn(120);
         proxy.set(Toxic::Nothing);
         turn(0);
-        assert_eq!(proxy.counts(), (0, 24));
+        // What has passed is counted a moment later.
+        let start = now();
+        while proxy.counts() != (0, 18) && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(proxy.counts(), (0, 18));
     }
 }
