@@ -58,7 +58,7 @@ fn through(program: &Path, dir: &Path, seed: u64, table: &mut Table<'_>) -> anyh
     let (shared, book) = (&exchange.shared, &exchange.shared.book);
     for (name, toxic) in TOXICS {
         let counts = || (shared.bids.load(SeqCst) + shared.no_bids.load(SeqCst), book.counts.billed());
-        let cut = || proxies.iter().map(|proxy| proxy.counts().0).sum::<u64>();
+        let cut = || proxies.iter().map(|proxy| proxy.cut()).sum::<u64>();
         let (before, cut_before) = (counts(), cut());
         proxies.iter().for_each(|proxy| proxy.set(toxic));
         std::thread::sleep(EACH);
