@@ -297,11 +297,8 @@ impl BidHandler {
             Ok(plain) => plain,
             Err(error) => return Outcome200::Refused(status(error.status()), ParseErrorKind::Encoding),
         };
-        let parsed = match received.format {
-            Format::Json => exchange::parse(body, &limits, &core.arena),
-            Format::Protobuf(_) => exchange::parse_protobuf(body, &limits, &core.arena),
-        };
-        let auction = match parsed {
+        let protobuf = matches!(received.format, Format::Protobuf(_));
+        let auction = match exchange::parse_either(body, protobuf, &limits, &core.arena) {
             Ok(auction) => auction,
             Err(error) => return Outcome200::Refused(status(error.status()), kind_of(&error)),
         };
@@ -320,13 +317,12 @@ impl BidHandler {
         let budget_us = shared.config.engine.budget_us;
         let deadline =
             Deadline::new(&*shared.clock, known.arrived_ns, auction.tmax_ms, known.profile, budget_us);
-        let format = matches!(received.format, Format::Protobuf(_));
         if !core.counter.tally.is_off() {
-            shared.funnels.offer(auction.id, (body, format), known.profile.id, request.now);
+            shared.funnels.offer(auction.id, (body, protobuf), known.profile.id, request.now);
         }
         let watch = &mut core.counter.tally.watch();
         let decided = engine::decide(&request, &mut core.engine, &mut core.budget, &deadline, watch);
-        shared.samples.offer(core.engine.person(), &auction, (body, format), known.profile.id, request.now);
+        shared.samples.offer(core.engine.person(), &auction, (body, protobuf), known.profile.id, request.now);
         let offered = (known.position, &auction);
         for survivors in &core.engine.last_survivors {
             self.metrics.survivors.count(*survivors);

@@ -173,9 +173,8 @@ impl Missed {
         if self.sample.requests > 0 {
             kept.lock().sample(&self.sample);
             self.sample.requests = 0;
+            self.sample.missed.iter_mut().for_each(|(_, ends)| ends.clear());
         }
-        // Also after a request that was broken off.
-        self.sample.missed.iter_mut().for_each(|(_, ends)| ends.clear());
     }
 }
 

@@ -253,7 +253,7 @@ fn fail(tell: Tell<'_>, said: impl FnOnce() -> Said) -> bool {
 }
 
 /// The first few of a list, and how many more there are.
-fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn list<T: Display>(values: impl IntoIterator<Item = T>) -> String {
     const SHOWN: usize = 8;
     let values: Vec<String> = values.into_iter().map(|v| v.to_string()).collect();
     match values.len() {

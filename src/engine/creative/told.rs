@@ -9,6 +9,7 @@ use crate::model::exchange::ExchangeProfile;
 use crate::model::ids::CreativeId;
 use crate::model::media::Medium;
 use crate::model::no_bid::NoBidReason;
+use crate::targeting::naive::list;
 
 /// A creative, the reason that it fails for, and what was compared.
 pub(in crate::engine) type Failing = (CreativeId, NoBidReason, String);
@@ -163,15 +164,5 @@ fn approval(creative: &Creative, exchange: &ExchangeProfile) -> String {
             format!("it is {} on {}, by its `approvals`", name(*approval), exchange.name)
         }
         None => format!("its `approval` is {}", name(creative.approvals.everywhere)),
-    }
-}
-
-fn list<T: std::fmt::Display>(values: &[T]) -> String {
-    const SHOWN: usize = 8;
-    let shown: Vec<String> = values.iter().take(SHOWN).map(|value| value.to_string()).collect();
-    match values.len().saturating_sub(SHOWN) {
-        _ if values.is_empty() => "none".to_owned(),
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
