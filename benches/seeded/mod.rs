@@ -16,7 +16,7 @@ use outbid::engine::funnel::{Table, Tally, Writer};
 use outbid::engine::learning::{LearnerOptions, Learning, Tables, TrainerOptions};
 use outbid::engine::{
     self, BidIds, Catalog, Core, Deadline, Decision, NoObserver, Observer, Rejection, Request, Settings,
-    Snapshot, SnapshotCell,
+    Snapshot, SnapshotCell, Times,
 };
 use outbid::exchange::respond::{self, Response};
 use outbid::exchange::{self, Limits, Place, PublicUrl, TokenKey, TokenKeys};
@@ -533,7 +533,7 @@ impl Bench {
     ) -> usize {
         arena.reset();
         let request = world.request(auction, arena);
-        let deadline = Deadline::new(&world.clock, NOW.mono_ns, None, request.profile, 1_000);
+        let deadline = Deadline::new(&world.clock, Times::at(NOW.mono_ns), None, request.profile, 1_000);
         let decided = engine::decide(&request, core, budget, &deadline, &mut NoObserver);
         decided.map_or(0, |decision| {
             decision.holds.into_iter().for_each(Hold::keep);
@@ -546,7 +546,7 @@ impl Bench {
         self.arena.reset();
         let auction = &self.auctions[n];
         let request = self.world.request(auction, &self.arena);
-        let deadline = Deadline::new(&self.world.clock, NOW.mono_ns, None, request.profile, 1_000);
+        let deadline = Deadline::new(&self.world.clock, Times::at(NOW.mono_ns), None, request.profile, 1_000);
         let watch = &mut self.tally.watch();
         let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, watch);
         self.tally.commit(&self.writer, (0, auction), decided.as_ref().err().copied(), false);
@@ -574,7 +574,7 @@ impl Bench {
         let Ok(auction) = exchange::parse(body, &Limits::default(), &self.arena) else { return 0 };
         let request = self.world.request(&auction, &self.arena);
         let clock = &self.world.clock;
-        let deadline = Deadline::new(clock, NOW.mono_ns, auction.tmax_ms, request.profile, 1_000);
+        let deadline = Deadline::new(clock, Times::at(NOW.mono_ns), auction.tmax_ms, request.profile, 1_000);
         let decided = engine::decide(&request, &mut self.core, &mut self.budget, &deadline, &mut NoObserver);
         let Ok(decision) = decided else { return 0 };
         let bids = respond::write(&self.world.response(&auction, &decision), &mut self.written).bids;

@@ -192,8 +192,9 @@ options! {
         /// requests are answered 204 and others 503.
         body_memory_bytes: usize = 268_435_456 in 1_048_576..=1_099_511_627_776;
         /// A request that waited longer than this before it was looked at, in milliseconds, is a sign of overload ...
-        queue_shed_ms: u32 = 2 in 1..=10_000;
-        /// ... and when all of them did for this many milliseconds, late ones are answered 204 until it is over.
+        queue_shed_ms: u32 = 20 in 1..=10_000;
+        /// ... and when all of them did for this many milliseconds, some are answered 204 until it is over: the later the
+        /// more, all where they wait for twice queue_shed_ms.
         queue_shed_window_ms: u32 = 20 in 1..=60_000;
         /// Bid answers of at least this many bytes are compressed for exchanges that accept gzip. 0: never.
         gzip_min_bytes: usize = 1_400 in 0..=16_777_216;

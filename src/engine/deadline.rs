@@ -11,17 +11,33 @@ pub struct Deadline<'c> {
     at_ns: u64,
 }
 
+/// When a request came.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// When it was looked at, on the monotonic clock.
+    pub arrived_ns: u64,
+    /// How long it had waited before that, as far as is known.
+    pub waited_ns: u64,
+}
+
+impl Times {
+    /// Looked at as soon as it came.
+    pub fn at(arrived_ns: u64) -> Times {
+        Times { arrived_ns, waited_ns: 0 }
+    }
+}
+
 impl<'c> Deadline<'c> {
     /// The earlier of the engine's own budget and what `tmax` leaves: `tmax` includes the network both ways
-    /// (OpenRTB 2.6 section 3.2.1), so the profile's margin comes off it first.
+    /// (OpenRTB 2.6 section 3.2.1), so the profile's margin comes off it first, and what the request has waited unseen.
     pub fn new(
         clock: &'c dyn Clock,
-        arrived_ns: u64,
+        Times { arrived_ns, waited_ns }: Times,
         tmax_ms: Option<u32>,
         profile: &ExchangeProfile,
         engine_budget_us: u32,
     ) -> Deadline<'c> {
-        let left_ns = u64::from(left_ms(tmax_ms, profile)) * 1_000_000;
+        let left_ns = (u64::from(left_ms(tmax_ms, profile)) * 1_000_000).saturating_sub(waited_ns);
         let budget_ns = u64::from(engine_budget_us) * 1_000;
         Deadline { clock: Some(clock), at_ns: arrived_ns + left_ns.min(budget_ns) }
     }

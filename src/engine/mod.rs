@@ -37,7 +37,7 @@ pub use changes::Tally;
 pub use compile::CompileMarkup;
 pub use context::{BidIds, Core, Remembered, Request, Settings};
 pub use creative::Assigned;
-pub use deadline::Deadline;
+pub use deadline::{Deadline, Times};
 pub use decide::{Decision, decide};
 pub use explain::{
     ExplainedBid, Explanation, ImpExplanation, LineItemVerdict, Priced, explain, explain_some, missed,

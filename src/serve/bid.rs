@@ -11,7 +11,7 @@ use crate::budget::CoreBudget;
 use crate::budget::frequency::Pending;
 use crate::config::YesNo;
 use crate::engine::funnel::{Tally, Writer};
-use crate::engine::{self, BidIds, Core, Deadline, Request, Snapshot};
+use crate::engine::{self, BidIds, Core, Deadline, Request, Snapshot, Times};
 use crate::exchange::respond::{self, Response};
 use crate::exchange::{self, InflateError, Inflater, Limits, ParseError, Place};
 use crate::model::auction::Auction;
@@ -210,7 +210,7 @@ impl BidHandler {
         if !has_place {
             return Some(Shed::InFlight);
         }
-        if self.overload.is_shedding() {
+        if self.overload.sheds() {
             return Some(Shed::Queue);
         }
         if self.shared.over_open_holds.load().contains(&known.profile.id) {
@@ -315,8 +315,8 @@ impl BidHandler {
             arena: &core.arena,
         };
         let budget_us = shared.config.engine.budget_us;
-        let deadline =
-            Deadline::new(&*shared.clock, known.arrived_ns, auction.tmax_ms, known.profile, budget_us);
+        let times = Times { arrived_ns: known.arrived_ns, waited_ns: self.overload.waited_ns() };
+        let deadline = Deadline::new(&*shared.clock, times, auction.tmax_ms, known.profile, budget_us);
         if !core.counter.tally.is_off() {
             shared.funnels.offer(auction.id, (body, protobuf), known.profile.id, request.now);
         }

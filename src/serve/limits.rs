@@ -2,10 +2,12 @@
 //! that ready work waits.
 
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Open connections of one listener.
 #[derive(Debug)]
@@ -142,30 +144,56 @@ impl Drop for BodyPlace<'_> {
     }
 }
 
-/// Overload of one core: a heartbeat measures how late ready work is looked at, as CoDel measures the sojourn time of
-/// a queue (Nichols and Jacobson 2012): one late beat is a burst, late beats for a whole window are overload.
-#[derive(Debug, Default)]
+/// Overload of one core. A heartbeat measures how late ready work is looked at, as CoDel measures the sojourn time of a queue
+/// (Nichols and Jacobson 2012): one late beat is a burst, late beats for a whole window are overload. From then on a share of the
+/// requests is answered unread, which grows with the lateness from nothing at the target to all at twice the target, as RED drops
+/// (Floyd and Jacobson 1993). All or nothing would swing: a refusal costs a third of a bid, so while everything is refused the
+/// queue empties at once, and what could have been answered in time is gone.
+#[derive(Debug)]
 pub(super) struct Overload {
-    late_since_ns: std::cell::Cell<Option<u64>>,
-    shedding: AtomicBool,
+    target_ns: u64,
+    window_ns: u64,
+    late_since_ns: Cell<Option<u64>>,
+    /// How late the last beat came; 0 while there is no overload.
+    waited_ns: Cell<u64>,
+    /// What is owed of a refusal, in millionths.
+    owed_ppm: Cell<u64>,
 }
 
 impl Overload {
-    /// Records one heartbeat that came `lag_ns` late at `now_ns`.
-    pub(super) fn beat(&self, now_ns: u64, lag_ns: u64, target_ns: u64, window_ns: u64) {
-        if lag_ns <= target_ns {
-            self.late_since_ns.set(None);
-            self.shedding.store(false, Relaxed);
-            return;
+    /// A core that is not overloaded.
+    pub(super) fn new(target: Duration, window: Duration) -> Overload {
+        let ns = |span: Duration| span.as_nanos() as u64;
+        Overload {
+            target_ns: ns(target),
+            window_ns: ns(window),
+            late_since_ns: Cell::default(),
+            waited_ns: Cell::default(),
+            owed_ppm: Cell::default(),
         }
-        let since = self.late_since_ns.get().unwrap_or(now_ns.saturating_sub(lag_ns));
-        self.late_since_ns.set(Some(since));
-        self.shedding.store(now_ns.saturating_sub(since) >= window_ns, Relaxed);
     }
 
-    /// Whether requests must be shed now.
-    pub(super) fn is_shedding(&self) -> bool {
-        self.shedding.load(Relaxed)
+    /// Records one heartbeat that came `lag_ns` late at `now_ns`.
+    pub(super) fn beat(&self, now_ns: u64, lag_ns: u64) {
+        let late = lag_ns > self.target_ns;
+        let since = self.late_since_ns.get().unwrap_or(now_ns.saturating_sub(lag_ns));
+        self.late_since_ns.set(late.then_some(since));
+        let is_overload = late && now_ns.saturating_sub(since) >= self.window_ns;
+        self.waited_ns.set(if is_overload { lag_ns } else { 0 });
+    }
+
+    /// How long requests wait before they are looked at, in nanoseconds; 0 without overload.
+    pub(super) fn waited_ns(&self) -> u64 {
+        self.waited_ns.get()
+    }
+
+    /// Whether the request that comes now must be shed.
+    pub(super) fn sheds(&self) -> bool {
+        const ALL: u64 = 1_000_000;
+        let beyond_ns = self.waited_ns.get().saturating_sub(self.target_ns).min(self.target_ns);
+        let owed = self.owed_ppm.get() + beyond_ns * ALL / self.target_ns;
+        self.owed_ppm.set(if owed >= ALL { owed - ALL } else { owed });
+        owed >= ALL
     }
 }
 
@@ -207,14 +235,25 @@ mod tests {
 
     #[test]
     fn one_late_beat_is_a_burst_and_a_late_window_is_overload() {
-        let overload = Overload::default();
         let ms = 1_000_000;
-        overload.beat(5 * ms, 4 * ms, 2 * ms, 20 * ms);
-        assert!(!overload.is_shedding());
-        overload.beat(22 * ms, 5 * ms, 2 * ms, 20 * ms);
-        assert!(overload.is_shedding());
-        overload.beat(23 * ms, 0, 2 * ms, 20 * ms);
-        assert!(!overload.is_shedding());
+        let overload = Overload::new(Duration::from_millis(2), Duration::from_millis(20));
+        let shed = || (0..1_000).filter(|_| overload.sheds()).count();
+        overload.beat(5 * ms, 4 * ms);
+        assert_eq!((shed(), overload.waited_ns()), (0, 0));
+        overload.beat(22 * ms, 5 * ms);
+        assert_eq!((shed(), overload.waited_ns()), (1_000, 5 * ms));
+        overload.beat(23 * ms, 0);
+        assert_eq!((shed(), overload.waited_ns()), (0, 0));
+    }
+
+    #[test]
+    fn more_is_shed_the_later_work_is_looked_at() {
+        let overload = Overload::new(Duration::from_millis(20), Duration::from_millis(1));
+        for (lag_us, expected) in [(20_000, 0), (21_000, 50), (30_000, 500), (39_000, 950), (90_000, 1_000)] {
+            overload.beat(10_000_000_000, lag_us * 1_000);
+            let shed = (0..1_000).filter(|_| overload.sheds()).count();
+            assert!(shed.abs_diff(expected) <= 1, "{shed} of 1,000 at {lag_us} µs");
+        }
     }
 
     #[test]

@@ -388,10 +388,9 @@ async fn hand_out(
 
 /// The handler of a serving core, with the heartbeat that tells it when it is overloaded and what was published.
 fn bid_handler(shared: Arc<Shared>, core: u16) -> Rc<BidHandler> {
-    let overload = Rc::new(Overload::default());
     let server = &shared.config.server;
-    let target_ns = u64::from(server.queue_shed_ms) * 1_000_000;
-    let window_ns = u64::from(server.queue_shed_window_ms) * 1_000_000;
+    let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+    let overload = Rc::new(Overload::new(ms(server.queue_shed_ms), ms(server.queue_shed_window_ms)));
     let clock = Arc::clone(&shared.clock);
     let handler = Rc::new(BidHandler::new(shared, core, Rc::clone(&overload)));
     let (pulse, alive) = (Rc::downgrade(&overload), Rc::downgrade(&handler));
@@ -405,7 +404,7 @@ fn bid_handler(shared: Arc<Shared>, core: u16) -> Rc<BidHandler> {
             // tokio's timer rounds up to the next millisecond; that much is no lag.
             let lag = now.saturating_sub(due).saturating_sub(1_000_000);
             if let Some(overload) = pulse.upgrade() {
-                overload.beat(now, lag, target_ns, window_ns);
+                overload.beat(now, lag);
             }
         }
     });

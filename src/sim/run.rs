@@ -14,7 +14,7 @@ use super::{Broken, market, wire};
 use crate::budget::journal::MemoryStorage;
 use crate::budget::record::Event;
 use crate::budget::{Books, Funding, GateState, Hold, Stop, Violation};
-use crate::engine::{Deadline, NoObserver, Request, decide};
+use crate::engine::{Deadline, NoObserver, Request, Times, decide};
 use crate::exchange::{Limits, NoticeKind, parse};
 use crate::model::clock::{Clock, Now};
 use crate::model::event::{BidMade, Place};
@@ -349,7 +349,7 @@ impl<'w> Run<'w> {
         let late = LateClock::default();
         let is_late = self.dice.once_in(50);
         let deadline = match is_late {
-            true => Deadline::new(&late, 0, None, profile, 1_000),
+            true => Deadline::new(&late, Times::at(0), None, profile, 1_000),
             false => Deadline::never(),
         };
         let decided = decide(&request, &mut core.engine, &mut core.budget, &deadline, &mut NoObserver);

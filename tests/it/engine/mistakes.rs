@@ -6,7 +6,7 @@ use super::run::{Server, Told};
 use super::world::{World, campaign, creative, currency, line_item, profile};
 use outbid::audience::Membership;
 use outbid::budget::AccountKey;
-use outbid::engine::{Deadline, NoObserver};
+use outbid::engine::{Deadline, NoObserver, Times};
 use outbid::model::account::Account;
 use outbid::model::clock::FixedClock;
 use outbid::model::exchange::ExchangeProfile;
@@ -206,7 +206,7 @@ fn mistake_10_what_the_network_takes_of_tmax_is_not_ours() {
         let mut server = Server::new(&world);
         let clock = FixedClock::at(server.now);
         let deadline =
-            Deadline::new(&clock, server.now.mono_ns, u32::try_from(tmax).ok(), world.profile(1), 1_000);
+            Deadline::new(&clock, Times::at(server.now.mono_ns), u32::try_from(tmax).ok(), world.profile(1), 1_000);
         let body = plain(|r| r["tmax"] = json!(tmax));
         server.observe(&world, 1, &body, &mut NoObserver, &deadline, |_, decided| decided.err())
     };
