@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// Rings are emptied at least this often.
 const TICK: Duration = Duration::from_millis(20);
+/// What has come is written after so long, with all that comes meanwhile: a thread that is woken for each record costs more than the
+/// records, on both sides.
+const LINGER: Duration = Duration::from_millis(2);
 /// Confirmed records that one sync may cover.
 const MAX_GROUP: usize = 4_096;
 /// What may wait in memory while the disk takes nothing, in bytes; beyond it bids are dropped and notices refused. It
@@ -198,7 +201,7 @@ impl EventLog {
     }
 
     /// Records a notice. `confirm` is called with `true` when it is durable, with `false` when it is not kept. Without
-    /// it nobody waits: the record is with the system at once, and durable within about a second.
+    /// it nobody waits: the record is with the system within milliseconds, and durable within about a second.
     pub fn record(&self, event: Event, confirm: Option<Confirm>) {
         let sent = self.sender.send(Command::Record(event, confirm));
         if let Err(std::sync::mpsc::SendError(Command::Record(event, confirm))) = sent {
@@ -343,6 +346,7 @@ impl Writer {
     /// Takes what has come; whether to end.
     fn group(&mut self, first: Command) -> bool {
         let (mut next, mut group) = (Some(first), 0);
+        std::thread::sleep(LINGER);
         while let Some(command) = next {
             match command {
                 Command::Record(event, confirm) => self.take_notice(&event, confirm),

@@ -103,9 +103,10 @@ impl Funnel {
     /// # Errors
     /// The disk refuses; what was written before stays.
     pub fn save(&mut self) -> Result<(), FunnelError> {
-        if let Some(span) = self.now.as_ref().filter(|_| self.is_dirty) {
-            let span = span.clone();
-            self.write(span)?;
+        if let Some(span) = self.now.take_if(|_| self.is_dirty) {
+            let written = self.write(&span);
+            self.now = Some(span);
+            written?;
             self.is_dirty = false;
         }
         Ok(())
@@ -177,7 +178,7 @@ impl Funnel {
                         whole.merge(&span);
                     }
                 }
-                result = result.and(self.write(whole));
+                result = result.and(self.write(&whole));
             }
         }
         let too_old: Vec<(Step, i64)> =
@@ -196,7 +197,7 @@ impl Funnel {
         result
     }
 
-    fn write(&mut self, span: Span) -> Result<(), FunnelError> {
+    fn write(&mut self, span: &Span) -> Result<(), FunnelError> {
         let key = (span.step, span.start_s);
         match &self.storage {
             Some(storage) => {
@@ -204,7 +205,7 @@ impl Funnel {
             }
             None => {
                 self.memory.retain(|known| (known.step, known.start_s) != key);
-                self.memory.push(span);
+                self.memory.push(span.clone());
             }
         }
         self.kept.insert(key);

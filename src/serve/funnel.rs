@@ -2,8 +2,9 @@
 //! sample that says why line items were not found.
 //!
 //! One request in 256 is in the sample, chosen by its id. Cores copy its bytes into buffers that are there already, and where none is
-//! free it is left out; it is looked at a moment later by a thread of low priority, for a few milliseconds each second. So the
-//! sample costs the same however many requests come, and every estimate says from how many it is made.
+//! free it is left out; it is looked at a moment later by a thread of low priority, for two milliseconds of each second: where one
+//! look at an account of many line items takes longer, there are fewer looks. So the sample costs the same however many requests
+//! come and line items there are, and every estimate says from how many it is made.
 
 use super::buffers::Buffers;
 use super::health::Hour;
@@ -32,7 +33,7 @@ const TICK: Duration = Duration::from_millis(1_000);
 /// (a stop waits for a part of that) …
 const SLICES: u32 = 10;
 /// … the tables are emptied every so many ticks, when a minute is over, and whenever somebody asks …
-const TICKS_PER_COUNT: u64 = 5;
+const TICKS_PER_COUNT: u64 = 10;
 /// … and the minute at hand is written this often, in ticks: a crash costs what came since.
 const TICKS_PER_SAVE: u64 = 10;
 /// One request in so many is in the sample.
@@ -43,7 +44,7 @@ const SALT: u64 = 0x6675_6E6E_656C_0000;
 const BUFFERS: usize = 16;
 /// … each no longer than this.
 const BUFFER_BYTES: usize = 64 << 10;
-/// The sample is looked at for so long in every tick.
+/// The sample is looked at for so long in every tick, over time.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// See the module.
@@ -150,6 +151,8 @@ pub struct Sampler {
     arena: Bump,
     /// What was seen of the line items of a catalog, one after the other; empty between two looks, and never given back.
     missed: Missed,
+    /// What looks took beyond the time that they had: no other look is taken until as much has gone by.
+    owed_ns: u64,
 }
 
 #[derive(Default)]
@@ -182,17 +185,22 @@ impl Sampler {
     /// One with nothing in hand.
     pub fn new(shared: &Shared) -> Sampler {
         let core = Core::new(BidIds::new(shared.ledger.epoch(), u16::MAX));
-        Sampler { core, arena: Bump::new(), missed: Missed::default() }
+        Sampler { core, arena: Bump::new(), missed: Missed::default(), owed_ns: 0 }
     }
 
-    /// Looks at the requests that were taken so far, at one at least and at others as long as `patience` lasts; the rest waits
-    /// for the next time, and keeps its buffers from others meanwhile. Returns how many it looked at.
+    /// Looks at the requests that were taken so far, as long as `patience` lasts; the rest waits for the next time, and keeps its
+    /// buffers from others meanwhile. A look that takes longer takes the time of the next calls. Returns how many it looked at.
     pub fn look(&mut self, shared: &Shared, patience: Duration) -> u64 {
         let samples = &shared.funnels.samples;
-        let until_ns = shared.clock.mono_ns() + patience.as_nanos() as u64;
-        let mut requests = 0;
+        let mono_ns = || shared.clock.mono_ns();
+        let given_ns = patience.as_nanos() as u64;
+        let Some(left_ns) = given_ns.checked_sub(self.owed_ns) else {
+            self.owed_ns -= given_ns;
+            return 0;
+        };
+        let (began_ns, mut requests) = (mono_ns(), 0);
         for _ in 0..BUFFERS {
-            if requests > 0 && shared.clock.mono_ns() >= until_ns {
+            if requests > 0 && mono_ns() - began_ns >= left_ns {
                 break;
             }
             let Some((body, sampled)) = samples.take() else { break };
@@ -202,6 +210,7 @@ impl Sampler {
             samples.give_back(body);
         }
         self.missed.take_up(&shared.funnels.kept);
+        self.owed_ns = (mono_ns() - began_ns).saturating_sub(left_ns);
         requests
     }
 

@@ -3,7 +3,7 @@
 use super::request::plain;
 use super::run::Server;
 use super::world::{Dice, NOON, World};
-use outbid::engine::{Deadline, NoObserver};
+use outbid::engine::{Deadline, NoObserver, Times};
 use outbid::model::clock::{Clock, Now};
 use outbid::model::no_bid::NoBidReason;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ impl Clock for Jumping {
 fn decide_late(world: &World, server: &mut Server, body: &[u8], nth: u64) -> (Option<NoBidReason>, bool) {
     let clock = Jumping { readings: AtomicU64::new(0), jumps_at: nth };
     let profile = world.profile(1);
-    let deadline = Deadline::new(&clock, NOON.mono_ns, Some(100), profile, 1_000);
+    let deadline = Deadline::new(&clock, Times::at(NOON.mono_ns), Some(100), profile, 1_000);
     server.observe(world, 1, body, &mut NoObserver, &deadline, |_, decided| {
         (decided.as_ref().err().copied(), deadline.passed())
     })
@@ -67,7 +67,7 @@ fn the_deadline_is_the_engines_budget_or_what_tmax_leaves() {
     let check = |tmax_ms: Option<u32>, budget_us: u32, last_us: u64| {
         for (us, passed) in [(last_us.saturating_sub(1), last_us == 0), (last_us, true)] {
             let clock = outbid::model::clock::FixedClock::at(Now { mono_ns: 7_000 + us * 1_000, unix_ms: 0 });
-            let deadline = Deadline::new(&clock, 7_000, tmax_ms, profile, budget_us);
+            let deadline = Deadline::new(&clock, Times::at(7_000), tmax_ms, profile, budget_us);
             assert_eq!(deadline.passed(), passed, "{tmax_ms:?} {budget_us} at {us} µs");
         }
     };
@@ -77,6 +77,24 @@ fn the_deadline_is_the_engines_budget_or_what_tmax_leaves() {
     check(Some(20), 5_000, 0);
     check(None, 1_000_000, 80_000);
     check(Some(4_000_000_000), u32::MAX, 980_000);
+}
+
+#[test]
+fn what_a_request_waited_unseen_comes_off_tmax_and_not_off_the_engines_budget() {
+    let world = World::small(|_| {});
+    let profile = world.profile(1);
+    let clock = outbid::model::clock::FixedClock::at(Now { mono_ns: 7_000, unix_ms: 0 });
+    // Of 100 ms the network has 20.
+    for (waited_us, passed) in [(0, false), (79_999, false), (80_000, true), (u64::MAX / 1_000, true)] {
+        let times = Times { arrived_ns: 7_000, waited_ns: waited_us * 1_000 };
+        let deadline = Deadline::new(&clock, times, Some(100), profile, 1_000);
+        assert_eq!(deadline.passed(), passed, "after {waited_us} µs");
+    }
+    for (after_ns, passed) in [(999_999, false), (1_000_000, true)] {
+        let clock = outbid::model::clock::FixedClock::at(Now { mono_ns: 7_000 + after_ns, unix_ms: 0 });
+        let times = Times { arrived_ns: 7_000, waited_ns: 70_000_000 };
+        assert_eq!(Deadline::new(&clock, times, Some(100), profile, 1_000).passed(), passed);
+    }
 }
 
 #[test]

@@ -205,8 +205,13 @@ fn mistake_10_what_the_network_takes_of_tmax_is_not_ours() {
     let late = |tmax: i64| {
         let mut server = Server::new(&world);
         let clock = FixedClock::at(server.now);
-        let deadline =
-            Deadline::new(&clock, Times::at(server.now.mono_ns), u32::try_from(tmax).ok(), world.profile(1), 1_000);
+        let deadline = Deadline::new(
+            &clock,
+            Times::at(server.now.mono_ns),
+            u32::try_from(tmax).ok(),
+            world.profile(1),
+            1_000,
+        );
         let body = plain(|r| r["tmax"] = json!(tmax));
         server.observe(&world, 1, &body, &mut NoObserver, &deadline, |_, decided| decided.err())
     };
