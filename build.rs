@@ -1,5 +1,5 @@
 //! Compiles `proto/openrtb.proto` into the types of `exchange::proto::wire` and the table of `exchange::schema`, and
-//! `proto/events.proto` into the types of `events::wire`. The compiler is a library: no `protoc` is needed.
+//! `proto/events.proto` into the types of `events::message`. The compiler is a library: no `protoc` is needed.
 
 use std::fmt::Write as _;
 use std::path::Path;

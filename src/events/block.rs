@@ -118,17 +118,14 @@ impl Block<'_> {
     }
 }
 
-/// Appends a block.
-pub(super) fn write(out: &mut Vec<u8>, first: u64, count: u32, payload: &[u8]) {
-    out.reserve(BLOCK_HEADER + payload.len());
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    let crc_at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&first.to_le_bytes());
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(payload);
-    let crc = crc32c::crc32c(&out[crc_at + 4..]);
-    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+/// Writes the header of a block into the room in front of its payload.
+pub(super) fn seal(block: &mut [u8], first: u64, count: u32) {
+    let length = (block.len() - BLOCK_HEADER) as u32;
+    block[..4].copy_from_slice(&length.to_le_bytes());
+    block[8..16].copy_from_slice(&first.to_le_bytes());
+    block[16..BLOCK_HEADER].copy_from_slice(&count.to_le_bytes());
+    let crc = crc32c::crc32c(&block[8..]);
+    block[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Why there is no block.
@@ -167,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_changed_bit_anywhere_is_seen() {
-        let mut block = Vec::new();
-        write(&mut block, 7, 2, b"payload");
+        let mut block = [&[0; BLOCK_HEADER], &b"payload"[..]].concat();
+        seal(&mut block, 7, 2);
         assert_eq!(
             read(&block, Some(7)).map(|b| (b.first, b.end(), b.payload)).unwrap(),
             (7, 9, &b"payload"[..])

@@ -1,7 +1,7 @@
 //! The writing end of one log: records gather in memory, a flush appends them as one block, a sync makes them durable.
 
 use super::bills::KnownBills;
-use super::block::{self, Header, NoHeader, SEGMENT_HEADER, UNSETTLED};
+use super::block::{self, BLOCK_HEADER, Header, NoHeader, SEGMENT_HEADER, UNSETTLED};
 use super::veil::Veil;
 use super::{EventsError, on, wire};
 use crate::model::event::Event;
@@ -46,12 +46,11 @@ pub struct EventWriter {
     active: Active,
     /// The number that the next record gets.
     next: u64,
-    /// The records that wait for a flush, and how many they are.
-    payload: Vec<u8>,
+    /// The block of the records that wait for a flush, and how many they are.
+    block: Vec<u8>,
     waiting: u32,
     /// The time of the newest record.
     newest_ms: i64,
-    written: Vec<u8>,
     unsynced: bool,
     bills: Bills,
     /// Covers who a record is of; without one records say it.
@@ -119,10 +118,9 @@ impl EventWriter {
             ended,
             active,
             next: opened.next,
-            payload: Vec::new(),
+            block: vec![0; BLOCK_HEADER],
             waiting: 0,
             newest_ms,
-            written: Vec::new(),
             unsynced: false,
             bills: Bills { waiting: 0, flushed: UNSETTLED, synced: 0 },
             veil: None,
@@ -137,10 +135,8 @@ impl EventWriter {
 
     /// Adds a record in memory and returns its number.
     pub fn append(&mut self, event: &Event) -> u64 {
-        match &self.veil {
-            Some(veil) => wire::write(&veil.covered(event), &mut self.payload),
-            None => wire::write(event, &mut self.payload),
-        }
+        let user = self.veil.as_ref().map_or_else(|| event.what.user(), |veil| veil.name_in(event));
+        wire::write(event, user, &mut self.block);
         self.waiting += 1;
         self.bills.waiting = event.bill_lsn().unwrap_or(self.bills.waiting);
         self.newest_ms = self.newest_ms.max(event.at_ms);
@@ -150,7 +146,7 @@ impl EventWriter {
 
     /// How many bytes wait for a flush.
     pub fn waiting_bytes(&self) -> usize {
-        self.payload.len()
+        self.block.len() - BLOCK_HEADER
     }
 
     /// Hands what waits to the system; a reader sees it from then on. After an error it still waits, and the next
@@ -162,13 +158,11 @@ impl EventWriter {
         if !self.active.is_empty() && self.active.bytes >= self.retention.segment_bytes {
             self.roll()?;
         }
-        self.written.clear();
-        let first = self.next - u64::from(self.waiting);
-        block::write(&mut self.written, first, self.waiting, &self.payload);
+        block::seal(&mut self.block, self.next - u64::from(self.waiting), self.waiting);
         let active = &mut self.active;
-        active.file.write_all_at(&self.written, active.bytes).map_err(on("write", &active.path))?;
-        active.bytes += self.written.len() as u64;
-        self.payload.clear();
+        active.file.write_all_at(&self.block, active.bytes).map_err(on("write", &active.path))?;
+        active.bytes += self.block.len() as u64;
+        self.block.truncate(BLOCK_HEADER);
         self.waiting = 0;
         let last_bill = std::mem::take(&mut self.bills.waiting);
         if self.bills.flushed != UNSETTLED && last_bill > 0 {
@@ -382,7 +376,7 @@ const RESERVED: u64 = 1 << 32;
 
 /// The next whole block behind a damaged place, of records from `next` on, and where it begins.
 pub(super) fn resume(bytes: &[u8], damaged: usize, next: u64) -> Option<(usize, block::Block<'_>)> {
-    (damaged + 1..bytes.len().saturating_sub(block::BLOCK_HEADER)).find_map(|at| {
+    (damaged + 1..bytes.len().saturating_sub(BLOCK_HEADER)).find_map(|at| {
         let block = block::read(&bytes[at..], None).ok().filter(|block| block.first >= next)?;
         Some((at, block))
     })

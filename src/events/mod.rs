@@ -19,7 +19,9 @@
 
 mod bills;
 mod block;
+mod fields;
 mod log;
+mod message;
 mod reader;
 mod thread;
 mod veil;

@@ -6,6 +6,7 @@ use super::{EventsError, on, wire};
 use crate::model::event::Event;
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,48 @@ pub struct EventReader {
     segment: Option<Open>,
     /// The segment that was last reported for its header.
     unreadable: Option<u64>,
+    /// What comes before the records that wait.
     ready: VecDeque<Item>,
+    waiting: Records,
+}
+
+/// The records of a block that are still to be handed out.
+#[derive(Debug, Default)]
+struct Records {
+    /// The block; behind its payload whatever longer ones left there.
+    bytes: Vec<u8>,
+    /// Where in it the next record begins, and where the last one ends.
+    payload: Range<usize>,
+    /// The number of the next one, and the number behind the last.
+    numbers: Range<u64>,
+    /// Those before this number are passed over.
+    wanted: u64,
+}
+
+impl Records {
+    /// Room for a block of so many bytes, in which nothing waits.
+    fn room(&mut self, size: usize) -> &mut [u8] {
+        self.numbers = 0..0;
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
+        &mut self.bytes[..size]
+    }
+
+    /// The next record that can be read.
+    fn next(&mut self) -> Option<(u64, Event)> {
+        while let Some(number) = self.numbers.next() {
+            let mut rest = &self.bytes[self.payload.clone()];
+            let read = wire::read(&mut rest);
+            self.payload.start = self.payload.end - rest.len();
+            match read {
+                Some(Some(event)) if number >= self.wanted => return Some((number, event)),
+                Some(_) => {}
+                None => self.numbers = 0..0,
+            }
+        }
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -57,17 +99,19 @@ impl EventReader {
             segment: None,
             unreadable: None,
             ready: VecDeque::new(),
+            waiting: Records::default(),
         }
     }
 
     /// The number of the record after the last one that was handed out.
     pub fn position(&self) -> u64 {
         let ahead = self.ready.iter().find_map(|item| match item {
-            Item::Event(number, _) => Some(*number),
-            Item::Gap(from, _) => Some(*from),
+            Item::Event(from, _) | Item::Gap(from, _) => Some(*from),
             Item::Damaged { .. } => None,
         });
-        ahead.unwrap_or(self.next)
+        let Records { numbers, wanted, .. } = &self.waiting;
+        let waiting = (!numbers.is_empty()).then_some(numbers.start.max(*wanted));
+        ahead.or(waiting).unwrap_or(self.next)
     }
 
     /// The next item; `None` = nothing more is written so far.
@@ -76,6 +120,9 @@ impl EventReader {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return Ok(Some(item));
+            }
+            if let Some((number, event)) = self.waiting.next() {
+                return Ok(Some(Item::Event(number, event)));
             }
             if self.segment.is_none() && !self.enter()? {
                 return Ok(None);
@@ -129,20 +176,21 @@ impl EventReader {
     fn read_block(&mut self) -> Result<bool, EventsError> {
         let Some(open) = &mut self.segment else { return Ok(true) };
         let path = self.dir.join(block::name(open.first));
-        let mut bytes = vec![0; BLOCK_HEADER];
-        if read_at(&open.file, &mut bytes, open.offset).map_err(on("read", &path))? < BLOCK_HEADER {
+        let header = self.waiting.room(BLOCK_HEADER);
+        if read_at(&open.file, header, open.offset).map_err(on("read", &path))? < BLOCK_HEADER {
             return Ok(false);
         }
-        let length = u32::from_le_bytes(*bytes.first_chunk().expect("a header is longer")) as usize;
+        let length = u32::from_le_bytes(*header.first_chunk().expect("a header is longer")) as usize;
+        let mut size = BLOCK_HEADER;
         if (1..=block::MAX_PAYLOAD).contains(&length) {
-            bytes.resize(BLOCK_HEADER + length, 0);
-            let read = read_at(&open.file, &mut bytes, open.offset).map_err(on("read", &path))?;
-            bytes.truncate(read);
+            let whole = self.waiting.room(BLOCK_HEADER + length);
+            size = read_at(&open.file, whole, open.offset).map_err(on("read", &path))?;
         }
-        match block::read(&bytes, None) {
+        match block::read(&self.waiting.bytes[..size], None) {
             Ok(found) => {
                 open.offset += found.size() as u64;
-                take(&mut self.ready, &mut self.next, &found);
+                let (numbers, payload) = (found.first..found.end(), BLOCK_HEADER..found.size());
+                self.take(numbers, payload);
                 Ok(true)
             }
             // A wrong length may look like a block that is still being written.
@@ -158,8 +206,23 @@ impl EventReader {
         let what = format!("{} bytes are no records", at as u64 - open.offset);
         self.ready.push_back(Item::Damaged { file: block::name(open.first), offset: open.offset, what });
         open.offset = (at + found.size()) as u64;
-        take(&mut self.ready, &mut self.next, &found);
+        let (numbers, payload) = (found.first..found.end(), 0..found.payload.len());
+        self.waiting.room(found.payload.len()).copy_from_slice(found.payload);
+        self.take(numbers, payload);
         Ok(true)
+    }
+
+    /// Hands out the records of a block from `next` on, which was read into its room.
+    fn take(&mut self, numbers: Range<u64>, payload: Range<usize>) {
+        if numbers.start > self.next {
+            self.ready.push_back(Item::Gap(self.next, numbers.start));
+            self.next = numbers.start;
+        }
+        self.waiting.wanted = self.next;
+        self.next = self.next.max(numbers.end);
+        if self.waiting.wanted < self.next {
+            (self.waiting.numbers, self.waiting.payload) = (numbers, payload);
+        }
     }
 
     /// Goes on to the next segment where there is one; what is left of this one is torn then.
@@ -186,23 +249,6 @@ impl EventReader {
         self.segment = None;
         Ok(true)
     }
-}
-
-/// Queues the records of a block from `next` on.
-fn take(ready: &mut VecDeque<Item>, next: &mut u64, block: &block::Block<'_>) {
-    if block.first > *next {
-        ready.push_back(Item::Gap(*next, block.first));
-        *next = block.first;
-    }
-    let mut payload = block.payload;
-    for number in block.first..block.end() {
-        match wire::read(&mut payload) {
-            Some(Some(event)) if number >= *next => ready.push_back(Item::Event(number, event)),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    *next = (*next).max(block.end());
 }
 
 /// What one segment holds.

@@ -13,7 +13,6 @@ use crate::model::ids::UserKey;
 use parking_lot::Mutex;
 use siphasher::sip::SipHasher24;
 use std::fs::{self, File, OpenOptions};
-use std::hash::Hasher;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -60,22 +59,18 @@ impl Veil {
 
     /// The name of a person in the records of the newest period; nobody stays nobody.
     pub fn cover(&self, user: UserKey) -> UserKey {
-        self.current.lock().cover(user)
+        if user.0 == 0 { user } else { self.current.lock().cover(user) }
     }
 
-    /// The record as it is written.
-    pub(super) fn covered(&self, event: &Event) -> Event {
-        let mut event = *event;
-        let user = match &mut event.what {
+    /// The name in a record as it is written.
+    pub(super) fn name_in(&self, event: &Event) -> UserKey {
+        match event.what {
             // From the ledger's journal, where the name was covered when the bill came.
-            What::Notice(Noticed { kind: NoticeEvent::Bill { .. }, .. }) => return event,
-            What::Bid(bid) => &mut bid.user,
-            What::Notice(noticed) => &mut noticed.user,
-            What::Conversion(converted) => &mut converted.user,
-            What::NoBid(_) => return event,
-        };
-        *user = self.cover(*user);
-        event
+            What::Notice(Noticed { kind: NoticeEvent::Bill { .. }, user, .. }) => user,
+            What::Bid(_) | What::NoBid(_) | What::Notice(_) | What::Conversion(_) => {
+                self.cover(event.what.user())
+            }
+        }
     }
 
     /// Goes on to the period of `now_ms`, and removes keys that are too old.
@@ -148,14 +143,10 @@ impl Keys {
     }
 
     fn cover(&self, user: UserKey) -> UserKey {
-        if user.0 == 0 {
-            return user;
-        }
         let key: &[u8; KEY] =
             self.table[place(user)..].first_chunk().expect("a table has a key for each bucket");
-        let mut hasher = SipHasher24::new_with_key(key);
-        hasher.write(&user.0.to_le_bytes());
-        UserKey(hasher.finish().max(1))
+        let name = SipHasher24::new_with_key(key).hash(&user.0.to_le_bytes());
+        UserKey(name.max(1))
     }
 }
 

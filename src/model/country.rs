@@ -8,12 +8,8 @@ pub struct Country([u8; 2]);
 impl Country {
     /// Reads an alpha-2 or alpha-3 code in any case; `None` for a code that is not in ISO 3166-1.
     pub fn parse(code: &str) -> Option<Country> {
-        let code = code.trim().as_bytes();
-        match *code {
-            [a, b] => {
-                let alpha2 = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];
-                CODES.binary_search_by_key(&alpha2, |row| row.0).ok().map(|_| Country(alpha2))
-            }
+        match *code.trim().as_bytes() {
+            [a, b] => Country::from_alpha2([a.to_ascii_uppercase(), b.to_ascii_uppercase()]),
             [a, b, c] => {
                 let alpha3 = [a, b, c].map(|l| l.to_ascii_uppercase());
                 let row = BY_ALPHA3.binary_search_by_key(&alpha3, |row| row.1);
@@ -21,6 +17,13 @@ impl Country {
             }
             _ => None,
         }
+    }
+
+    /// Reads an alpha-2 code in upper case.
+    pub fn from_alpha2(code: [u8; 2]) -> Option<Country> {
+        let [row, column] = code.map(|letter| usize::from(letter.wrapping_sub(b'A')));
+        let is_known = IS_ALPHA2.get(row).is_some_and(|columns| column < 26 && columns >> column & 1 == 1);
+        is_known.then_some(Country(code))
     }
 
     /// The alpha-2 code.
@@ -64,6 +67,18 @@ const GDPR: [[u8; 2]; 32] = [
     *b"AT", *b"BE", *b"BG", *b"CH", *b"CY", *b"CZ", *b"DE", *b"DK", *b"EE", *b"ES", *b"FI", *b"FR", *b"GB", *b"GR", *b"HR", *b"HU",
     *b"IE", *b"IS", *b"IT", *b"LI", *b"LT", *b"LU", *b"LV", *b"MT", *b"NL", *b"NO", *b"PL", *b"PT", *b"RO", *b"SE", *b"SI", *b"SK",
 ];
+
+/// For each first letter, a bit for each second one with which it is an alpha-2 code.
+static IS_ALPHA2: [u32; 26] = {
+    let mut rows = [0; 26];
+    let mut at = 0;
+    while at < CODES.len() {
+        let [row, column] = CODES[at].0;
+        rows[(row - b'A') as usize] |= 1 << (column - b'A');
+        at += 1;
+    }
+    rows
+};
 
 /// [`CODES`] sorted by alpha-3: the two columns sort almost alike, but not quite.
 static BY_ALPHA3: [([u8; 2], [u8; 3]); CODES.len()] = {
@@ -152,6 +167,10 @@ mod tests {
 
     #[test]
     fn both_forms_name_the_same_country() {
+        for code in (0..=u16::MAX).map(u16::to_be_bytes) {
+            let is_listed = CODES.iter().any(|row| row.0 == code);
+            assert_eq!(Country::from_alpha2(code), is_listed.then_some(Country(code)), "{code:?}");
+        }
         for country in Country::all() {
             assert_eq!(Country::parse(country.as_str()), Some(country));
             assert_eq!(Country::parse(country.alpha3()), Some(country));

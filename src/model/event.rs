@@ -42,6 +42,16 @@ pub enum What {
 }
 
 impl What {
+    /// The identifier under which the person is known of whom it is; 0 = of nobody.
+    pub fn user(&self) -> UserKey {
+        match self {
+            What::Bid(bid) => bid.user,
+            What::NoBid(_) => UserKey(0),
+            What::Notice(noticed) => noticed.user,
+            What::Conversion(converted) => converted.user,
+        }
+    }
+
     /// Which kind it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -242,6 +252,17 @@ impl Features {
         for (place, hash) in features.hashes.iter_mut().zip(hashes) {
             *place = hash;
             features.len += 1;
+        }
+        features
+    }
+
+    /// Those that stand one after the other in these bytes, little-endian, as far as [`Features::MAX`] goes.
+    pub fn from_le_bytes(bytes: &[u8]) -> Features {
+        let mut features = Features::default();
+        let hashes = bytes.chunks_exact(size_of::<u32>());
+        features.len = hashes.len().min(Features::MAX) as u8;
+        for (place, hash) in features.hashes.iter_mut().zip(hashes) {
+            *place = u32::from_le_bytes(*hash.first_chunk().expect("a chunk is as long"));
         }
         features
     }

@@ -26,7 +26,11 @@ impl Currency {
 
     /// Reads a three-letter code in any case; `None` for anything else.
     pub fn parse(code: &str) -> Option<Currency> {
-        let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
+        Currency::from_bytes(code.as_bytes().try_into().ok()?)
+    }
+
+    /// The same of its three bytes.
+    pub fn from_bytes(bytes: [u8; 3]) -> Option<Currency> {
         bytes.iter().all(u8::is_ascii_alphabetic).then(|| Currency(bytes.map(|b| b.to_ascii_uppercase())))
     }
 

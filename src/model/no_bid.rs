@@ -220,6 +220,11 @@ impl NoBidReason {
         }
     }
 
+    /// The reason of this name.
+    pub fn named(name: &str) -> Option<NoBidReason> {
+        NoBidReason::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// OpenRTB's code for the answer's `nbr`, where the list has one (AdCOM 1.0, "No-Bid Reason Codes").
     pub fn nbr(self) -> Option<u16> {
         match self {

@@ -218,20 +218,14 @@ impl Kept {
                 (_, Some(at_ms)) if at_ms <= now_ms - LAG_MS => &mut self.notices,
                 _ => break,
             };
-            let Some((_, event)) = tail.next.take() else { break };
-            self.listen(event.at_ms);
-            self.learning.take(&event, &is_goal);
+            // It is long, and is not moved.
+            let Some((_, event)) = &tail.next else { break };
+            listen(&mut self.listens_from_ms, &mut self.learning, event.at_ms);
+            self.learning.take(event, &is_goal);
+            tail.next = None;
             taken += 1;
         }
         Ok(taken)
-    }
-
-    /// What stayed silent while nobody listened says nothing.
-    fn listen(&mut self, at_ms: i64) {
-        if self.listens_from_ms.is_some_and(|from_ms| at_ms >= from_ms) {
-            self.listens_from_ms = None;
-            self.learning.forgive_silence();
-        }
     }
 
     /// Writes the state; the last whole one stays where a write fails.
@@ -240,6 +234,14 @@ impl Kept {
         bytes.extend_from_slice(&self.notices.place().to_le_bytes());
         bytes.extend_from_slice(&self.learning.export());
         replace(&*self.storage, DRAFT, FILE, &bytes)
+    }
+}
+
+/// What stayed silent while nobody listened says nothing.
+fn listen(from_ms: &mut Option<i64>, learning: &mut Learning, at_ms: i64) {
+    if from_ms.is_some_and(|from_ms| at_ms >= from_ms) {
+        *from_ms = None;
+        learning.forgive_silence();
     }
 }
 
@@ -257,7 +259,7 @@ impl Shared {
         }
         let more = matches!(read, Ok(BATCH..));
         if !more {
-            kept.listen(now_ms);
+            listen(&mut kept.listens_from_ms, &mut kept.learning, now_ms);
             // Notices of the last moment are not read yet.
             kept.learning.advance(now_ms - LAG_MS);
         }

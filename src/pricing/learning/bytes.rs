@@ -78,7 +78,7 @@ impl Learning {
             let until_ms = input.i64()?;
             let bid = read_waiting(&mut input)?;
             // Where fewer may wait than did, the others are left out.
-            waiting.push(BidId { epoch, core, sequence }, until_ms, bid);
+            waiting.push(BidId { epoch, core, sequence }, until_ms, || bid);
         }
         let revenues = Revenues {
             by_line_item: read_sums(&mut input)?.map(|(id, sum)| (LineItemId(id), sum)).collect(),

@@ -154,9 +154,8 @@ impl Learning {
             return;
         }
         let evidence = &bid.evidence;
-        let place = market::place(bid.exchange, (bid.media, bid.size), bid.place.inventory, evidence.market);
-        let waiting = Waiting {
-            place,
+        let waiting = || Waiting {
+            place: market::place(bid.exchange, (bid.media, bid.size), bid.place.inventory, evidence.market),
             price: bid.price,
             base_price: evidence.base_price,
             first_price: evidence.first_price && evidence.base_price > Cpm(0) && bid.price > Cpm(0),

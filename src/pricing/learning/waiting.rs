@@ -4,6 +4,7 @@ use crate::model::ids::{BidId, CampaignId};
 use crate::model::money::Cpm;
 use crate::pricing::shading::Place;
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 
 /// What is known of a bid's fate.
@@ -56,12 +57,13 @@ impl Queue {
         self.bids.len()
     }
 
-    /// Adds a bid; `false` = there is no room, or it is there already.
-    pub(super) fn push(&mut self, id: BidId, until_ms: i64, bid: Waiting) -> bool {
-        if self.bids.len() >= self.capacity || self.bids.contains_key(&id) {
+    /// Adds a bid, which is made only then; `false` = there is no room, or it is there already.
+    pub(super) fn push(&mut self, id: BidId, until_ms: i64, bid: impl FnOnce() -> Waiting) -> bool {
+        if self.bids.len() >= self.capacity {
             return false;
         }
-        self.bids.insert(id, (until_ms, bid));
+        let Entry::Vacant(place) = self.bids.entry(id) else { return false };
+        place.insert((until_ms, bid()));
         self.ends.push(Reverse((until_ms, id)));
         true
     }

@@ -390,17 +390,19 @@ impl Landscape {
         if self.buckets.iter().all(keeps) {
             return;
         }
-        let mut moved: Vec<u32> = Vec::with_capacity(self.buckets.len());
-        let mut kept: Vec<Bucket> = Vec::with_capacity(self.buckets.len());
-        for mut bucket in std::mem::take(&mut self.buckets) {
-            moved.push(kept.len() as u32);
-            if keeps(&bucket) {
-                bucket.parent = moved[bucket.parent as usize];
-                kept.push(bucket);
-            }
-        }
-        self.by_key = kept.iter().enumerate().map(|(at, bucket)| (bucket.key, at as u32)).collect();
-        self.buckets = kept;
+        // Where each one goes. They move where they are: all of them are tens of megabytes.
+        let mut count = 0;
+        let moved = self.buckets.iter().map(|bucket| {
+            count += u32::from(keeps(bucket));
+            count.saturating_sub(1)
+        });
+        let moved: Vec<u32> = moved.collect();
+        self.buckets.retain_mut(|bucket| {
+            bucket.parent = moved[bucket.parent as usize];
+            keeps(bucket)
+        });
+        self.by_key.clear();
+        self.by_key.extend(self.buckets.iter().enumerate().map(|(at, bucket)| (bucket.key, at as u32)));
     }
 
     /// The estimated probability that a bid wins in a place, as of the last [`Landscape::rebuild`].
