@@ -96,12 +96,14 @@ impl<const MOST: usize> Fields<MOST> {
     }
 
     /// A number that is absent where it is 0.
+    #[inline(always)]
     pub(super) fn positive(&mut self, key: u32, number: u32) {
         if number > 0 {
             self.number(key, number.into());
         }
     }
 
+    #[inline(always)]
     pub(super) fn fixed64(&mut self, key: u32, number: u64) {
         self.key(key);
         self.put(number.to_le_bytes());
@@ -120,6 +122,14 @@ impl<const MOST: usize> Fields<MOST> {
             out.bytes[out.len..][..text.len()].copy_from_slice(text.as_bytes());
             out.len += text.len();
         });
+    }
+
+    /// A text of so many letters.
+    #[inline(always)]
+    pub(super) fn letters<const LEN: usize>(&mut self, key: u32, letters: [u8; LEN]) {
+        self.key(key);
+        self.put([LEN as u8]);
+        self.put(letters);
     }
 
     /// What `write` adds as one field, shorter than 128 bytes, so that its length is one byte.
@@ -163,17 +173,17 @@ impl<'b> Rest<'b> {
     }
 
     /// As everywhere in this encoding, higher bits are dropped.
-    #[inline]
+    #[inline(always)]
     pub(super) fn uint32(&mut self, key: u32) -> Option<u32> {
         self.number(key).map(|number| number as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn cpm(&mut self, key: u32) -> Option<Cpm> {
         self.number(key).map(|number| Cpm(number as i64))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn flag(&mut self, key: u32) -> bool {
         self.number(key).is_some_and(|number| number != 0)
     }

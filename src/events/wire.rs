@@ -126,7 +126,7 @@ fn write_bid(out: &mut Fields<LONGEST>, bid: &BidMade, user: UserKey) {
     out.number(bid::LINE_ITEM, bid.line_item.0.into());
     out.number(bid::CREATIVE, bid.creative.0.into());
     out.number(bid::PRICE_MICROS, bid.price.0 as u64);
-    out.text(bid::CURRENCY, bid.currency.as_str());
+    out.letters(bid::CURRENCY, bid.currency.bytes());
     out.number(bid::MULTIPLIER_PPM, bid.multiplier_ppm as u64);
     if user.0 != 0 {
         out.fixed64(bid::USER, user.0);
@@ -169,8 +169,8 @@ fn write_place(out: &mut Fields<LONGEST>, place: &Place) {
     if place.inventory != 0 {
         out.fixed64(place::INVENTORY, place.inventory);
     }
-    if let Some(country) = &place.country {
-        out.text(place::COUNTRY, country.as_str());
+    if let Some(country) = place.country {
+        out.letters(place::COUNTRY, country.alpha2());
     }
     if let Some(device_type) = place.device_type {
         out.number(place::DEVICE_TYPE, device_type.into());

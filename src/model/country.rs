@@ -31,6 +31,11 @@ impl Country {
         std::str::from_utf8(&self.0).expect("a country holds two ASCII letters")
     }
 
+    /// The two letters of the alpha-2 code.
+    pub fn alpha2(self) -> [u8; 2] {
+        self.0
+    }
+
     /// The alpha-3 code, as OpenRTB writes it.
     pub fn alpha3(&self) -> &'static str {
         let row = CODES.binary_search_by_key(&self.0, |row| row.0).expect("only codes of the table are made");

@@ -390,13 +390,13 @@ impl Landscape {
         if self.buckets.iter().all(keeps) {
             return;
         }
-        // Where each one goes. They move where they are: all of them are tens of megabytes.
+        // Where each one goes. They stay in the same memory, because all of them are tens of megabytes.
+        let mut moved: Vec<u32> = Vec::with_capacity(self.buckets.len());
         let mut count = 0;
-        let moved = self.buckets.iter().map(|bucket| {
+        for bucket in &self.buckets {
+            moved.push(count);
             count += u32::from(keeps(bucket));
-            count.saturating_sub(1)
-        });
-        let moved: Vec<u32> = moved.collect();
+        }
         self.buckets.retain_mut(|bucket| {
             bucket.parent = moved[bucket.parent as usize];
             keeps(bucket)
