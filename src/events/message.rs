@@ -18,11 +18,11 @@ use crate::model::no_bid::NoBidReason;
 use crate::model::targeting::MediaType;
 use prost::Message;
 
-mod message {
+mod generated {
     include!(concat!(env!("OUT_DIR"), "/outbid.events.rs"));
 }
 
-use message::notice::Kind;
+use generated::notice::Kind;
 
 pub(super) const MEDIA: [MediaType; 4] =
     [MediaType::Banner, MediaType::Video, MediaType::Audio, MediaType::Native];
@@ -31,28 +31,30 @@ pub(super) const CHANNELS: [ChannelKind; 3] = [ChannelKind::Site, ChannelKind::A
 /// Appends a record of `user` with its length before it.
 pub(super) fn write(event: &Event, user: UserKey, out: &mut Vec<u8>) {
     let what = match &event.what {
-        What::Bid(bid) => message::event::What::Bid(bid_message(bid, user)),
-        What::NoBid(no_bid) => message::event::What::NoBid(message::NoBid {
+        What::Bid(bid) => generated::event::What::Bid(bid_message(bid, user)),
+        What::NoBid(no_bid) => generated::event::What::NoBid(generated::NoBid {
             exchange: Some(no_bid.exchange.0.into()),
             reason: Some(no_bid.reason.as_str().to_owned()),
             place: Some(place_message(&no_bid.place)),
         }),
-        What::Notice(noticed) => message::event::What::Notice(notice_message(noticed, user)),
-        What::Conversion(converted) => message::event::What::Conversion(conversion_message(converted, user)),
+        What::Notice(noticed) => generated::event::What::Notice(notice_message(noticed, user)),
+        What::Conversion(converted) => {
+            generated::event::What::Conversion(conversion_message(converted, user))
+        }
     };
-    let event = message::Event { at_ms: Some(event.at_ms), what: Some(what) };
+    let event = generated::Event { at_ms: Some(event.at_ms), what: Some(what) };
     event.encode_length_delimited(out).expect("a vector grows");
 }
 
 /// Reads the next record of a payload; `None` where the bytes are no record, inside `None` where it is of a kind that a
 /// later version wrote.
 pub(super) fn read(payload: &mut &[u8]) -> Option<Option<Event>> {
-    let event = message::Event::decode_length_delimited(&mut *payload).ok()?;
+    let event = generated::Event::decode_length_delimited(&mut *payload).ok()?;
     let what = match event.what {
-        Some(message::event::What::Bid(bid)) => bid_of(&bid).map(What::Bid),
-        Some(message::event::What::NoBid(no_bid)) => no_bid_of(&no_bid).map(What::NoBid),
-        Some(message::event::What::Notice(notice)) => notice_of(&notice).map(What::Notice),
-        Some(message::event::What::Conversion(conversion)) => {
+        Some(generated::event::What::Bid(bid)) => bid_of(&bid).map(What::Bid),
+        Some(generated::event::What::NoBid(no_bid)) => no_bid_of(&no_bid).map(What::NoBid),
+        Some(generated::event::What::Notice(notice)) => notice_of(&notice).map(What::Notice),
+        Some(generated::event::What::Conversion(conversion)) => {
             conversion_of(&conversion).map(What::Conversion)
         }
         None => None,
@@ -60,13 +62,13 @@ pub(super) fn read(payload: &mut &[u8]) -> Option<Option<Event>> {
     Some(what.map(|what| Event { at_ms: event.at_ms.unwrap_or(0), what }))
 }
 
-fn conversion_message(converted: &Converted, user: UserKey) -> message::Conversion {
-    message::Conversion {
+fn conversion_message(converted: &Converted, user: UserKey) -> generated::Conversion {
+    generated::Conversion {
         conversion: Some(converted.conversion.0),
         advertiser: Some(converted.advertiser.0),
         user: known(user),
         value_nanos: converted.value.map(|value| value.0),
-        credit: converted.credit.map(|credit| message::Credit {
+        credit: converted.credit.map(|credit| generated::Credit {
             bid: Some(id_message(credit.bid)),
             line_item: Some(credit.line_item.0),
             creative: Some(credit.creative.0),
@@ -76,8 +78,8 @@ fn conversion_message(converted: &Converted, user: UserKey) -> message::Conversi
     }
 }
 
-fn conversion_of(conversion: &message::Conversion) -> Option<Converted> {
-    let credit = |credit: &message::Credit| {
+fn conversion_of(conversion: &generated::Conversion) -> Option<Converted> {
+    let credit = |credit: &generated::Credit| {
         Some(Credit {
             bid: id_of(credit.bid.as_ref())?,
             line_item: LineItemId(credit.line_item?),
@@ -98,11 +100,11 @@ fn conversion_of(conversion: &message::Conversion) -> Option<Converted> {
     })
 }
 
-fn id_message(id: BidId) -> message::BidId {
-    message::BidId { epoch: Some(id.epoch), core: Some(id.core.into()), sequence: Some(id.sequence) }
+fn id_message(id: BidId) -> generated::BidId {
+    generated::BidId { epoch: Some(id.epoch), core: Some(id.core.into()), sequence: Some(id.sequence) }
 }
 
-fn id_of(id: Option<&message::BidId>) -> Option<BidId> {
+fn id_of(id: Option<&generated::BidId>) -> Option<BidId> {
     let id = id?;
     Some(BidId { epoch: id.epoch?, core: u16::try_from(id.core?).ok()?, sequence: id.sequence? })
 }
@@ -115,10 +117,10 @@ fn exchange_of(id: Option<u32>) -> Option<ExchangeId> {
     u16::try_from(id?).ok().map(ExchangeId)
 }
 
-fn bid_message(bid: &BidMade, user: UserKey) -> message::Bid {
+fn bid_message(bid: &BidMade, user: UserKey) -> generated::Bid {
     let evidence = &bid.evidence;
     let given = |number: u32| Some(number).filter(|number| *number > 0);
-    message::Bid {
+    generated::Bid {
         id: Some(id_message(bid.id)),
         exchange: Some(bid.exchange.0.into()),
         campaign: Some(bid.campaign.0),
@@ -147,7 +149,7 @@ fn bid_message(bid: &BidMade, user: UserKey) -> message::Bid {
     }
 }
 
-fn bid_of(bid: &message::Bid) -> Option<BidMade> {
+fn bid_of(bid: &generated::Bid) -> Option<BidMade> {
     let side = |pixels: u32| u16::try_from(pixels).ok();
     let size = bid.width.and_then(side).zip(bid.height.and_then(side)).map(|(w, h)| Size { w, h });
     Some(BidMade {
@@ -180,9 +182,9 @@ fn bid_of(bid: &message::Bid) -> Option<BidMade> {
     })
 }
 
-fn place_message(place: &Place) -> message::Place {
+fn place_message(place: &Place) -> generated::Place {
     let channel = |kind| CHANNELS.iter().position(|known| *known == kind).map(|at| at as u32 + 1);
-    message::Place {
+    generated::Place {
         channel: place.channel.and_then(channel),
         inventory: Some(place.inventory).filter(|hash| *hash != 0),
         country: place.country.map(|country| country.as_str().to_owned()),
@@ -190,7 +192,7 @@ fn place_message(place: &Place) -> message::Place {
     }
 }
 
-fn place_of(place: Option<&message::Place>) -> Place {
+fn place_of(place: Option<&generated::Place>) -> Place {
     let Some(place) = place else { return Place::default() };
     let channel = |number: u32| CHANNELS.get((number as usize).checked_sub(1)?).copied();
     Place {
@@ -201,7 +203,7 @@ fn place_of(place: Option<&message::Place>) -> Place {
     }
 }
 
-fn no_bid_of(no_bid: &message::NoBid) -> Option<NoBid> {
+fn no_bid_of(no_bid: &generated::NoBid) -> Option<NoBid> {
     let name = no_bid.reason.as_deref()?;
     Some(NoBid {
         exchange: exchange_of(no_bid.exchange)?,
@@ -210,8 +212,8 @@ fn no_bid_of(no_bid: &message::NoBid) -> Option<NoBid> {
     })
 }
 
-fn notice_message(noticed: &Noticed, user: UserKey) -> message::Notice {
-    let mut notice = message::Notice {
+fn notice_message(noticed: &Noticed, user: UserKey) -> generated::Notice {
+    let mut notice = generated::Notice {
         bid: Some(id_message(noticed.bid)),
         exchange: Some(noticed.exchange.0.into()),
         line_item: Some(noticed.line_item.0),
@@ -219,7 +221,7 @@ fn notice_message(noticed: &Noticed, user: UserKey) -> message::Notice {
         user: known(user),
         after_s: Some(noticed.after_s),
         min_to_win_micros: noticed.min_to_win.map(|price| price.0),
-        ..message::Notice::default()
+        ..generated::Notice::default()
     };
     let kind = match noticed.kind {
         NoticeEvent::Win(price) => {
@@ -246,7 +248,7 @@ fn notice_message(noticed: &Noticed, user: UserKey) -> message::Notice {
     notice
 }
 
-fn notice_of(notice: &message::Notice) -> Option<Noticed> {
+fn notice_of(notice: &generated::Notice) -> Option<Noticed> {
     let price = notice.price_micros.map(Cpm);
     let kind = match Kind::try_from(notice.kind?).ok()? {
         Kind::Win => NoticeEvent::Win(price),
