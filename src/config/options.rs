@@ -192,7 +192,7 @@ options! {
         /// requests are answered 204 and others 503.
         body_memory_bytes: usize = 268_435_456 in 1_048_576..=1_099_511_627_776;
         /// A request that waited longer than this before it was looked at, in milliseconds, is a sign of overload ...
-        queue_shed_ms: u32 = 20 in 1..=10_000;
+        queue_shed_ms: u32 = 40 in 1..=10_000;
         /// ... and when all of them did for this many milliseconds, some are answered 204 until it is over: the later the
         /// more, all where they wait for twice queue_shed_ms.
         queue_shed_window_ms: u32 = 20 in 1..=60_000;
