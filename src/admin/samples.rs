@@ -139,7 +139,7 @@ fn asked(inner: &Inner, call: &mut Call) -> Result<Query, Problem> {
     query.request_id = parameters.take("filter[request_id]");
     query.place = parameters.take("filter[domain]");
     if let Some(name) = parameters.take("filter[outcome]") {
-        let reason = NoBidReason::ALL.into_iter().find(|reason| reason.as_str() == name).map(Asked::NoBid);
+        let reason = NoBidReason::named(&name).map(Asked::NoBid);
         let outcome = if name == BID { Some(Asked::Bid) } else { reason };
         // What others do with a request is theirs.
         let may = |outcome: &Asked| match outcome {

@@ -417,7 +417,7 @@ mod tests {
             let record = written(&event);
             prop_assert_eq!(read_both_ways(&record), Some(Some(event)));
             let (fields, _) = with_length(&record).unwrap();
-            prop_assert_eq!(read_event(fields), Some(event), "by way of messages");
+            prop_assert_eq!(read_event(fields), Some(event), "by hand");
         }
 
         #[test]

@@ -301,7 +301,7 @@ fn names() -> Vec<String> {
 }
 
 fn cell_of(name: &str) -> Option<u8> {
-    let reason = NoBidReason::ALL.into_iter().find(|reason| reason.as_str() == name).map(Ends::cell);
+    let reason = NoBidReason::named(name).map(Ends::cell);
     reason.or((name == BID).then_some(Ends::BID))
 }
 

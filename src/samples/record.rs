@@ -188,7 +188,7 @@ impl Row {
         let ids = |ids: Vec<u32>| ids.into_iter().map(SegmentId).collect();
         let outcome = match self.reason.as_str() {
             "" => Ok(self.bids.iter().map(|bid| (LineItemId(bid.line_item), Cpm(bid.price))).collect()),
-            name => Err(NoBidReason::ALL.into_iter().find(|reason| reason.as_str() == name)?),
+            name => Err(NoBidReason::named(name)?),
         };
         Some(Record {
             request: SampledRequest {
