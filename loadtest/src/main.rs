@@ -4,6 +4,7 @@
 //! and the tables of the seeded market are its own copy. Exit codes: 0 done, 1 failed, 2 wrong use; those of `run` stand in
 //! `load`.
 
+mod awake;
 mod bare;
 mod bodies;
 mod client;
@@ -74,6 +75,12 @@ enum Command {
     ExchangeTrial(exchange::trial::TrialArgs),
     /// Measures what bids feel of large imports and of exports.
     Tables(tables::TablesArgs),
+    /// Keeps cores busy at the lowest priority until standard input ends: what `run --keep-awake` starts.
+    #[command(hide = true, name = awake::COMMAND)]
+    KeepAwake {
+        /// Which cores.
+        cores: Vec<usize>,
+    },
     /// The bare server that `floor` compares with.
     #[command(hide = true)]
     FloorServer {
@@ -97,6 +104,7 @@ fn main() -> ExitCode {
         Command::Tables(args) => tables::run(&args),
         Command::Audit(args) => exchange::audit::command::run(&args),
         Command::ExchangeTrial(args) => exchange::trial::run(&args),
+        Command::KeepAwake { cores } => awake::spin(cores),
         Command::FloorServer { listen, bytes } => bare::run(&listen, bytes as usize),
     };
     finish(result.map(|()| ExitCode::SUCCESS))

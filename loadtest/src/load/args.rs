@@ -164,6 +164,10 @@ pub(crate) struct LoadArgs {
     /// A run is invalid where more sends than this were late by the generator's own fault, in percent.
     #[arg(long, default_value_t = 0.1, value_parser = zero_or_more)]
     pub(crate) late_limit: f64,
+    /// Keep both cores from sleeping with threads of idle priority: on a virtual machine waking a core can cost
+    /// milliseconds, which would be measured as the server's. Wants --data-dir and chrt.
+    #[arg(long, requires = "data_dir")]
+    pub(crate) keep_awake: bool,
 }
 
 /// What is sent.

@@ -22,6 +22,7 @@ mod slo;
 mod traffic;
 mod wire;
 
+use crate::awake::Awake;
 use crate::market::dice::splitmix64;
 use crate::process::{self, Cores};
 use anyhow::ensure;
@@ -59,6 +60,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(cores) = cores {
         process::pin(cores.generator)?;
     }
+    ensure!(
+        cores.is_some() || !args.load.keep_awake,
+        "--keep-awake is for two cores, and this process may use one: leave it out"
+    );
+    let _awake = cores.filter(|_| args.load.keep_awake).map(Awake::keep).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (report, outcome) = runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -164,6 +170,7 @@ fn settings(args: &RunArgs, options: &Options, seed: u64) -> Settings {
         slo: load.slo.as_ref().map(ToString::to_string),
         generator_cpu_limit_percent: load.generator_cpu_limit,
         late_limit_percent: load.late_limit,
+        keep_awake: load.keep_awake,
         seed,
         server_settings: args.target.settings.clone(),
     }

@@ -83,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) slo: Option<String>,
     pub(crate) generator_cpu_limit_percent: f64,
     pub(crate) late_limit_percent: f64,
+    pub(crate) keep_awake: bool,
     pub(crate) seed: u64,
     pub(crate) server_settings: Vec<String>,
 }
