@@ -91,8 +91,7 @@ mod tests {
         let awake = Awake::start(Path::new("cat"), &[]).unwrap();
         let id = awake.0.id();
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-        let after_name = stat.rsplit_once(") ").unwrap().1;
-        assert_eq!(after_name.split(' ').nth(POLICY - 3), Some(IDLE), "{stat}");
+        assert_eq!(process::stat_field(&stat, POLICY).unwrap(), IDLE, "{stat}");
         drop(awake);
         assert!(!Path::new(&format!("/proc/{id}")).exists());
     }

@@ -175,13 +175,15 @@ fn thread_ns(task: &Path) -> Option<(u32, u64)> {
 /// `utime` + `stime` of a line of `/proc/<pid>/stat` (proc_pid_stat(5), fields 14 and 15), at Linux's 100 ticks a
 /// second.
 fn tick_ns(stat: &str) -> anyhow::Result<u64> {
+    let ticks = |number| stat_field(stat, number)?.parse::<u64>().context("no number");
+    Ok((ticks(14)? + ticks(15)?) * 10_000_000)
+}
+
+/// The field of this number, from 3 on, in a line of `/proc/<pid>/stat` (proc_pid_stat(5)).
+pub(crate) fn stat_field(stat: &str, number: usize) -> anyhow::Result<&str> {
     // The name in parentheses may hold anything, so fields are counted from its end: the next one is number 3.
     let after_name = stat.rsplit_once(") ").context("no name in stat")?.1;
-    let fields: Vec<&str> = after_name.split(' ').collect();
-    let field = |number: usize| {
-        fields.get(number - 3).context("stat is too short")?.parse::<u64>().context("no number")
-    };
-    Ok((field(14)? + field(15)?) * 10_000_000)
+    after_name.split(' ').nth(number - 3).context("stat is too short")
 }
 
 #[cfg(test)]
