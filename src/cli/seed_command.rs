@@ -4,6 +4,9 @@ use super::boot;
 use super::seed::{self, Memberships, WorldParams, dice};
 use super::{Common, Failure};
 use crate::audience::{Builder, Membership};
+use crate::budget::file_storage::FileStorage;
+use crate::engine::Steering;
+use crate::serve::Pacing;
 use crate::store::account_file;
 use crate::store::data_dir::DataDir;
 use anyhow::{Context, anyhow};
@@ -27,8 +30,8 @@ pub(super) struct SeedArguments {
     /// Everything random comes from it.
     #[arg(long, value_name = "K", default_value_t = WorldParams::default().seed)]
     seed: u64,
-    /// With goals by clicks and conversions, frequency caps, pacing and shading. A line item that is paced begins slowly: its
-    /// first five minutes are on a tenth of the requests.
+    /// With goals by clicks and conversions, frequency caps, pacing and shading. Pacing begins as after a day that went well,
+    /// at the full value on all requests.
     #[arg(long)]
     pricing: bool,
 }
@@ -58,6 +61,11 @@ pub(super) fn run(_common: &Common, arguments: &SeedArguments) -> Result<(), Fai
     let world = data.world_file();
     std::fs::write(&world, seed::world_json(&params))
         .with_context(|| format!("cannot write {}", world.display()))?;
+    if params.pricing {
+        let pacing = FileStorage::open(&data.pacing()).context("pacing")?;
+        let settled = Steering::settled(&boot::compile(account.clone(), 1)?);
+        Pacing::write(settled, Box::new(pacing)).context("pacing")?;
+    }
     let stats = index.stats();
     println!(
         "{}: {} line items, {} users in {} memberships ({:.1} bytes a user), exchange {:?}",

@@ -236,6 +236,32 @@ fn tasks<'c>(catalog: &'c Catalog, line: &'c CatalogLineItem) -> [Option<Task<'c
 }
 
 impl Steering {
+    /// That of an account whose budgets last for all of its traffic: every controller at the full value, on all requests.
+    /// An account that is new begins slowly instead, because nobody knows yet how fast it would spend.
+    pub fn settled(catalog: &Catalog) -> Steering {
+        let active = catalog.line_items().iter().filter(|line| line.active);
+        let tasks = active.flat_map(|line| tasks(catalog, line)).flatten();
+        let before = Facts {
+            now_ms: 0,
+            spent: Nanos(0),
+            open_expected: Nanos(0),
+            left: Nanos(0),
+            average_price: Nanos(0),
+            below_floor_ppm: 0,
+        };
+        // Of a day long ago, so that the first tick begins a new one.
+        let controller = |task: Task<'_>| Controller {
+            pacer: Pacer::new(Start::Warm(1.0), &before, &task.key.settings(task.budget)),
+            plan: None,
+            day_ms: 0,
+            posted_before: Nanos(0),
+            progress: Progress::default(),
+            is_used: false,
+        };
+        let controllers = tasks.map(|task| (task.key, controller(task))).collect();
+        Steering { controllers, ..Steering::default() }
+    }
+
     /// Looks at what was spent and sets the level of every line item that spreads its budget.
     pub fn tick(&mut self, told: &Told<'_>) {
         self.observe(told.requests, told.now.unix_ms);

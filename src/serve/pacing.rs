@@ -55,6 +55,14 @@ impl Pacing {
         kept.storage = Some(storage);
         Ok(Pacing(Mutex::new(kept)))
     }
+
+    /// Puts a state into `storage` for [`Pacing::open`] to begin with.
+    ///
+    /// # Errors
+    /// The disk refuses to be written.
+    pub fn write(steering: Steering, storage: Box<dyn Storage>) -> io::Result<()> {
+        Kept { steering, storage: Some(storage), ..Kept::default() }.save()
+    }
 }
 
 impl Kept {

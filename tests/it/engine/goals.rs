@@ -69,6 +69,19 @@ impl Steered {
 }
 
 #[test]
+fn a_settled_account_begins_on_all_requests_at_the_full_value() {
+    for strategy in [Strategy::FixedCpm, Strategy::MaxCpm, Strategy::TargetCpc, Strategy::MaxClicks] {
+        let mut steered = Steered::new(strategy, PacingMode::Even);
+        assert!(steered.tick().1 < 1_000_000, "{strategy:?}: an account that is new begins slowly");
+
+        let mut settled = Steered::new(strategy, PacingMode::Even);
+        settled.steering = Steering::settled(&settled.world.snapshot.catalog);
+        let mut settled = settled.restarted();
+        assert_eq!(settled.tick(), (1_000_000, 1_000_000), "{strategy:?}");
+    }
+}
+
+#[test]
 fn a_budget_that_nobody_spends_raises_kappa_as_far_as_the_goal_lets_it() {
     for (strategy, expected) in [
         (Strategy::FixedCpm, 1_000_000),
