@@ -1,10 +1,5 @@
 //! The writer's thread: takes commands as they come, commits what came while the last commit was syncing, ticks.
-//!
-//! A part of a budget that a core asks for ahead waits up to 10 ms for others, so that one sync covers them: a core that is
-//! busy asks for some hundred a second, each of which would otherwise cost a sync of its own. Nobody waits for these, while
-//! a bill, and a core that has nothing left, are never held up.
 
-use super::lease::{Ask, Why};
 use super::ledger::{Command, Signals, after_commit, must};
 use super::writer::{CommitError, LedgerWriter};
 use crate::model::clock::Clock;
@@ -17,9 +12,6 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(50);
 /// Commands that one commit may cover.
 const MAX_GROUP: usize = 4_096;
-
-/// How long a part of a budget that was asked for ahead waits for others.
-const AHEAD: Duration = Duration::from_millis(10);
 
 /// See the module.
 pub(super) struct WriterThread {
@@ -59,39 +51,20 @@ impl WriterThread {
         }
     }
 
-    /// Does `first` and everything else that waits already, in the order in which it came; returns whether to end.
+    /// Does `first` and everything else that waits already; returns whether to end.
     fn group(&mut self, first: Command) -> bool {
-        let mut ahead = Vec::new();
-        let mut urgent = self.first_urgent(first, &mut ahead);
         let now = self.clock.now();
-        let mut done = ahead.len();
-        for command in ahead {
-            must(command.run(&mut self.writer, now));
-        }
-        while let Some(command) = urgent {
+        let mut next = Some(first);
+        let mut done = 0;
+        while let Some(command) = next {
             if matches!(command, Command::End) {
                 return true;
             }
             must(command.run(&mut self.writer, now));
             done += 1;
-            urgent = (done < MAX_GROUP).then(|| self.receiver.try_recv().ok()).flatten();
+            next = (done < MAX_GROUP).then(|| self.receiver.try_recv().ok()).flatten();
         }
         false
-    }
-
-    /// Lets what was asked for ahead wait in `ahead`, until something comes that somebody waits for, which is returned, or
-    /// until it has waited long enough.
-    fn first_urgent(&self, first: Command, ahead: &mut Vec<Command>) -> Option<Command> {
-        let due_ns = self.clock.now().mono_ns + AHEAD.as_nanos() as u64;
-        let mut next = first;
-        loop {
-            match next {
-                Command::Ask(Ask { why: Why::Low, .. }) if ahead.len() < MAX_GROUP => ahead.push(next),
-                urgent => return Some(urgent),
-            }
-            let left_ns = due_ns.checked_sub(self.clock.now().mono_ns)?;
-            next = self.receiver.recv_timeout(Duration::from_nanos(left_ns)).ok()?;
-        }
     }
 
     fn commit(&mut self) {
