@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const PER_THREAD: u64 = 5;
 /// For files that are opened while the process works: next segments, their directories, readers of the event log. A
 /// connection that a listener accepts only to close it has one of them for a moment.
-const RESERVE: u64 = 16;
+const RESERVE: u64 = 8;
 /// What is assumed to be open where the system does not say.
 const ASSUMED: u64 = 64;
 
