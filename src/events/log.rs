@@ -51,9 +51,7 @@ pub struct EventWriter {
     waiting: u32,
     /// The time of the newest record.
     newest_ms: i64,
-    /// Flushes so far, and how many of them were synced.
-    flushes: u64,
-    synced: u64,
+    unsynced: bool,
     bills: Bills,
     /// Covers who a record is of; without one records say it.
     veil: Option<Arc<Veil>>,
@@ -81,36 +79,10 @@ struct Ended {
 #[derive(Debug)]
 struct Active {
     file: File,
-    /// The same file once more, for syncs of another thread: what fails to be written is then told to both.
-    synced: Arc<File>,
     path: PathBuf,
     first: u64,
     header: Header,
     bytes: u64,
-}
-
-/// A log's sync that is still to be done. What was flushed before the segment at hand began was synced when that began.
-#[derive(Debug)]
-pub struct Sync {
-    file: Arc<File>,
-    path: PathBuf,
-    synced: Synced,
-}
-
-/// How far a log was synced.
-#[derive(Clone, Copy, Debug)]
-pub struct Synced {
-    flushes: u64,
-    /// The last bill, as in `Bills::flushed`.
-    bill: u64,
-}
-
-impl Sync {
-    /// Does it. After an error the log must not be written any more.
-    pub fn run(self) -> Result<Synced, EventsError> {
-        self.file.sync_data().map_err(on("sync", &self.path))?;
-        Ok(self.synced)
-    }
 }
 
 impl EventWriter {
@@ -149,8 +121,7 @@ impl EventWriter {
             block: vec![0; BLOCK_HEADER],
             waiting: 0,
             newest_ms,
-            flushes: 0,
-            synced: 0,
+            unsynced: false,
             bills: Bills { waiting: 0, flushed: UNSETTLED, synced: 0 },
             veil: None,
         };
@@ -197,35 +168,21 @@ impl EventWriter {
         if self.bills.flushed != UNSETTLED && last_bill > 0 {
             self.bills.flushed = last_bill;
         }
-        self.flushes += 1;
+        self.unsynced = true;
         Ok(())
     }
 
     /// Makes everything that was flushed survive a crash of the machine. After an error nothing is known of it, and the
     /// log must not be written any more.
     pub fn sync(&mut self) -> Result<(), EventsError> {
-        if self.synced < self.flushes {
+        if self.unsynced {
             self.active.file.sync_data().map_err(on("sync", &self.active.path))?;
+            self.unsynced = false;
         }
-        self.note_synced(&Synced { flushes: self.flushes, bill: self.bills.flushed });
+        if self.bills.flushed != UNSETTLED {
+            self.bills.synced = self.bills.flushed;
+        }
         Ok(())
-    }
-
-    /// The same for another thread, while this log goes on being written: a disk that others keep busy takes seconds. `None`
-    /// where nothing is left to sync.
-    pub fn sync_elsewhere(&self) -> Option<Sync> {
-        let Active { synced: file, path, .. } = &self.active;
-        let synced = Synced { flushes: self.flushes, bill: self.bills.flushed };
-        let sync = || Sync { file: Arc::clone(file), path: path.clone(), synced };
-        (self.synced < self.flushes).then(sync)
-    }
-
-    /// Takes note of what [`Sync::run`] did.
-    pub fn note_synced(&mut self, synced: &Synced) {
-        self.synced = self.synced.max(synced.flushes);
-        if synced.bill != UNSETTLED {
-            self.bills.synced = self.bills.synced.max(synced.bill);
-        }
     }
 
     /// Where the bills end that are durable, as a record of the ledger's journal: all up to it are, once
@@ -321,12 +278,7 @@ impl Active {
         file.sync_all().map_err(on("sync", &path))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(on("sync", dir))?;
         let header = Header { size: SEGMENT_HEADER, bills };
-        let synced = Active::again(&path)?;
-        Ok(Active { file, synced, path, first, header, bytes: SEGMENT_HEADER as u64 })
-    }
-
-    fn again(path: &Path) -> Result<Arc<File>, EventsError> {
-        OpenOptions::new().write(true).open(path).map(Arc::new).map_err(on("open", path))
+        Ok(Active { file, path, first, header, bytes: SEGMENT_HEADER as u64 })
     }
 
     fn is_empty(&self) -> bool {
@@ -384,8 +336,7 @@ fn reopen(dir: &Path, last: &Ended, opened: &mut Opened) -> Result<(Option<Activ
         file.set_len(walked.end as u64).and_then(|()| file.sync_all()).map_err(on("cut", &path))?;
         opened.torn = Some((block::name(last.first), (bytes.len() - walked.end) as u64));
     }
-    let synced = Active::again(&path)?;
-    let active = Active { file, synced, path, first: last.first, header, bytes: walked.end as u64 };
+    let active = Active { file, path, first: last.first, header, bytes: walked.end as u64 };
     Ok((Some(active), newest_ms))
 }
 

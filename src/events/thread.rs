@@ -1,9 +1,6 @@
 //! The writer thread of both logs, and the handles that records come by.
-//!
-//! Notices are synced by a thread of its own: on a disk that others keep busy a sync takes seconds, in which the writer has
-//! to go on emptying the rings. What comes while one is on its way is covered by the next.
 
-use super::log::{EventWriter, Opened, Retention, Sync, Synced};
+use super::log::{EventWriter, Opened, Retention};
 use super::veil::Veil;
 use super::{EventsError, LogName};
 use crate::model::clock::Clock;
@@ -31,10 +28,6 @@ const _: () = assert!(2 * MAX_WAITING <= super::block::MAX_PAYLOAD);
 /// What may wait of bills: they come after everything else is refused, because one that is refused holds up all that
 /// follow it.
 const MAX_BILLS_WAITING: usize = MAX_WAITING + MAX_WAITING / 2;
-/// Records that may be on their way to the thread, which a disk can hold up; beyond them notices are refused.
-const MAX_QUEUED: u64 = 1 << 16;
-/// The same for bills, which are the last to be refused.
-const MAX_BILLS_QUEUED: u64 = 2 * MAX_QUEUED;
 /// A block of bids is written when it is this long, so that a reader holds little at once.
 const BLOCK: usize = 1 << 20;
 /// Notices whose record nobody waits for are synced every so many ticks.
@@ -42,7 +35,7 @@ const TICKS_PER_SYNC: u64 = 50;
 /// Ages and sizes are looked at every so many ticks.
 const TICKS_PER_RETENTION: u64 = 500;
 
-/// Called once it is known whether a record survives; by a thread of the log, which it must not hold up.
+/// Called once it is known whether a record survives; by the writer thread, which it must not hold up.
 pub type Confirm = Box<dyn FnOnce(bool) + Send>;
 
 /// How events are kept.
@@ -80,10 +73,6 @@ struct Counts {
     written: [AtomicU64; Kind::ALL.len()],
     /// Came to the thread and were not written.
     lost: [AtomicU64; Kind::ALL.len()],
-    /// Records on their way to the thread.
-    queued: AtomicU64,
-    /// A bill was not kept, so none is that follows it.
-    behind: AtomicBool,
     durable_bill: AtomicU64,
     /// Checkpoints of the ledger's journal that did not wait for the bills.
     overtaken: AtomicU64,
@@ -131,11 +120,9 @@ impl Logs {
         let counts = Arc::new(Counts::default());
         counts.durable_bill.store(self.notices.durable_bill(), Relaxed);
         let veil = self.veil;
-        let syncer = Some(Syncer::start()?);
         let writer = Writer {
             rings: rings.clone(),
             receiver,
-            syncer,
             bids: End::of(self.bids),
             notices: End::of(self.notices),
             counts: Arc::clone(&counts),
@@ -159,15 +146,6 @@ impl Bills {
     /// Records bills, in the order of the ledger's journal over all calls. They are with the system at once, and durable
     /// within about a second. From one that cannot be kept on none is, until a start writes them from the journal.
     pub fn record(&self, bills: Vec<Event>) {
-        let queued = self.counts.queued.fetch_add(bills.len() as u64, Relaxed);
-        if queued > MAX_BILLS_QUEUED {
-            self.counts.fall_behind("takes nothing");
-        }
-        if self.counts.behind.load(Relaxed) {
-            self.counts.queued.fetch_sub(bills.len() as u64, Relaxed);
-            bills.iter().for_each(|bill| self.counts.lose(bill.what.kind(), 1));
-            return;
-        }
         if let Err(std::sync::mpsc::SendError(Command::Bills(bills))) =
             self.sender.send(Command::Bills(bills))
         {
@@ -225,12 +203,6 @@ impl EventLog {
     /// Records a notice. `confirm` is called with `true` when it is durable, with `false` when it is not kept. Without
     /// it nobody waits: the record is with the system within milliseconds, and durable within about a second.
     pub fn record(&self, event: Event, confirm: Option<Confirm>) {
-        if self.counts.queued.fetch_add(1, Relaxed) >= MAX_QUEUED {
-            self.counts.queued.fetch_sub(1, Relaxed);
-            self.counts.lose(event.what.kind(), 1);
-            confirm.into_iter().for_each(|confirm| confirm(false));
-            return;
-        }
         let sent = self.sender.send(Command::Record(event, confirm));
         if let Err(std::sync::mpsc::SendError(Command::Record(event, confirm))) = sent {
             self.counts.lose(event.what.kind(), 1);
@@ -288,48 +260,6 @@ impl Counts {
     fn lose(&self, kind: Kind, count: u64) {
         self.lost[kind as usize].fetch_add(count, Relaxed);
     }
-
-    fn fall_behind(&self, why: &str) {
-        if !self.behind.swap(true, Relaxed) {
-            tracing::error!("the disk of the event log {why}: no bill is kept there until a restart");
-        }
-    }
-}
-
-/// The thread that syncs notices and tells those who wait for that.
-struct Syncer {
-    jobs: Sender<(Sync, Vec<Confirm>)>,
-    /// How syncs went, for the writer.
-    done: Receiver<Result<Synced, EventsError>>,
-    thread: JoinHandle<()>,
-}
-
-impl Syncer {
-    fn start() -> std::io::Result<Syncer> {
-        let (jobs, receiver) = std::sync::mpsc::channel::<(Sync, Vec<Confirm>)>();
-        let (sender, done) = std::sync::mpsc::channel();
-        let run = move || {
-            while let Ok((mut sync, mut confirms)) = receiver.recv() {
-                // The newest covers those before it.
-                for (newer, more) in receiver.try_iter() {
-                    sync = newer;
-                    confirms.extend(more);
-                }
-                let synced = sync.run();
-                let is_durable = synced.is_ok();
-                confirms.into_iter().for_each(|confirm| confirm(is_durable));
-                // A writer that has ended asks no more.
-                let _gone = sender.send(synced);
-                if !is_durable {
-                    break;
-                }
-            }
-            // What one failed sync lost, the next would not tell of.
-            receiver.iter().flat_map(|(_, confirms)| confirms).for_each(|confirm| confirm(false));
-        };
-        let thread = std::thread::Builder::new().name("events-sync".to_owned()).spawn(run)?;
-        Ok(Syncer { jobs, done, thread })
-    }
 }
 
 /// The writing end of a log, until something happens after which nothing is known of its files.
@@ -372,15 +302,13 @@ impl End {
 struct Writer {
     rings: Vec<Ring>,
     receiver: Receiver<Command>,
-    /// Until the end.
-    syncer: Option<Syncer>,
     bids: End,
     notices: End,
     counts: Arc<Counts>,
     clock: Arc<dyn Clock>,
-    /// Of notices that no sync covers yet.
+    /// Of notices that are not synced yet.
     confirms: Vec<Confirm>,
-    /// A bill was not kept here, so none is that follows it.
+    /// A bill was not kept, so none is that follows it.
     behind: bool,
 }
 
@@ -421,14 +349,8 @@ impl Writer {
         std::thread::sleep(LINGER);
         while let Some(command) = next {
             match command {
-                Command::Record(event, confirm) => {
-                    self.counts.queued.fetch_sub(1, Relaxed);
-                    self.take_notice(&event, confirm);
-                }
-                Command::Bills(bills) => {
-                    self.counts.queued.fetch_sub(bills.len() as u64, Relaxed);
-                    bills.iter().for_each(|bill| self.take_bill(bill));
-                }
+                Command::Record(event, confirm) => self.take_notice(&event, confirm),
+                Command::Bills(bills) => bills.iter().for_each(|bill| self.take_bill(bill)),
                 Command::End => return true,
             }
             group += 1;
@@ -448,9 +370,9 @@ impl Writer {
     }
 
     fn take_bill(&mut self, bill: &Event) {
-        if self.notices.log.waiting_bytes() > MAX_BILLS_WAITING {
-            self.counts.fall_behind("is full");
-            self.behind = true;
+        if self.notices.log.waiting_bytes() > MAX_BILLS_WAITING && !std::mem::replace(&mut self.behind, true)
+        {
+            tracing::error!("the disk of the event log is full: no bill is kept there until a restart");
         }
         if self.behind || self.notices.failed {
             self.counts.lose(bill.what.kind(), 1);
@@ -459,52 +381,34 @@ impl Writer {
         }
     }
 
-    /// Writes the notices that wait, and has them synced where somebody waits for one. Where the disk is full they go on
-    /// waiting.
+    /// Writes the notices that wait, syncs them where somebody waits for one, and confirms those. Where the disk is
+    /// full they go on waiting.
     fn commit(&mut self) {
-        self.note_synced();
         if self.notices.failed {
             return;
         }
-        match self.notices.flush(&self.counts) {
-            Ok(()) if self.confirms.is_empty() => {}
-            Ok(()) => self.sync_notices(),
-            Err(error) if error.source.kind() == std::io::ErrorKind::StorageFull => {}
-            Err(error) => self.give_up_notices(&error),
-        }
-    }
-
-    /// Has what was flushed synced.
-    fn sync_notices(&mut self) {
-        if self.notices.failed {
-            return;
-        }
-        let is_flushed = self.notices.log.waiting_bytes() == 0;
-        if let (Some(sync), Some(syncer)) = (self.notices.log.sync_elsewhere(), &self.syncer) {
-            // On a full disk nobody can tell which of them are flushed already.
-            let covered = if is_flushed { std::mem::take(&mut self.confirms) } else { Vec::new() };
-            // It lives as long as this thread.
-            let _sent = syncer.jobs.send((sync, covered));
-        }
-    }
-
-    /// Takes note of syncs that ended.
-    fn note_synced(&mut self) {
-        while let Some(done) = self.syncer.as_ref().and_then(|syncer| syncer.done.try_recv().ok()) {
-            match done {
-                Ok(synced) => self.notices.log.note_synced(&synced),
-                Err(error) => self.give_up_notices(&error),
+        let done = match self.notices.flush(&self.counts) {
+            Ok(()) if self.confirms.is_empty() => Ok(true),
+            Ok(()) => self.notices.log.sync().map(|()| true),
+            Err(error) if error.source.kind() == std::io::ErrorKind::StorageFull => Ok(false),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(true) => self.confirms.drain(..).for_each(|confirm| confirm(true)),
+            Ok(false) => {}
+            Err(error) => {
+                self.notices.give_up(&error, &self.counts);
+                self.confirms.drain(..).for_each(|confirm| confirm(false));
             }
         }
     }
 
-    fn give_up_notices(&mut self, error: &EventsError) {
-        self.notices.give_up(error, &self.counts);
-        self.confirm(false);
-    }
-
-    fn confirm(&mut self, is_durable: bool) {
-        self.confirms.drain(..).for_each(|confirm| confirm(is_durable));
+    fn sync_notices(&mut self) {
+        if !self.notices.failed
+            && let Err(error) = self.notices.log.sync()
+        {
+            self.notices.give_up(&error, &self.counts);
+        }
     }
 
     /// Empties the rings and hands their records to the system.
@@ -555,16 +459,10 @@ impl Writer {
             self.counts.bytes[at].store(end.log.bytes(), Relaxed);
             self.counts.segments[at].store(end.log.segments() as u64, Relaxed);
         }
-        let behind = self.counts.behind.load(Relaxed);
-        self.counts.failed.store(self.bids.failed || self.notices.failed || behind, Relaxed);
+        self.counts.failed.store(self.bids.failed || self.notices.failed || self.behind, Relaxed);
     }
 
     fn close(&mut self) {
-        // Whoever waits for a sync that is on its way hears of it.
-        if let Some(Syncer { jobs, done, thread }) = self.syncer.take() {
-            drop((jobs, done));
-            let _panicked = thread.join();
-        }
         for end in [&mut self.bids, &mut self.notices] {
             let ended =
                 if end.failed { Ok(()) } else { end.flush(&self.counts).and_then(|()| end.log.sync()) };
@@ -573,6 +471,6 @@ impl Writer {
                 end.give_up(&error, &self.counts);
             }
         }
-        self.confirm(!self.notices.failed);
+        self.confirms.drain(..).for_each(|confirm| confirm(false));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::server::{Server, Setup, good_request};
 use outbid::events::{EventLog, EventReader, Item, LogName, Logs, Options, Retention, Veil};
-use outbid::model::clock::{Clock, Now};
-use outbid::model::event::{Event, Kind, NoticeEvent, Noticed, What};
+use outbid::model::clock::Clock;
+use outbid::model::event::{Event, NoticeEvent, Noticed, What};
 use outbid::model::ids::UserKey;
 use outbid::model::money::Cpm;
 use outbid::telemetry::clock::SystemClock;
@@ -179,78 +179,6 @@ fn a_full_ring_drops_and_never_waits_and_a_confirmed_notice_is_there() {
     let (sender, receiver) = mpsc::channel();
     log.record(super::click(102), Some(Box::new(move |kept| sender.send(kept).unwrap())));
     assert!(!receiver.recv().unwrap());
-}
-
-/// A clock that whoever looks at it waits for, while a test holds it: so the log's writer stands still.
-struct Held(parking_lot::Mutex<()>, SystemClock);
-
-impl Clock for Held {
-    fn now(&self) -> Now {
-        drop(self.0.lock());
-        self.1.now()
-    }
-}
-
-#[test]
-fn a_sync_that_takes_long_holds_up_nobody_who_does_not_wait_for_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let (log, _, thread) = EventLog::start(dir.path(), OPTIONS, 1, clock).unwrap();
-    let written = || log.written().map(|(_, count)| count).sum::<u64>();
-    let (ends, end) = mpsc::channel::<()>();
-    let (sender, confirmed) = mpsc::channel();
-    // Whoever is told within a sync holds it up.
-    let told = sender.clone();
-    let slow = Box::new(move |kept| {
-        told.send((1, kept)).unwrap();
-        end.recv().unwrap();
-    });
-    log.record(super::click(1), Some(slow));
-    assert_eq!(confirmed.recv().unwrap(), (1, true));
-    log.record(super::click(2), Some(Box::new(move |kept| sender.send((2, kept)).unwrap())));
-    for number in 3..=50 {
-        log.record(super::click(number), None);
-        assert!(log.ring(0).push(super::click(number)));
-    }
-    crate::server::until("all is written beside the sync", || written() == 98);
-    assert_eq!(confirmed.try_recv(), Err(mpsc::TryRecvError::Empty), "not synced, and confirmed");
-    ends.send(()).unwrap();
-    assert_eq!(confirmed.recv().unwrap(), (2, true));
-    log.end();
-    thread.join().unwrap();
-}
-
-#[test]
-fn so_much_waits_for_a_disk_that_stands_still_and_the_rest_is_refused_and_counted() {
-    let dir = tempfile::tempdir().unwrap();
-    let held = Arc::new(Held(parking_lot::Mutex::new(()), SystemClock::new()));
-    let (log, _, thread) =
-        EventLog::start(dir.path(), OPTIONS, 1, Arc::clone(&held) as Arc<dyn Clock>).unwrap();
-    let count = |counts: Vec<(Kind, u64)>| counts.iter().map(|(_, count)| count).sum::<u64>();
-    let stands_still = held.0.lock();
-    let (sender, confirmed) = mpsc::channel();
-    for number in 1..=100_000 {
-        let sender = sender.clone();
-        log.record(super::click(number), Some(Box::new(move |kept| sender.send(kept).unwrap())));
-    }
-    // The writer had taken one group at most before it looked at the clock.
-    let refused = count(log.lost().collect());
-    assert!((100_000 - 65_536 - 4_096..=100_000 - 65_536).contains(&refused), "{refused}");
-    assert!(!log.is_failed());
-    let bills = log.bills();
-    for number in 0..1_000 {
-        bills.record(vec![super::click(number); 100]);
-    }
-    let lost = count(log.lost().collect());
-    assert!((100_000 - 66_000 - 4_096..100_000 - 60_000).contains(&(lost - refused)), "{lost}");
-    drop(stands_still);
-    crate::server::until("all is told", || count(log.written().collect()) + lost == 200_000);
-    assert!(log.is_failed(), "a bill is missing in the log");
-    log.end();
-    thread.join().unwrap();
-    drop(sender);
-    let kept = confirmed.iter().filter(|kept| *kept).count() as u64;
-    assert_eq!(kept, 100_000 - refused);
 }
 
 #[test]
