@@ -162,6 +162,13 @@ struct Controller {
     is_used: bool,
 }
 
+impl Controller {
+    /// One that has not ticked yet in this process.
+    fn new(pacer: Pacer, day_ms: i64, posted_before: Nanos) -> Controller {
+        Controller { pacer, plan: None, day_ms, posted_before, progress: Progress::default(), is_used: false }
+    }
+}
+
 /// One budget to steer, with what surrounds it.
 struct Task<'c> {
     key: Key,
@@ -241,24 +248,12 @@ impl Steering {
     pub fn settled(catalog: &Catalog) -> Steering {
         let active = catalog.line_items().iter().filter(|line| line.active);
         let tasks = active.flat_map(|line| tasks(catalog, line)).flatten();
-        let before = Facts {
-            now_ms: 0,
-            spent: Nanos(0),
-            open_expected: Nanos(0),
-            left: Nanos(0),
-            average_price: Nanos(0),
-            below_floor_ppm: 0,
-        };
         // Of a day long ago, so that the first tick begins a new one.
-        let controller = |task: Task<'_>| Controller {
-            pacer: Pacer::new(Start::Warm(1.0), &before, &task.key.settings(task.budget)),
-            plan: None,
-            day_ms: 0,
-            posted_before: Nanos(0),
-            progress: Progress::default(),
-            is_used: false,
+        let controller = |task: &Task<'_>| {
+            let settings = task.key.settings(task.budget);
+            Controller::new(Pacer::new(Start::Warm(1.0), &Facts::default(), &settings), 0, Nanos(0))
         };
-        let controllers = tasks.map(|task| (task.key, controller(task))).collect();
+        let controllers = tasks.map(|task| (task.key, controller(&task))).collect();
         Steering { controllers, ..Steering::default() }
     }
 
@@ -357,13 +352,8 @@ impl Steering {
             early_ms: early_ms(rate, told.catalog),
         };
         let shape = &self.traffic;
-        let controller = self.controllers.entry(task.key).or_insert_with(|| Controller {
-            pacer: Pacer::new(Start::Cold, &facts, &settings),
-            plan: None,
-            day_ms: starts_ms,
-            posted_before,
-            progress: Progress::default(),
-            is_used: false,
+        let controller = self.controllers.entry(task.key).or_insert_with(|| {
+            Controller::new(Pacer::new(Start::Cold, &facts, &settings), starts_ms, posted_before)
         });
         if is_new_day {
             controller.pacer.next_period(&facts);
@@ -449,10 +439,7 @@ impl Steering {
             let day_ms = i64::from_le_bytes(*take(&mut entry)?);
             let posted_before = Nanos(i64::from_le_bytes(*take(&mut entry)?));
             let pacer = Pacer::from_bytes(entry)?;
-            let progress = Progress::default();
-            let controller =
-                Controller { pacer, plan: None, day_ms, posted_before, progress, is_used: false };
-            steering.controllers.insert(key, controller);
+            steering.controllers.insert(key, Controller::new(pacer, day_ms, posted_before));
         }
         Ok(steering)
     }
