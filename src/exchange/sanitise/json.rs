@@ -1,11 +1,15 @@
-//! Of JSON: a table of what stays. Values that stay are copied byte for byte, so that a price is read again as it was.
+//! Of JSON: a table of what stays. Values that stay are copied byte for byte, so that a price is read again as it was; but
+//! texts with an e-mail address in them.
 
+use super::email::{masked, may_hold};
 use super::{block, coarse, cut};
 use crate::exchange::entries::Entries;
 use serde_json::value::RawValue;
 
 /// What becomes of the value of a member.
 enum Rule {
+    /// Stays as it is: what the request is found again by.
+    Id,
     /// Stays where it is a text, a number or a flag, or a list of these.
     Plain,
     /// Stays with everything in it but members called `ext`, at any depth.
@@ -20,10 +24,10 @@ enum Rule {
     Address,
 }
 
-use Rule::{Address, Degrees, Members, Plain, Url, Whole};
+use Rule::{Address, Degrees, Id, Members, Plain, Url, Whole};
 
 const REQUEST: &[(&str, Rule)] = &[
-    ("id", Plain),
+    ("id", Id),
     ("imp", Whole),
     ("site", Members(PLACE)),
     ("app", Members(PLACE)),
@@ -206,9 +210,10 @@ impl Writer {
                 let rule_of = |name: &str| members.iter().find(|(known, _)| *known == name);
                 self.object(json, |name| rule_of(name).map(|(_, rule)| rule))
             }
-            (Plain | Url | Degrees | Address, b'{') => false,
+            (Id | Plain | Url | Degrees | Address, b'{') => false,
             (_, b'[') => self.list(json, rule),
-            (Plain | Whole, _) => self.copy(json),
+            (Id, _) => self.copy(json),
+            (Plain | Whole, _) => self.silent(json),
             // A text where an object belongs is read as none; it could hold anything.
             (Members(_), _) => false,
             (Url, _) => text(json).is_some_and(|url| self.text(&cut(&url))),
@@ -229,7 +234,8 @@ impl Writer {
         self.out.push(b'{');
         let mut is_first = true;
         for (key, value) in entries {
-            let Some(rule) = text(key.get()).as_deref().and_then(&rule_of) else { continue };
+            let Some(name) = text(key.get()).filter(|name| masked(name) == name.as_str()) else { continue };
+            let Some(rule) = rule_of(&name) else { continue };
             let before = self.out.len();
             if !is_first {
                 self.out.push(b',');
@@ -264,6 +270,15 @@ impl Writer {
         }
         self.out.push(b']');
         true
+    }
+
+    /// Copies a text, a number or a flag; a text less the e-mail addresses in it.
+    fn silent(&mut self, json: &str) -> bool {
+        let may_hold = json.starts_with('"') && (may_hold(json) || json.contains("\\u00"));
+        match may_hold.then(|| text(json)).flatten() {
+            Some(text) if masked(&text) != text => self.text(&masked(&text)),
+            _ => self.copy(json),
+        }
     }
 
     fn copy(&mut self, json: &str) -> bool {

@@ -7,9 +7,11 @@
 //! What stays of a person: keywords and the segments that the request names, by their ids; of a device what it is and in which town.
 //! Coordinates are rounded to a tenth of a degree, about 11 km. An address stays as its block only, 24 bits of
 //! IPv4 and 48 of IPv6, and only where some rule reads addresses. Strings of consent go: what they said is kept as the answer
-//! of the privacy gate. Of URLs of places stays what comes before `?` and `#`. Texts that the publisher wrote otherwise
-//! stay: whoever writes a name into the path of a page has published it there.
+//! of the privacy gate. Of URLs of places stays what comes before `?` and `#`. E-mail addresses are masked wherever they
+//! stand: in paths, keywords, titles. Texts that the publisher wrote otherwise stay: whoever writes a name into the path of a page
+//! has published it there.
 
+mod email;
 mod json;
 mod protobuf;
 
@@ -30,16 +32,15 @@ fn block(address: &str) -> Option<String> {
     Some(first.to_string())
 }
 
-/// A URL without its query and fragment, and without the name and password that may stand before its host.
+/// A URL without its query and fragment, without the name and password that may stand before its host, and without e-mail
+/// addresses in its path.
 fn cut(url: &str) -> String {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let url = &url[..end];
     let host_at = url.find("//").map_or(0, |at| at + 2);
     let authority = url[host_at..].split('/').next().unwrap_or_default();
-    match authority.rfind('@') {
-        Some(at) => [&url[..host_at], &url[host_at + at + 1..]].concat(),
-        None => url.to_owned(),
-    }
+    let after = host_at + authority.rfind('@').map_or(0, |at| at + 1);
+    [&url[..host_at], &email::masked(&url[after..])].concat()
 }
 
 /// A coordinate to a tenth of a degree.
@@ -61,6 +62,8 @@ mod tests {
             ("ann@news.example/a", "news.example/a"),
             ("news.example?u=http://b.test/", "news.example"),
             ("https://news.example/@ann", "https://news.example/@ann"),
+            ("https://news.example/leave/ann@mail.example/a", "https://news.example/leave/***/a"),
+            ("https://ann@news.example/leave/ann%40mail.example", "https://news.example/leave/***"),
             ("", ""),
         ] {
             assert_eq!(cut(given), expected);

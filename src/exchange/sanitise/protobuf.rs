@@ -1,5 +1,6 @@
 //! Of protobuf: messages are built anew from what stays. Fields that the schema does not declare never came this far.
 
+use super::email::masked;
 use super::{block, coarse, cut};
 use crate::exchange::proto::wire;
 use prost::Message;
@@ -15,15 +16,18 @@ pub(super) fn sanitise(body: &[u8], keeps_blocks: bool) -> Option<Vec<u8>> {
     if let Some(site) = &mut request.site {
         site.search = None;
         [&mut site.page, &mut site.r#ref, &mut site.domain].into_iter().for_each(shorten);
+        mask([&mut site.name, &mut site.keywords], &mut site.kwarray);
         site.content.as_mut().into_iter().for_each(content);
     }
     if let Some(app) = &mut request.app {
         app.storeurl = None;
         shorten(&mut app.domain);
+        mask([&mut app.name, &mut app.keywords], &mut app.kwarray);
         app.content.as_mut().into_iter().for_each(content);
     }
     if let Some(dooh) = &mut request.dooh {
         shorten(&mut dooh.domain);
+        mask([&mut dooh.name], &mut []);
         dooh.content.as_mut().into_iter().for_each(content);
     }
     Some(request.encode_to_vec())
@@ -33,8 +37,14 @@ fn shorten(url: &mut Option<String>) {
     *url = url.take().map(|url| cut(&url));
 }
 
+/// Takes e-mail addresses out of texts that people write.
+fn mask<const N: usize>(texts: [&mut Option<String>; N], lists: &mut [String]) {
+    texts.into_iter().flatten().chain(lists).for_each(|text| *text = masked(text).into_owned());
+}
+
 fn content(content: &mut wire::Content) {
     shorten(&mut content.url);
+    mask([&mut content.title, &mut content.series, &mut content.keywords], &mut content.kwarray);
     content.data.iter_mut().for_each(data);
 }
 
@@ -45,6 +55,7 @@ fn data(data: &mut wire::Data) {
 
 fn user(mut user: wire::User) -> wire::User {
     user.data.iter_mut().for_each(data);
+    mask([&mut user.keywords], &mut user.kwarray);
     wire::User { keywords: user.keywords, kwarray: user.kwarray, data: user.data, ..wire::User::default() }
 }
 
@@ -53,7 +64,7 @@ fn device(device: wire::Device, keeps_blocks: bool) -> wire::Device {
     wire::Device {
         ip: block(device.ip),
         ipv6: block(device.ipv6),
-        ua: device.ua,
+        ua: device.ua.map(|ua| masked(&ua).into_owned()),
         sua: device.sua,
         geo: device.geo.map(geo),
         dnt: device.dnt,

@@ -192,3 +192,41 @@ fn what_is_copied_is_copied_byte_for_byte() {
     }
     assert!(sanitise(b"\xff", true, false).is_none());
 }
+
+#[test]
+fn an_email_address_stays_nowhere_and_the_id_of_the_request_always() {
+    let request = json!({
+        "id": "r/ann@mail.example", "imp": [{ "id": "1", "tagid": "ann@mail.example", "banner": { "w": 300, "h": 250 } }],
+        "site": {
+            "domain": "news.example", "page": "https://news.example/leave/ann%40mail.example/now",
+            "ref": "https://ann@news.example/ann@mail.example", "name": "Ann (ann@mail.example)", "kwarray": ["a", "ann@mail.example"],
+            "content": { "title": "Letters to ann@mail.example", "keywords": "ann@mail.example", "url": "https://v.example/@ann" },
+        },
+        "user": { "keywords": "cars,ann@mail.example,dogs" }, "device": { "ua": "Mozilla/5.0 ann@mail.example" },
+    });
+    let expected = json!({
+        "id": "r/ann@mail.example", "imp": [{ "id": "1", "tagid": "***", "banner": { "w": 300, "h": 250 } }],
+        "site": {
+            "domain": "news.example", "page": "https://news.example/leave/***/now", "ref": "https://news.example/***",
+            "name": "Ann (***)", "kwarray": ["a", "***"],
+            "content": { "title": "Letters to ***", "keywords": "***", "url": "https://v.example/@ann" },
+        },
+        "user": { "keywords": "cars,***,dogs" }, "device": { "ua": "Mozilla/5.0 ***" },
+    });
+    let body = request.to_string();
+    let clean = |body: &str| -> Value {
+        serde_json::from_slice(&sanitise(body.as_bytes(), false, false).unwrap()).unwrap()
+    };
+    assert_eq!(clean(&body), expected);
+    assert_eq!(clean(&body.replace('@', "\\u0040")), expected, "however the sign is written");
+    assert_eq!(clean(r#"{"imp":[{"id":"1","ann@mail.example":1}]}"#), json!({ "imp": [{ "id": "1" }] }));
+    // In protobuf, what people write: URLs, names, titles, keywords and agents.
+    let both = Both::of(&Schema::load(), &request);
+    let shown =
+        protobuf_as_json(&sanitise(&both.protobuf, true, false).unwrap(), &Limits::default()).unwrap();
+    for pointer in
+        ["/site/page", "/site/ref", "/site/name", "/site/kwarray", "/site/content", "/user", "/device"]
+    {
+        assert_eq!(shown.pointer(pointer), expected.pointer(pointer), "{pointer}");
+    }
+}
