@@ -1,5 +1,8 @@
 //! `GET /v1/samples`: requests of the sample, without what named the person, and how they ended.
 //!
+//! Which requests one line item was refused for one reason is not kept: that would be a line for each of them in each request. With both
+//! `filter[line_item_id]` and `filter[outcome]` the requests are decided again, as `:explain` does, so many in a call.
+//!
 //! Requests are nobody's: every analyst may read them, as exchanges. A tenant sees of the outcome what is its own: its bids, and
 //! reasons that hold whoever would have bid. Whose request it was and which segments counted is for the platform alone.
 
@@ -41,10 +44,62 @@ pub(super) fn knows_people(actor: &Actor) -> bool {
     actor.account.is_none() && actor.advertisers.is_none()
 }
 
+/// In a call so many requests are decided again …
+const MOST_AGAIN: usize = 512;
+/// … until so long has gone by, at one at least: an account of 100,000 line items takes a while for each.
+const PATIENCE_NS: u64 = 200_000_000;
+
+/// Whose reason is looked for, in requests that are decided again.
+struct Again {
+    line_item: LineItemId,
+    reason: NoBidReason,
+}
+
+impl Again {
+    /// What was compared, in the first impression that it gets no bid on for this reason; `None` where there is none.
+    fn met(&self, inner: &Inner, actor: &Actor, record: &Record) -> Option<String> {
+        let wanted = |id| id == self.line_item;
+        // Its exchange may serve no more: nobody would decide on such a request.
+        let told = inner.serving.explain_sampled(&record.request, knows_people(actor), &wanted).ok()?;
+        let of_line_item = told.imps.into_iter().flat_map(|imp| imp.line_items);
+        let mut met = of_line_item.filter(|verdict| verdict.reason == Some(self.reason));
+        met.next().map(|verdict| verdict.detail)
+    }
+
+    /// A page of them. It may be short, or empty, and go on.
+    fn list(&self, inner: &Inner, actor: &Actor, query: &Query) -> Result<Value, Problem> {
+        let Found { records, more, .. } =
+            inner.serving.samples(&Query { limit: MOST_AGAIN, ..query.clone() });
+        let began_ns = inner.clock.mono_ns();
+        let (mut rows, mut looked_at, mut last) = (Vec::new(), 0, None);
+        for (key, record) in &records {
+            let is_over = looked_at > 0 && inner.clock.mono_ns().saturating_sub(began_ns) >= PATIENCE_NS;
+            if rows.len() == query.limit || is_over {
+                break;
+            }
+            (looked_at, last) = (looked_at + 1, Some((key.to_string(), record.request.at_ms)));
+            if let Some(detail) = self.met(inner, actor, record) {
+                let mut row = view(inner, actor, *key, record)?;
+                row["detail"] = detail.into();
+                rows.push(row);
+            }
+        }
+        let goes_on = more || looked_at < records.len();
+        let (key, at_ms) = last.unzip();
+        Ok(json!({
+            "samples": rows, "next_page_token": key.filter(|_| goes_on), "looked_at": looked_at,
+            "looked_until": at_ms.map(shape::moment),
+        }))
+    }
+}
+
 /// A page of them, the newest first.
 pub(super) fn list(inner: &Arc<Inner>, mut call: Call) -> Result<Reply, Problem> {
-    let query = asked(inner, &mut call)?;
+    let (query, again) = asked(inner, &mut call)?;
     call.parameters.finish(&PARAMETERS.join(", "))?;
+    if let Some(again) = again {
+        return Ok(Reply::new(StatusCode::OK, again.list(inner, &call.actor, &query)?));
+    }
     let Found { records, more, .. } = inner.serving.samples(&query);
     let last = records.last().map(|(key, _)| key.to_string());
     let rows = records.iter().map(|(key, record)| view(inner, &call.actor, *key, record));
@@ -116,7 +171,7 @@ pub(super) fn of_request(inner: &Inner, id: &str, exchange: Option<&str>) -> Res
     }
 }
 
-fn asked(inner: &Inner, call: &mut Call) -> Result<Query, Problem> {
+fn asked(inner: &Inner, call: &mut Call) -> Result<(Query, Option<Again>), Problem> {
     let (actor, account, parameters) = (&call.actor, call.account, &mut call.parameters);
     let now_ms = inner.clock.now().unix_ms;
     let until_ms = moment_of(parameters, "to")?.unwrap_or(now_ms + 1);
@@ -138,21 +193,6 @@ fn asked(inner: &Inner, call: &mut Call) -> Result<Query, Problem> {
     }
     query.request_id = parameters.take("filter[request_id]");
     query.place = parameters.take("filter[domain]");
-    if let Some(name) = parameters.take("filter[outcome]") {
-        let reason = NoBidReason::named(&name).map(Asked::NoBid);
-        let outcome = if name == BID { Some(Asked::Bid) } else { reason };
-        // What others do with a request is theirs.
-        let may = |outcome: &Asked| match outcome {
-            Asked::NoBid(reason) => *reason < NoBidReason::NoMatch || knows_people(actor),
-            Asked::Bid => knows_people(actor),
-        };
-        query.outcome = Some(outcome.filter(may).ok_or_else(|| {
-            Problem::parameter(
-                "filter[outcome]",
-                "is `bid` or a reason for no bid; for tenants a reason that holds whoever would have bid",
-            )
-        })?);
-    }
     let name = "filter[line_item_id]";
     if let Some(id) = parameters.take(name) {
         let id: u32 = id.parse().map_err(|_| Problem::parameter(name, "is an id"))?;
@@ -161,7 +201,33 @@ fn asked(inner: &Inner, call: &mut Call) -> Result<Query, Problem> {
         }
         query.line_item = Some(LineItemId(id));
     }
-    Ok(query)
+    if let Some(name) = parameters.take("filter[outcome]") {
+        let reason = NoBidReason::named(&name).map(Asked::NoBid);
+        let outcome = if name == BID { Some(Asked::Bid) } else { reason };
+        // What others do with a request is theirs; what becomes of an own line item is not.
+        let may = |outcome: &Asked| match outcome {
+            Asked::NoBid(reason) if query.line_item.is_none() => {
+                *reason < NoBidReason::NoMatch || knows_people(actor)
+            }
+            Asked::Bid if query.line_item.is_none() => knows_people(actor),
+            _ => true,
+        };
+        query.outcome = Some(outcome.filter(may).ok_or_else(|| {
+            Problem::parameter(
+                "filter[outcome]",
+                "is `bid` or a reason for no bid; for tenants a reason that holds whoever would have bid, or \
+                 `filter[line_item_id]` beside it",
+            )
+        })?);
+    }
+    let again = match (query.line_item, query.outcome) {
+        (Some(line_item), Some(Asked::NoBid(reason))) => {
+            (query.line_item, query.outcome) = (None, None);
+            Some(Again { line_item, reason })
+        }
+        _ => None,
+    };
+    Ok((query, again))
 }
 
 fn moment_of(parameters: &mut Parameters, name: &'static str) -> Result<Option<i64>, Problem> {
@@ -234,6 +300,7 @@ pub(super) fn schema() -> Value {
             "exchange": maybe("Who asked."), "place": maybe("The domain, or the bundle of the app."),
             "one_in": { "type": "integer", "minimum": 1, "description": "It stands for so many requests." },
             "no_bid": maybe("Why it got no bid; for tenants only what holds whoever would have bid."),
+            "detail": text("Where one line item's reason is looked for: the values that were compared."),
             "bids": { "type": "array", "items": bid, "description": "The bids that it would get; of tenants their own." },
             "request": { "type": ["object", "null"], "description": "The request without what names the person; of one alone." },
             "person": { "anyOf": [person, { "type": "null" }], "description": "For the platform: what was known of the person; of one alone." },

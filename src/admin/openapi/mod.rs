@@ -245,7 +245,17 @@ fn answer(route: &Route) -> Value {
         Action::Funnel => refer("funnel"),
         Action::Alerts => refer("alerts"),
         Action::Explain => refer("explanation"),
-        Action::Samples => page(route, refer("sample"), false),
+        Action::Samples => {
+            let mut page = page(route, refer("sample"), false);
+            page["properties"]["looked_at"] = json!({
+                "type": "integer", "minimum": 0,
+                "description": "So many requests were decided again for this page, which may be short or empty and go on; only \
+                                with `filter[line_item_id]` and a reason.",
+            });
+            page["properties"]["looked_until"] =
+                answers::maybe("When the last of them came; null where there was none.");
+            page
+        }
         Action::Sample => refer("sample"),
         Action::Forecast | Action::ForecastDraft => refer("forecast"),
     }

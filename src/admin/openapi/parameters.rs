@@ -212,7 +212,10 @@ fn query(name: &str) -> Value {
         "filter[exchange]" => text("The name of an exchange.", "north"),
         "filter[request_id]" => text("The `id` of a request.", "8f1c"),
         "filter[domain]" => text("A domain with what is below it, or the bundle of an app.", "news.example"),
-        "filter[outcome]" => text("`bid`, or a reason for no bid.", "geo"),
+        "filter[outcome]" => {
+            let said = "`bid`, or a reason for no bid; beside `filter[line_item_id]` that of this line item, decided again.";
+            text(said, "geo")
+        }
         "filter[external_id]" => text("What it is called elsewhere.", "io-4711"),
         _ => {
             let of = name.trim_start_matches("filter[").trim_end_matches("_id]");

@@ -461,9 +461,31 @@ fn sampled_requests_are_found_and_explained_to_everybody_as_far_as_it_is_theirs(
     );
     assert_eq!(foreign["request"], whole["request"]);
     assert_eq!(list(&own, "filter[request_id]=dear")[0]["no_bid"], Value::Null);
+    // Which requests one line item was refused for a reason is decided again, for its owner too.
+    for key in [platform, &own] {
+        let found = get(key, "/v1/samples?filter[line_item_id]=1&filter[outcome]=below_floor").json();
+        let [row] = &found["samples"].as_array().unwrap()[..] else { panic!("{found}") };
+        assert_eq!(row["request_id"], "dear");
+        assert!(row["detail"].as_str().unwrap().contains("900"), "{row}");
+        assert!(found["looked_at"].as_u64().unwrap() >= 2 && found["looked_until"].is_string(), "{found}");
+        assert_eq!(found["next_page_token"], Value::Null);
+        assert!(list(key, "filter[line_item_id]=1&filter[outcome]=geo").is_empty());
+    }
+    assert!(!list(&own, "filter[line_item_id]=1&filter[outcome]=bid").is_empty());
+    // Page by page: where a page ends, the next one begins.
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let query = "filter[line_item_id]=1&filter[outcome]=below_floor&page_size=1";
+        let page = get(&own, &format!("/v1/samples?{query}{token}")).json();
+        seen.extend(page["samples"].as_array().unwrap().iter().map(|row| row["request_id"].clone()));
+        let Some(next) = page["next_page_token"].as_str() else { break };
+        token = format!("&page_token={next}");
+    }
+    assert_eq!(seen, ["dear"]);
     for (key, query) in [
         (&*own, "filter[outcome]=below_floor"),
         (&*own, "filter[outcome]=bid"),
+        (&*other, "filter[line_item_id]=1&filter[outcome]=below_floor"),
         (&*other, "filter[line_item_id]=1"),
         (platform, "filter[outcome]=nothing"),
         (platform, "filter[exchange]=nowhere"),
