@@ -71,11 +71,7 @@ pub(super) fn run(inner: &Arc<Inner>, shape: &'static Shape, call: Call) -> Resu
     let imps = told.imps.into_iter().map(|imp| {
         let line_items = imp.line_items.into_iter().map(|verdict| {
             let id = verdict.line_item;
-            let mut row = view(verdict, &|| without_creative(inner, id));
-            if !knows_people && row["reason"] == NoBidReason::Breaker.as_str() {
-                // What an exchange is trusted with is between it and the platform.
-                row["detail"] = row["title"].clone();
-            }
+            let mut row = view(inner, knows_people, verdict);
             row["budget"] = budgets.get(&id).cloned().unwrap_or_default();
             row["caps"] = caps(inner, id);
             row
@@ -296,9 +292,15 @@ fn as_a_whole(reason: Option<NoBidReason>) -> Option<&'static str> {
     reason.filter(is_whole).map(NoBidReason::as_str)
 }
 
-fn view(verdict: ExplainedLineItem, without_creative: &dyn Fn() -> Option<String>) -> Value {
+/// What would become of a line item, as somebody may hear it who knows people or does not.
+pub(super) fn view(inner: &Inner, knows_people: bool, verdict: ExplainedLineItem) -> Value {
     let advice = verdict.reason.map(|reason| advice_on(reason, verdict.aspect));
+    let without_creative = || without_creative(inner, verdict.line_item);
     let detail = match (verdict.aspect == "no_creative").then(without_creative).flatten() {
+        // What an exchange is trusted with is between it and the platform.
+        _ if !knows_people && verdict.reason == Some(NoBidReason::Breaker) => {
+            advice.map(|advice| advice.title.to_owned()).unwrap_or_default()
+        }
         Some(why) => format!("{}: {why}", verdict.detail),
         None => verdict.detail,
     };

@@ -9,6 +9,7 @@
 use super::auth::Actor;
 use super::call::{Call, Reply};
 use super::crud;
+use super::explain;
 use super::openapi::answers::{maybe, moment, object, text};
 use super::page::{Parameters, page_size};
 use super::problem::{FieldError, Problem};
@@ -56,14 +57,15 @@ struct Again {
 }
 
 impl Again {
-    /// What was compared, in the first impression that it gets no bid on for this reason; `None` where there is none.
-    fn met(&self, inner: &Inner, actor: &Actor, record: &Record) -> Option<String> {
-        let wanted = |id| id == self.line_item;
+    /// What was compared, as `:explain` tells it, in the first impression that it gets no bid on for this reason; `None` where there
+    /// is none.
+    fn met(&self, inner: &Inner, actor: &Actor, record: &Record) -> Option<Value> {
+        let (knows_people, wanted) = (knows_people(actor), |id| id == self.line_item);
         // Its exchange may serve no more: nobody would decide on such a request.
-        let told = inner.serving.explain_sampled(&record.request, knows_people(actor), &wanted).ok()?;
+        let told = inner.serving.explain_sampled(&record.request, knows_people, &wanted).ok()?;
         let of_line_item = told.imps.into_iter().flat_map(|imp| imp.line_items);
         let mut met = of_line_item.filter(|verdict| verdict.reason == Some(self.reason));
-        met.next().map(|verdict| verdict.detail)
+        met.next().map(|verdict| explain::view(inner, knows_people, verdict)["detail"].take())
     }
 
     /// A page of them. It may be short, or empty, and go on.
@@ -80,7 +82,7 @@ impl Again {
             (looked_at, last) = (looked_at + 1, Some((key.to_string(), record.request.at_ms)));
             if let Some(detail) = self.met(inner, actor, record) {
                 let mut row = view(inner, actor, *key, record)?;
-                row["detail"] = detail.into();
+                row["detail"] = detail;
                 rows.push(row);
             }
         }
@@ -205,12 +207,9 @@ fn asked(inner: &Inner, call: &mut Call) -> Result<(Query, Option<Again>), Probl
         let reason = NoBidReason::named(&name).map(Asked::NoBid);
         let outcome = if name == BID { Some(Asked::Bid) } else { reason };
         // What others do with a request is theirs; what becomes of an own line item is not.
-        let may = |outcome: &Asked| match outcome {
-            Asked::NoBid(reason) if query.line_item.is_none() => {
-                *reason < NoBidReason::NoMatch || knows_people(actor)
-            }
-            Asked::Bid if query.line_item.is_none() => knows_people(actor),
-            _ => true,
+        let may_all = query.line_item.is_some() || knows_people(actor);
+        let may = |outcome: &Asked| {
+            may_all || matches!(outcome, Asked::NoBid(reason) if *reason < NoBidReason::NoMatch)
         };
         query.outcome = Some(outcome.filter(may).ok_or_else(|| {
             Problem::parameter(

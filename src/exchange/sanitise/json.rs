@@ -5,6 +5,7 @@ use super::email::{masked, may_hold};
 use super::{block, coarse, cut};
 use crate::exchange::entries::Entries;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// What becomes of the value of a member.
 enum Rule {
@@ -234,7 +235,9 @@ impl Writer {
         self.out.push(b'{');
         let mut is_first = true;
         for (key, value) in entries {
-            let Some(name) = text(key.get()).filter(|name| masked(name) == name.as_str()) else { continue };
+            let Some(name) = text(key.get()).filter(|name| matches!(masked(name), Cow::Borrowed(_))) else {
+                continue;
+            };
             let Some(rule) = rule_of(&name) else { continue };
             let before = self.out.len();
             if !is_first {
@@ -275,8 +278,9 @@ impl Writer {
     /// Copies a text, a number or a flag; a text less the e-mail addresses in it.
     fn silent(&mut self, json: &str) -> bool {
         let may_hold = json.starts_with('"') && (may_hold(json) || json.contains("\\u00"));
-        match may_hold.then(|| text(json)).flatten() {
-            Some(text) if masked(&text) != text => self.text(&masked(&text)),
+        let text = may_hold.then(|| text(json)).flatten();
+        match text.as_deref().map(masked) {
+            Some(Cow::Owned(clean)) => self.text(&clean),
             _ => self.copy(json),
         }
     }

@@ -59,12 +59,13 @@ fn user(mut user: wire::User) -> wire::User {
     wire::User { keywords: user.keywords, kwarray: user.kwarray, data: user.data, ..wire::User::default() }
 }
 
-fn device(device: wire::Device, keeps_blocks: bool) -> wire::Device {
+fn device(mut device: wire::Device, keeps_blocks: bool) -> wire::Device {
+    mask([&mut device.ua], &mut []);
     let block = |address: Option<String>| address.filter(|_| keeps_blocks).and_then(|given| block(&given));
     wire::Device {
         ip: block(device.ip),
         ipv6: block(device.ipv6),
-        ua: device.ua.map(|ua| masked(&ua).into_owned()),
+        ua: device.ua,
         sua: device.sua,
         geo: device.geo.map(geo),
         dnt: device.dnt,
