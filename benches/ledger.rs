@@ -119,5 +119,6 @@ fn claims(line: u32, sequence: u64, lease: LeaseId, bucket: Bucket, day: BudgetD
         budget_day: day.0,
         test: false,
         user: UserKey(0),
+        deal: None,
     }
 }

@@ -52,6 +52,7 @@ fn claims() -> TokenClaims {
         budget_day: 20_717,
         test: false,
         user: UserKey(0),
+        deal: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn token() -> String {
         budget_day: 20_717,
         test: false,
         user: UserKey(0),
+        deal: None,
     };
     encode(&claims, &keys()).server.as_str().to_owned()
 }

@@ -10,7 +10,7 @@ use outbid::exchange::token::{self, TokenClass, TokenKey, TokenKeys};
 use outbid::exchange::url::Notified;
 use outbid::exchange::{Limits, parse, parse_protobuf as read_protobuf, parse_reference};
 use outbid::model::exchange::{HmacPriceKeys, PriceCodec, PriceUnit};
-use outbid::model::ids::{BidId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey};
+use outbid::model::ids::{BidId, CreativeId, DealId, ExchangeId, LeaseId, LineItemId, UserKey};
 use outbid::model::money::{Cpm, Currency};
 use outbid::model::rates::Rate;
 use outbid::model::secret::{BlowfishKey, Key256};
@@ -120,6 +120,7 @@ fn claims(data: &[u8]) -> TokenClaims {
         budget_day: next() as u32,
         test: next() & 1 == 1,
         user: UserKey(next()),
+        deal: Some(DealId(next() as u32)).filter(|deal| deal.0 != 0),
     }
 }
 

@@ -229,7 +229,11 @@ impl Asked {
             Whose::Everybody => Value::Null,
             Whose::Deal(deal) => {
                 let ends = span.deals.get(deal).cloned().unwrap_or_default();
-                json!({ "requests": ends.sum(), "reasons": self.reasons(&ends), "bids": ends.bids() })
+                let after = span.deal_after.get(deal).cloned().unwrap_or_default();
+                let mut row =
+                    json!({ "requests": ends.sum(), "reasons": self.reasons(&ends), "bids": ends.bids() });
+                follow(&mut row, ends.bids(), &after);
+                row
             }
         }
     }
@@ -403,7 +407,9 @@ pub(super) fn schema() -> Value {
             "billed": count("Bills."), "impressions": count("Impressions."), "clicks": count("Clicks."),
             "conversions": count("Conversions."), "spend": text("What was charged, in the advertiser's currency."),
         },
-        "required": ["requests", "reasons", "bids"],
+        "required": [
+            "requests", "reasons", "bids", "wins", "losses", "losses_by_code", "unanswered", "billed", "impressions", "clicks",
+        ],
         "additionalProperties": false,
     });
     let other = json!({

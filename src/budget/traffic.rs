@@ -196,6 +196,7 @@ mod tests {
                     budget_day: granted.day.0,
                     test: false,
                     user: UserKey(0),
+                    deal: None,
                 };
                 if billed {
                     self.ledger.post(&claims, Bill::at(claims.price), self.now);

@@ -473,6 +473,7 @@ impl<'c, 'r, O: Observer> Choice<'c, 'r, O> {
             budget_day: granted.day.0,
             test: request.auction.test,
             user: core.lookup.primary.unwrap_or(UserKey(0)),
+            deal: self.deal.and_then(|deal| line.item.targeting.deal_of(request.profile.id, deal.id)),
         };
         let bid = Bid {
             imp_id: self.place.imp.id,

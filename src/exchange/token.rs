@@ -1,11 +1,11 @@
 //! Notice tokens: the signed text in every notice URL, from which a bill can be posted after all memory of the bid
 //! is lost (money.md 3.2).
 //!
-//! Layout, fixed width, integers big-endian, 111 bytes:
+//! Layout, integers big-endian, 111 bytes, and 117 for a bid on a deal:
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 1 | version in the high four bits, flags in the low four (bit 0: the request was a test) |
+//! | 1 | version in the high four bits, flags in the low four (bit 0: the request was a test, bit 1: on a deal) |
 //! | 1 | key id |
 //! | 2 | exchange |
 //! | 4 + 2 + 8 | bid id: epoch, core, sequence |
@@ -19,16 +19,17 @@
 //! | 8 | multiplier in ppm |
 //! | 4 | budget day |
 //! | 8 | keyed user key |
+//! | 4 + 2 | with bit 1 only: the deal, two zero bytes |
 //! | 16 | tag: one half of HMAC-SHA-256 over everything before it |
 //!
-//! 111 is a multiple of three: the base64url text has 148 characters and no spare bits, so that one token has one
-//! text. The first half of the MAC is the tag of class [`TokenClass::Server`], the second that of
+//! Both widths are multiples of three: the base64url text has 148 or 156 characters and no spare bits, so that one token
+//! has one text. The first half of the MAC is the tag of class [`TokenClass::Server`], the second that of
 //! [`TokenClass::Public`]: who has seen the pixel of a bid can still not forge its bill.
 //!
 //! Invariant: what [`decode`] returns was written by [`encode`] with a key of the ring, for that class. Deliberately
 //! absent: age, replay and exchange checks, which need a clock and the ledger and belong to the notice handler.
 
-use crate::model::ids::{BidId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey};
+use crate::model::ids::{BidId, CreativeId, DealId, ExchangeId, LeaseId, LineItemId, UserKey};
 use crate::model::money::{Cpm, Currency};
 use crate::model::rates::Rate;
 use crate::model::token::{Bucket, TokenClaims};
@@ -38,20 +39,31 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// Bytes of a token before the tag.
+/// Bytes of a token before the tag, of a bid in the open auction.
 const BODY_BYTES: usize = 95;
+/// What a bid on a deal adds to that.
+const DEAL_BYTES: usize = 6;
 /// Bytes of a tag.
 const TAG_BYTES: usize = 16;
-/// Bytes of a token.
+/// Bytes of a token of a bid in the open auction …
 pub const TOKEN_BYTES: usize = BODY_BYTES + TAG_BYTES;
-/// Characters of a token's text.
+/// … and characters of its text.
 pub const TOKEN_CHARS: usize = TOKEN_BYTES / 3 * 4;
-const _: () = assert!(TOKEN_BYTES.is_multiple_of(3), "spare bits would give one token several texts");
+/// Bytes of a token of a bid on a deal, the longest there is …
+pub const DEAL_TOKEN_BYTES: usize = TOKEN_BYTES + DEAL_BYTES;
+/// … and characters of its text.
+pub const DEAL_TOKEN_CHARS: usize = DEAL_TOKEN_BYTES / 3 * 4;
+const _: () = assert!(
+    TOKEN_BYTES.is_multiple_of(3) && DEAL_TOKEN_BYTES.is_multiple_of(3),
+    "spare bits would give one token several texts"
+);
 
 /// The layout described above.
 const VERSION: u8 = 1;
 /// Flag: nothing may move.
 const FLAG_TEST: u8 = 1;
+/// Flag: the bid was on a deal, which stands at the end of the body.
+const FLAG_DEAL: u8 = 2;
 
 /// Who may present a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -131,12 +143,17 @@ impl TokenKeys {
 
 /// A token as it stands in a URL.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TokenText([u8; TOKEN_CHARS]);
+pub struct TokenText {
+    /// Zeros behind the text.
+    chars: [u8; DEAL_TOKEN_CHARS],
+    /// Of the text.
+    len: usize,
+}
 
 impl TokenText {
     /// The text: base64url without padding.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("base64 is ASCII")
+        std::str::from_utf8(&self.chars[..self.len]).expect("base64 is ASCII")
     }
 }
 
@@ -158,23 +175,27 @@ pub struct Tokens {
 
 /// Signs `claims` with the ring's active key: one MAC for both tokens, no allocation.
 pub fn encode(claims: &TokenClaims, keys: &TokenKeys) -> Tokens {
-    /// Whole base64 groups of the body: the same in both texts.
-    const SHARED: usize = BODY_BYTES / 3;
     let (key_id, keyed) = &keys.active;
-    let mut raw = [0; TOKEN_BYTES];
-    write_body(claims, *key_id, &mut raw);
+    let body_bytes = BODY_BYTES + if claims.deal.is_some() { DEAL_BYTES } else { 0 };
+    let token_bytes = body_bytes + TAG_BYTES;
+    let len = token_bytes / 3 * 4;
+    // Whole base64 groups of the body: the same in both texts.
+    let shared = body_bytes / 3;
+    let mut raw = [0; DEAL_TOKEN_BYTES];
+    write_body(claims, *key_id, &mut raw[..body_bytes]);
     let mut mac = keyed.clone();
-    mac.update(&raw[..BODY_BYTES]);
+    mac.update(&raw[..body_bytes]);
     let mac = mac.finalize().into_bytes();
     let (server_tag, public_tag) = mac.split_at(TAG_BYTES);
 
-    raw[BODY_BYTES..].copy_from_slice(server_tag);
-    let mut server = [0; TOKEN_CHARS];
-    base64_into(&raw, &mut server);
-    raw[BODY_BYTES..].copy_from_slice(public_tag);
+    raw[body_bytes..token_bytes].copy_from_slice(server_tag);
+    let mut server = [0; DEAL_TOKEN_CHARS];
+    base64_into(&raw[..token_bytes], &mut server[..len]);
+    raw[body_bytes..token_bytes].copy_from_slice(public_tag);
     let mut public = server;
-    base64_into(&raw[SHARED * 3..], &mut public[SHARED * 4..]);
-    Tokens { server: TokenText(server), public: TokenText(public) }
+    base64_into(&raw[shared * 3..token_bytes], &mut public[shared * 4..len]);
+    let [server, public] = [server, public].map(|chars| TokenText { chars, len });
+    Tokens { server, public }
 }
 
 fn base64_into(raw: &[u8], text: &mut [u8]) {
@@ -191,11 +212,16 @@ pub fn decode(text: &str, class: TokenClass, keys: &TokenKeys) -> Result<TokenCl
 /// Reads a token and says which class it was signed for: on a route whose class depends on the exchange, only the
 /// token can say which exchange it is. Both tags are compared, in constant time.
 pub fn verify(text: &str, keys: &TokenKeys) -> Result<(TokenClaims, TokenClass), TokenError> {
-    let mut raw = [0; TOKEN_BYTES];
-    if text.len() != TOKEN_CHARS || URL_SAFE_NO_PAD.decode_slice(text, &mut raw) != Ok(TOKEN_BYTES) {
+    let mut raw = [0; DEAL_TOKEN_BYTES];
+    let token_bytes = match text.len() {
+        TOKEN_CHARS => TOKEN_BYTES,
+        DEAL_TOKEN_CHARS => DEAL_TOKEN_BYTES,
+        _ => return Err(TokenError::Malformed),
+    };
+    if URL_SAFE_NO_PAD.decode_slice(text, &mut raw) != Ok(token_bytes) {
         return Err(TokenError::Malformed);
     }
-    let (body, tag) = raw.split_at(BODY_BYTES);
+    let (body, tag) = raw[..token_bytes].split_at(token_bytes - TAG_BYTES);
     let (version, key_id) = (body[0] >> 4, body[1]);
     if version != VERSION {
         return Err(TokenError::UnknownVersion(version));
@@ -212,15 +238,17 @@ pub fn verify(text: &str, keys: &TokenKeys) -> Result<(TokenClaims, TokenClass),
     Ok((read_body(body).ok_or(TokenError::Malformed)?, class))
 }
 
-fn write_body(claims: &TokenClaims, key_id: u8, raw: &mut [u8; TOKEN_BYTES]) {
-    let mut rest = &mut raw[..BODY_BYTES];
+fn write_body(claims: &TokenClaims, key_id: u8, body: &mut [u8]) {
+    let mut rest = body;
     let mut put = |bytes: &[u8]| {
         let (field, after) = std::mem::take(&mut rest).split_at_mut(bytes.len());
         field.copy_from_slice(bytes);
         rest = after;
         rest.len()
     };
-    put(&[VERSION << 4 | if claims.test { FLAG_TEST } else { 0 }, key_id]);
+    let test = if claims.test { FLAG_TEST } else { 0 };
+    let deal = if claims.deal.is_some() { FLAG_DEAL } else { 0 };
+    put(&[VERSION << 4 | test | deal, key_id]);
     put(&claims.exchange.0.to_be_bytes());
     put(&claims.bid.epoch.to_be_bytes());
     put(&claims.bid.core.to_be_bytes());
@@ -238,7 +266,11 @@ fn write_body(claims: &TokenClaims, key_id: u8, raw: &mut [u8; TOKEN_BYTES]) {
     put(&claims.platform_ppm.to_be_bytes());
     put(&claims.multiplier_ppm.to_be_bytes());
     put(&claims.budget_day.to_be_bytes());
-    let left = put(&claims.user.0.to_be_bytes());
+    let mut left = put(&claims.user.0.to_be_bytes());
+    if let Some(deal) = claims.deal {
+        put(&deal.0.to_be_bytes());
+        left = put(&[0; 2]);
+    }
     assert_eq!(left, 0, "the body has the width of the layout");
 }
 
@@ -251,11 +283,13 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 
 fn read_body(body: &[u8]) -> Option<TokenClaims> {
     let rest = &mut &body[2..];
-    let test = match body[0] & 0x0f {
-        0 => false,
-        FLAG_TEST => true,
-        _ => return None,
-    };
+    let flags = body[0] & 0x0f;
+    let has_deal = flags & FLAG_DEAL != 0;
+    if flags & !(FLAG_TEST | FLAG_DEAL) != 0
+        || body.len() != BODY_BYTES + if has_deal { DEAL_BYTES } else { 0 }
+    {
+        return None;
+    }
     Some(TokenClaims {
         exchange: ExchangeId(u16::from_be_bytes(take(rest)?)),
         bid: BidId {
@@ -276,6 +310,10 @@ fn read_body(body: &[u8]) -> Option<TokenClaims> {
         multiplier_ppm: i64::from_be_bytes(take(rest)?),
         budget_day: u32::from_be_bytes(take(rest)?),
         user: UserKey(u64::from_be_bytes(take(rest)?)),
-        test,
+        deal: match has_deal {
+            true => Some(DealId(u32::from_be_bytes(take(rest)?))).filter(|_| **rest == [0; 2]),
+            false => None,
+        },
+        test: flags & FLAG_TEST != 0,
     })
 }

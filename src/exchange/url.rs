@@ -12,7 +12,7 @@
 //! The way back is tolerant, because nobody else is careful: a macro comes back as a number, empty, as `AUDIT` or
 //! not substituted at all; separators arrive as `&amp;`, slashes doubled. Each is told apart, never guessed away.
 
-use super::token::{TOKEN_CHARS, TokenClass};
+use super::token::{DEAL_TOKEN_CHARS, TokenClass};
 use crate::model::creative::StreamEvent;
 use crate::model::exchange::{BillingEvent, ExchangeProfile, PriceCodec};
 use crate::model::money::{Cpm, Currency};
@@ -199,14 +199,14 @@ impl PublicUrl {
         [&self.base, path, token, before, code, after]
     }
 
-    /// Length in bytes of every URL of a kind and form, macros not substituted; of an event's that of the longest.
+    /// Length in bytes of the longest URL of a kind and form, which is one on a deal, macros not substituted.
     pub fn notice_bytes(&self, kind: NoticeKind, form: UrlForm) -> usize {
         let pieces = match kind {
             // The longest, with the player's macro behind it.
             NoticeKind::Event => self.event_pieces(StreamEvent::Error, "", form),
             _ => self.pieces(kind, "", form),
         };
-        pieces.iter().map(|piece| piece.len()).sum::<usize>() + TOKEN_CHARS
+        pieces.iter().map(|piece| piece.len()).sum::<usize>() + DEAL_TOKEN_CHARS
     }
 }
 

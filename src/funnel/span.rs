@@ -97,6 +97,8 @@ pub struct Span {
     pub deals: BTreeMap<DealId, Ends>,
     /// What came after the bids that an exchange was sent.
     pub exchange_after: BTreeMap<ExchangeId, After>,
+    /// What came after the bids on a deal.
+    pub deal_after: BTreeMap<DealId, After>,
 }
 
 /// Whose counts are asked for.
@@ -137,6 +139,7 @@ impl Span {
             line_items: <_>::default(),
             deals: <_>::default(),
             exchange_after: <_>::default(),
+            deal_after: <_>::default(),
         }
     }
 
@@ -181,6 +184,9 @@ impl Span {
         for (exchange, after) in &followed.exchanges {
             self.exchange_after.entry(*exchange).or_default().merge(after);
         }
+        for (deal, after) in &followed.deals {
+            self.deal_after.entry(*deal).or_default().merge(after);
+        }
     }
 
     /// Adds all of another span, whatever its time.
@@ -198,6 +204,9 @@ impl Span {
         for (id, after) in &more.exchange_after {
             self.exchange_after.entry(*id).or_default().merge(after);
         }
+        for (id, after) in &more.deal_after {
+            self.deal_after.entry(*id).or_default().merge(after);
+        }
     }
 
     /// What is somebody's of it.
@@ -210,6 +219,7 @@ impl Span {
             line_items: those(&self.line_items, |id| whose.has_line_item(id)),
             deals: those(&self.deals, |id| whose.has_deal(id)),
             exchange_after: those(&self.exchange_after, |id| whose.has_exchange(id)),
+            deal_after: those(&self.deal_after, |id| whose.has_deal(id)),
             ..*self
         }
     }
@@ -223,7 +233,7 @@ impl Span {
             samples: self.samples,
             exchanges: ExchangeWire::all(self),
             line_items: self.line_items.iter().map(LineItemWire::of).collect(),
-            deals: self.deals.iter().map(DealWire::of).collect(),
+            deals: DealWire::all(self),
         };
         let content = wire.encode_to_vec();
         let mut out = MARK.to_vec();
@@ -271,7 +281,13 @@ impl Span {
             span.line_items.insert(LineItemId(line_item.id), way);
         }
         for deal in wire.deals.iter().filter(|wire| whose.has_deal(DealId(wire.id))) {
-            span.deals.insert(DealId(deal.id), read(&cells, &deal.ends)?);
+            let ends = read(&cells, &deal.ends)?;
+            if !ends.is_empty() {
+                span.deals.insert(DealId(deal.id), ends);
+            }
+            if let Some(after) = &deal.after {
+                span.deal_after.insert(DealId(deal.id), after.read()?);
+            }
         }
         Ok(span)
     }
@@ -377,6 +393,8 @@ struct DealWire {
     id: u32,
     #[prost(uint64, repeated, tag = "2")]
     ends: Vec<u64>,
+    #[prost(message, optional, tag = "3")]
+    after: Option<AfterWire>,
 }
 
 impl ExchangeWire {
@@ -422,8 +440,13 @@ impl AfterWire {
 }
 
 impl DealWire {
-    fn of((id, ends): (&DealId, &Ends)) -> DealWire {
-        DealWire { id: id.0, ends: write(ends) }
+    fn all(span: &Span) -> Vec<DealWire> {
+        let ids: BTreeSet<DealId> = span.deals.keys().chain(span.deal_after.keys()).copied().collect();
+        let one = |id: DealId| {
+            let ends = span.deals.get(&id).map(write).unwrap_or_default();
+            DealWire { id: id.0, ends, after: span.deal_after.get(&id).map(AfterWire::of) }
+        };
+        ids.into_iter().map(one).collect()
     }
 }
 

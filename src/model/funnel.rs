@@ -154,7 +154,8 @@ pub struct After {
     pub clicks: u64,
     /// Conversions that are its success and follow from its ads.
     pub conversions: u64,
-    /// What was charged, in the advertiser's currency; of an exchange nothing, as its advertisers have several.
+    /// What was charged, in the advertiser's currency; of an exchange or a deal nothing, as its advertisers may have
+    /// several.
     pub spend: Nanos,
 }
 
@@ -266,12 +267,14 @@ pub struct Followed {
     pub line_items: BTreeMap<LineItemId, After>,
     /// By exchange.
     pub exchanges: BTreeMap<ExchangeId, After>,
+    /// By deal.
+    pub deals: BTreeMap<DealId, After>,
 }
 
 impl Followed {
     /// Whether nothing did.
     pub fn is_empty(&self) -> bool {
-        self.line_items.is_empty() && self.exchanges.is_empty()
+        self.line_items.is_empty() && self.exchanges.is_empty() && self.deals.is_empty()
     }
 }
 

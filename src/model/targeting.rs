@@ -5,7 +5,7 @@
 
 use super::auction::Size;
 use super::country::Country;
-use super::ids::{ExchangeId, SegmentId};
+use super::ids::{DealId, ExchangeId, SegmentId};
 use super::list::{List, ListKind, ListUse};
 
 /// Include and exclude lists of one dimension.
@@ -242,11 +242,19 @@ impl Targeting {
 
     /// Whether a deal of an exchange is one of those that are bid on.
     pub fn wants_deal(&self, exchange: ExchangeId, deal: &str) -> bool {
-        let on_list = |list: &List| {
+        self.deals.include.iter().any(|id| id == deal) || self.deal_list(exchange, deal).is_some()
+    }
+
+    /// The deal of the account that a deal of an exchange is here: none where it is wanted by its text alone.
+    pub fn deal_of(&self, exchange: ExchangeId, deal: &str) -> Option<DealId> {
+        self.deal_list(exchange, deal).map(|list| DealId(list.id.0))
+    }
+
+    fn deal_list(&self, exchange: ExchangeId, deal: &str) -> Option<&List> {
+        self.lists_of(ListKind::Deal, false).find(|list| {
             list.exchange.is_none_or(|only| only == exchange)
                 && list.values.binary_search_by(|value| value.as_str().cmp(deal)).is_ok()
-        };
-        self.deals.include.iter().any(|id| id == deal) || self.lists_of(ListKind::Deal, false).any(on_list)
+        })
     }
 }
 

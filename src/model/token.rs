@@ -1,7 +1,7 @@
 //! What a notice token carries: everything needed to post a bill after all memory of the bid is lost
 //! (money.md section 3.2). The bytes, their MAC and the URLs around them belong to `exchange::token`.
 
-use super::ids::{BidId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey};
+use super::ids::{BidId, CreativeId, DealId, ExchangeId, LeaseId, LineItemId, UserKey};
 use super::money::{Cpm, Currency};
 use super::rates::Rate;
 
@@ -90,4 +90,7 @@ pub struct TokenClaims {
     pub test: bool,
     /// Keyed hash of the user, zero when unknown or not allowed.
     pub user: UserKey,
+    /// The deal of the account that the bid was on: none in the open auction, nor on a deal that a line item names by its
+    /// text alone.
+    pub deal: Option<DealId>,
 }

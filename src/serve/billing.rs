@@ -181,6 +181,7 @@ mod tests {
             budget_day: 0,
             test: false,
             user: UserKey(0),
+            deal: None,
         }
     }
 

@@ -8,7 +8,6 @@ use super::state::Shared;
 use crate::audience::{Touch, Windows};
 use crate::engine::Catalog;
 use crate::model::event::{Converted, Credit, Event, What};
-use crate::model::funnel::After;
 use crate::model::ids::UserKey;
 use crate::model::list::{Conversion, Counting};
 use crate::model::money::Nanos;
@@ -71,8 +70,7 @@ pub(super) fn converted(
             delivery.conversion_delay_s += u64::from(credit.after_s);
             delivery.revenue.0 = delivery.revenue.0.saturating_add(value.unwrap_or_default().0.max(0));
         }
-        // Which exchange the ad was on is not kept with what people saw.
-        shared.funnels.follow(credit.line_item, None, &After { conversions: 1, ..After::default() });
+        shared.funnels.convert(credit.line_item);
     }
     let (conversion, advertiser) = (definition.id, definition.advertiser);
     let what = What::Conversion(Converted { conversion, advertiser, user, value, credit });

@@ -19,6 +19,7 @@ use crate::model::funnel::{After, Counted, Ends, Followed, Sample};
 use crate::model::ids::{ExchangeId, LineItemId};
 use crate::model::money::Nanos;
 use crate::model::storage::Storage;
+use crate::model::token::TokenClaims;
 use crate::telemetry::catalogue;
 use bumpalo::Bump;
 use foldhash::quality::FixedState;
@@ -105,14 +106,22 @@ impl Funnels {
         Writer::new(self.prepare(catalog, cores), core)
     }
 
-    /// Counts what came of bids of a line item, on an exchange where that is known.
-    pub(super) fn follow(&self, line_item: LineItemId, exchange: Option<ExchangeId>, after: &After) {
+    /// Counts what came of a bid.
+    pub(super) fn follow(&self, claims: &TokenClaims, after: &After) {
         let followed = &mut *self.followed.lock();
-        followed.line_items.entry(line_item).or_default().merge(after);
-        if let Some(exchange) = exchange {
-            let all = followed.exchanges.entry(exchange).or_default();
-            all.merge(&After { spend: Nanos(0), ..after.clone() });
+        followed.line_items.entry(claims.line_item).or_default().merge(after);
+        let after = After { spend: Nanos(0), ..after.clone() };
+        followed.exchanges.entry(claims.exchange).or_default().merge(&after);
+        if let Some(deal) = claims.deal {
+            followed.deals.entry(deal).or_default().merge(&after);
         }
+    }
+
+    /// Counts a conversion that follows from an ad of a line item. Which exchange and deal the ad was on is not kept with what
+    /// people saw.
+    pub(super) fn convert(&self, line_item: LineItemId) {
+        let after = After { conversions: 1, ..After::default() };
+        self.followed.lock().line_items.entry(line_item).or_default().merge(&after);
     }
 
     /// Empties all tables; those of catalogs that nobody serves from any more go.

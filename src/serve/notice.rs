@@ -418,7 +418,7 @@ impl NoticeHandler {
         self.shared.metrics.counter(catalogue::LOSSES, &[exchange, &label]).increment(1);
         let mut after = After::default();
         after.lose(loss, 1);
-        self.shared.funnels.follow(claims.line_item, Some(claims.exchange), &after);
+        self.shared.funnels.follow(claims, &after);
         if loss.is_our_fault() && now.mono_ns >= self.next_log_ns.get() {
             self.next_log_ns.set(now.mono_ns + LOG_EVERY_NS);
             let (bid, creative) = (claims.bid, claims.creative);
@@ -448,7 +448,7 @@ impl NoticeHandler {
             delivery.impressions += after.impressions;
             delivery.clicks += after.clicks;
         }
-        self.shared.funnels.follow(claims.line_item, Some(claims.exchange), after);
+        self.shared.funnels.follow(claims, after);
     }
 
     fn count(&self, kind: NoticeKind, outcome: &str) {

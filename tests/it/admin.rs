@@ -9,6 +9,7 @@ mod calls;
 mod configuration;
 mod contacts;
 mod csv;
+mod deals;
 mod described;
 mod errors;
 mod figures;

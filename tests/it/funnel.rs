@@ -41,6 +41,7 @@ fn followed(line_item: u32, wins: u64) -> Followed {
     }
     Followed {
         exchanges: BTreeMap::from([(ExchangeId(line_item as u16), after.clone())]),
+        deals: BTreeMap::from([(DealId(line_item + 1), after.clone())]),
         line_items: BTreeMap::from([(LineItemId(line_item), after)]),
     }
 }

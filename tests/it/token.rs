@@ -10,9 +10,10 @@ mod server;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use outbid::exchange::token::{
-    DuplicateKeyId, TOKEN_BYTES, TOKEN_CHARS, TokenClass, TokenError, TokenKey, TokenKeys, decode, encode,
+    DEAL_TOKEN_BYTES, DEAL_TOKEN_CHARS, DuplicateKeyId, TOKEN_BYTES, TOKEN_CHARS, TokenClass, TokenError,
+    TokenKey, TokenKeys, decode, encode,
 };
-use outbid::model::ids::{BidId, CreativeId, ExchangeId, LeaseId, LineItemId, UserKey};
+use outbid::model::ids::{BidId, CreativeId, DealId, ExchangeId, LeaseId, LineItemId, UserKey};
 use outbid::model::money::{Cpm, Currency};
 use outbid::model::rates::Rate;
 use outbid::model::token::{Bucket, TokenClaims};
@@ -47,7 +48,12 @@ fn claims() -> TokenClaims {
         budget_day: 20_717,
         test: false,
         user: UserKey(0xfeed_beef),
+        deal: None,
     }
+}
+
+fn on_a_deal() -> TokenClaims {
+    TokenClaims { deal: Some(DealId(0x0102_0304)), ..claims() }
 }
 
 fn text(claims: &TokenClaims, class: TokenClass, keys: &TokenKeys) -> String {
@@ -59,14 +65,35 @@ fn text(claims: &TokenClaims, class: TokenClass, keys: &TokenKeys) -> String {
 }
 
 #[test]
-fn a_token_has_a_fixed_width_and_no_spare_bits() {
+fn a_token_has_one_of_two_widths_and_no_spare_bits() {
     let keys = ring(1, &[]);
     for class in CLASSES {
-        let text = text(&claims(), class, &keys);
-        assert_eq!(text.len(), TOKEN_CHARS);
-        assert_eq!(URL_SAFE_NO_PAD.decode(&text).unwrap().len(), TOKEN_BYTES);
+        let check = |claims: &TokenClaims, (bytes, chars): (usize, usize)| {
+            let text = text(claims, class, &keys);
+            assert_eq!(text.len(), chars);
+            assert_eq!(URL_SAFE_NO_PAD.decode(&text).unwrap().len(), bytes);
+        };
+        check(&claims(), (TOKEN_BYTES, TOKEN_CHARS));
+        check(&on_a_deal(), (DEAL_TOKEN_BYTES, DEAL_TOKEN_CHARS));
     }
     assert_eq!((TOKEN_BYTES, TOKEN_CHARS), (111, 148));
+    assert_eq!((DEAL_TOKEN_BYTES, DEAL_TOKEN_CHARS), (117, 156));
+}
+
+/// A bid in the open auction has the token that it had before deals were told: those out in the world go on. The deal stands
+/// between the rest of the body and the tag.
+#[test]
+fn a_deal_stands_behind_the_rest_of_the_body() {
+    let keys = ring(1, &[]);
+    let [open, deal] = [claims(), on_a_deal()]
+        .map(|claims| URL_SAFE_NO_PAD.decode(text(&claims, TokenClass::Server, &keys)).unwrap());
+    assert_eq!((open[0], deal[0]), (0x10, 0x12));
+    assert_eq!(open[1..95], deal[1..95]);
+    assert_eq!(deal[95..101], [0x01, 0x02, 0x03, 0x04, 0, 0]);
+    assert_eq!(
+        decode(&text(&on_a_deal(), TokenClass::Public, &keys), TokenClass::Public, &keys),
+        Ok(on_a_deal())
+    );
 }
 
 /// The layout is a contract with tokens already out in the world. The expectation is written out by hand from the
@@ -110,12 +137,14 @@ fn the_layout_is_the_documented_one() {
 fn every_flipped_bit_is_rejected() {
     let keys = ring(1, &[2]);
     for class in CLASSES {
-        let raw = URL_SAFE_NO_PAD.decode(text(&claims(), class, &keys)).unwrap();
-        for bit in 0..TOKEN_BYTES * 8 {
-            let mut flipped = raw.clone();
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            let result = decode(&URL_SAFE_NO_PAD.encode(&flipped), class, &keys);
-            assert!(result.is_err(), "bit {bit} of a {class:?} token");
+        for claims in [claims(), on_a_deal()] {
+            let raw = URL_SAFE_NO_PAD.decode(text(&claims, class, &keys)).unwrap();
+            for bit in 0..raw.len() * 8 {
+                let mut flipped = raw.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let result = decode(&URL_SAFE_NO_PAD.encode(&flipped), class, &keys);
+                assert!(result.is_err(), "bit {bit} of a {class:?} token");
+            }
         }
     }
 }
@@ -195,7 +224,7 @@ fn any_claims() -> impl Strategy<Value = TokenClaims> {
     let bid = (any::<u32>(), any::<u16>(), any::<u64>());
     let place = (any::<u16>(), any::<u64>(), any::<u16>(), any::<u32>(), any::<u32>(), any::<u32>());
     let money = (any::<i64>(), "[A-Z]{3}", any::<i64>(), any::<i64>(), any::<u32>(), any::<i64>());
-    let rest = (any::<u32>(), any::<u32>(), any::<bool>(), any::<u64>());
+    let rest = (any::<u32>(), any::<u32>(), any::<bool>(), any::<u64>(), any::<Option<u32>>());
     (bid, place, money, rest).prop_map(|(bid, place, money, rest)| TokenClaims {
         exchange: ExchangeId(place.0),
         bid: BidId { epoch: bid.0, core: bid.1, sequence: bid.2 },
@@ -213,6 +242,7 @@ fn any_claims() -> impl Strategy<Value = TokenClaims> {
         budget_day: rest.1,
         test: rest.2,
         user: UserKey(rest.3),
+        deal: rest.4.map(DealId),
     })
 }
 
@@ -228,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_accepted_that_was_not_signed(text in "[A-Za-z0-9_-]{148}|\\PC{0,200}") {
+    fn no_text_is_accepted_that_was_not_signed(text in "[A-Za-z0-9_-]{148}|[A-Za-z0-9_-]{156}|\\PC{0,200}") {
         for class in CLASSES {
             prop_assert!(decode(&text, class, &ring(1, &[])).is_err());
         }
@@ -257,6 +287,7 @@ fn extreme_values_come_back() {
             budget_day: wide as u32,
             test: large,
             user: UserKey(wide),
+            deal: large.then_some(DealId(u32::MAX)),
             ..claims()
         }
     };

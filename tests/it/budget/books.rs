@@ -164,6 +164,7 @@ pub(super) fn claims(
         budget_day: day.0,
         test: false,
         user: UserKey(0),
+        deal: None,
     }
 }
 

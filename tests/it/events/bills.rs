@@ -88,6 +88,7 @@ fn claims(sequence: u64) -> TokenClaims {
         budget_day: 20_717,
         test: false,
         user: UserKey(sequence % 3),
+        deal: None,
     }
 }
 

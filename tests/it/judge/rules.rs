@@ -294,7 +294,12 @@ fn judge_token(
     context: &JudgeContext<'_>,
     verdict: &mut Verdict<'_>,
 ) {
-    verdict.fail_if(token.len() != token::TOKEN_CHARS, format!("token: has {} characters", token.len()));
+    let widths = if bid["dealid"].is_string() {
+        &[token::TOKEN_CHARS, token::DEAL_TOKEN_CHARS][..]
+    } else {
+        &[token::TOKEN_CHARS][..]
+    };
+    verdict.fail_if(!widths.contains(&token.len()), format!("token: has {} characters", token.len()));
     let Some(keys) = context.keys else { return };
     let claims = match token::decode(token, class, keys) {
         Ok(claims) => claims,

@@ -121,6 +121,7 @@ fn claims(sequence: u64, price: Cpm) -> TokenClaims {
         budget_day: 20_717,
         test: false,
         user: UserKey(0),
+        deal: None,
     }
 }
 

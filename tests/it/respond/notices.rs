@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
 use outbid::exchange::price;
-use outbid::exchange::token::{TOKEN_CHARS, TokenClass};
+use outbid::exchange::token::{DEAL_TOKEN_CHARS, TokenClass};
 use outbid::exchange::url::{
     NoticeKind, NoticePath, NoticeQuery, Notified, PublicUrl, PublicUrlError, UrlForm,
 };
@@ -57,7 +57,7 @@ fn notice_urls_are_the_documented_ones() {
 #[test]
 fn a_notice_url_has_the_length_that_is_announced() {
     let urls = PublicUrl::parse("https://t.example").unwrap();
-    let token = "T".repeat(TOKEN_CHARS);
+    let token = "T".repeat(DEAL_TOKEN_CHARS);
     for kind in NoticeKind::ALL.into_iter().filter(|kind| *kind != NoticeKind::Event) {
         let url = urls.pieces(kind, &token, UrlForm::PLAIN).concat();
         assert_eq!(url.len(), urls.notice_bytes(kind, UrlForm::PLAIN), "{kind:?}");
